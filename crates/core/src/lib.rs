@@ -1,0 +1,9 @@
+//! Every decision of the product, and nothing that acts on one.
+//!
+//! Owns: what a request is and needs (analyze, json, splice), what a stream tells (sse, qoe),
+//! what an endpoint is and how it does (phase, exposition), and what to do with a request.
+//! Must not: do IO, spawn, read a clock or an RNG of its own. `now` and `&mut impl Rng` are arguments, so the same
+//! code runs in the proxy and in virtual time.
+
+pub mod phase;
+pub mod qoe;
