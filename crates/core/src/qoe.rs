@@ -115,7 +115,7 @@ mod tests {
         let later = stream(5500, 50, 100);
         assert!(late < 1.0 && later < late, "{late} {later}");
         let slow = stream(500, 100, 100);
-        assert!(slow < 0.6, "half the pace loses about half: {slow}");
+        assert!((0.6..0.7).contains(&slow), "half the pace loses a third of the area: {slow}");
     }
 
     #[test]
@@ -133,9 +133,9 @@ mod tests {
         let mut qoe = Qoe::new(TARGET);
         qoe.arrived(20, ms(400));
         qoe.arrived(10, ms(1400));
-        assert_eq!(qoe.value(), Some(1.0));
+        assert!(qoe.value().expect("tokens") > 1.0 - 1e-9);
         qoe.arrived(1, ms(9000));
-        assert!(qoe.value().expect("tokens") < 1.0);
+        assert!(qoe.value().expect("tokens") < 0.95);
     }
 
     #[test]
