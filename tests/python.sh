@@ -1,0 +1,58 @@
+# Shell functions for the tests that install Python programs; sourced, not run.
+# Everything lands in one cache, one folder per recipe, and may be deleted at any time.
+
+say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+cache_root() { printf '%s' "${QOE_ROUTER_CACHE:-${HOME:?HOME or QOE_ROUTER_CACHE must be set}/.cache/qoe-router}"; }
+
+# recipe_hash FILE…: a folder's name changes with what made it, so an old one is never mistaken for new.
+recipe_hash() { cat "$@" | sha256sum | cut -c1-12; }
+
+# find_python: a Python that the pinned wheels exist for. Run once, since a version manager's
+# shim may be on PATH without a Python behind it.
+find_python() {
+  local name
+  for name in python3.11 python3.12 python3.13 python3.10 python3; do
+    if "$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+      command -v "$name"
+      return
+    fi
+  done
+  return 1
+}
+
+# debian_packages NAME…: the only place that touches the system, and only when there is no other way.
+debian_packages() {
+  command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || die "missing Debian packages; install: $*"
+  say "installing Debian packages: $*"
+  apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+# make_venv DIR: a venv with pip.
+make_venv() {
+  local python
+  python=$(find_python) || { debian_packages python3 python3-venv; python=$(find_python); } ||
+    die "no Python 3.10 to 3.13 on PATH"
+  if ! "$python" -m venv "$1" >&2; then
+    # Debian ships Python without the part that puts pip into a venv.
+    debian_packages python3-venv
+    "$python" -m venv --clear "$1" >&2 || die "$python cannot make a venv"
+  fi
+}
+
+# build_once DIR FUNCTION: runs FUNCTION DIR unless DIR is complete. A venv holds its own path,
+# so it cannot be built aside and renamed: the marker, written last, is what makes it whole.
+build_once() {
+  mkdir -p "$(dirname "$1")"
+  exec 9>"$1.lock"
+  flock 9
+  if [ ! -e "$1/.complete" ]; then
+    rm -rf "$1"
+    mkdir -p "$1"
+    "$2" "$1"
+    touch "$1/.complete"
+  fi
+  exec 9>&-
+}
