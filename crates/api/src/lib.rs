@@ -1,1 +1,34 @@
-//! Placeholder until the first commit of this crate.
+//! The `QoERoute` type, and the file that configures a router which stands alone.
+//!
+//! Owns: the route's spec with its schema, defaults and rules ([`QoERouteSpec`]), the rules in code
+//! ([`QoERouteSpec::validate`]), and the reader of the stand-alone file ([`standalone::load`]). With the feature
+//! `crd` also the Kubernetes custom resource around the spec.
+//! Must not: talk to anything, keep state, or decide about requests. The router turns what is read here into its own
+//! types; whatever got through `load` or `validate` needs no second look.
+
+#[cfg(feature = "crd")]
+pub mod crd;
+mod limits;
+mod path;
+mod policy;
+mod route;
+mod schema;
+mod slo;
+pub mod standalone;
+mod validate;
+
+pub use limits::{Headers, Limits, Timeouts};
+pub use path::{FieldPath, Segment};
+pub use policy::{DecodingWeights, Policy, PolicyType, PrefillWeights, References, Weights};
+#[cfg(feature = "crd")]
+pub use route::QoERoute;
+pub use route::{Connector, Endpoints, Handoff, HandoffMode, PhaseRules, QoERouteSpec, Selector};
+pub use slo::{Slo, SloByPriority, SloOverride};
+pub use validate::Violation;
+
+/// API group of the custom resource and of the documents of the stand-alone file.
+pub const GROUP: &str = "qoe-router.io";
+/// The version of the API this release reads.
+pub const VERSION: &str = "v1alpha1";
+/// `apiVersion` of every document: group and version.
+pub const API_VERSION: &str = "qoe-router.io/v1alpha1";

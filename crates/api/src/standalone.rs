@@ -1,0 +1,176 @@
+//! The file of a router that stands alone: `QoERoute` documents, and `EndpointList` documents beside them.
+//!
+//! It is read in steps: YAML with the position of every value (`yaml`), fields nobody knows (`strict`), types
+//! (`documents`), the rules of one document, and what documents must agree on (here). Each step reports all it finds.
+
+mod documents;
+mod error;
+mod strict;
+mod url;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+pub use error::{LoadError, LoadErrors};
+pub use url::{EndpointUrl, UrlError};
+
+use crate::path::FieldPath;
+use crate::route::QoERouteSpec;
+use documents::Parsed;
+use yaml::{Document, Site};
+
+/// Everything the file says, checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StandaloneConfig {
+    /// The routes, in the order of the file; their names and models are unique.
+    pub routes: Vec<NamedRoute>,
+    /// The endpoints, in the order of the file; their names and addresses are unique. None is valid.
+    pub endpoints: Vec<EndpointSpec>,
+}
+
+/// A route and its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedRoute {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`, if it has one.
+    pub namespace: Option<String>,
+    /// What the route serves.
+    pub spec: QoERouteSpec,
+}
+
+/// One endpoint of an `EndpointList`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// Its name in headers, logs and metrics.
+    pub name: String,
+    /// Where it listens.
+    pub url: EndpointUrl,
+    /// What routes select it by, and its phase is read from.
+    pub labels: BTreeMap<String, String>,
+    /// Words that say its phase.
+    pub tags: Vec<String>,
+    /// The models it serves; empty: it is asked.
+    pub models: Vec<String>,
+}
+
+/// Reads the text of a file.
+///
+/// # Errors
+/// All that is wrong with it, each with line, column and field; nothing of a file with an error is used.
+pub fn load(text: &str) -> Result<StandaloneConfig, LoadErrors> {
+    let documents = yaml::read(text)?;
+    let mut errors = Vec::new();
+    let mut routes = Vec::new();
+    let mut endpoints = Vec::new();
+    let mut lists = 0;
+    for document in &documents {
+        match documents::parse(document) {
+            Ok(Parsed::Route(route)) => routes.push((*route, document)),
+            Ok(Parsed::Endpoints(listed)) => {
+                lists += 1;
+                endpoints.extend(listed.into_iter().map(|(e, path)| (e, document.site(path))));
+            }
+            Err(found) => errors.extend(found),
+        }
+    }
+    if errors.is_empty() {
+        errors.extend(missing("QoERoute", routes.len()));
+        errors.extend(missing("EndpointList", lists));
+    }
+    errors.extend(routes_disagree(&routes));
+    errors.extend(endpoints_disagree(&endpoints));
+    if !errors.is_empty() {
+        return Err(LoadErrors(errors));
+    }
+    Ok(StandaloneConfig {
+        routes: routes.into_iter().map(|(route, _)| route).collect(),
+        endpoints: endpoints.into_iter().map(|(endpoint, _)| endpoint).collect(),
+    })
+}
+
+fn missing(kind: &str, count: usize) -> Option<LoadError> {
+    let message = format!("no document of kind {kind}: add one, after a line `---`");
+    (count == 0).then(|| LoadError::of_file(message))
+}
+
+/// Two routes with one name, or with one model.
+fn routes_disagree(routes: &[(NamedRoute, &Document)]) -> Vec<LoadError> {
+    let mut errors = Vec::new();
+    let mut names = Firsts::default();
+    let mut models = Firsts::default();
+    for (route, document) in routes {
+        let name = &route.qualified_name();
+        let site = document.site(FieldPath::of("metadata.name"));
+        errors.extend(names.claim(name, name, &site, |_, line| {
+            format!("route `{name}` is already on line {line}: rename one")
+        }));
+        for (i, model) in route.spec.models.iter().enumerate() {
+            let site = document.site(FieldPath::of("spec.models").index(i));
+            errors.extend(models.claim(model, name, &site, |owner, line| {
+                format!(
+                    "model `{model}` is of route `{owner}` (line {line}) and of route `{name}`: \
+                     leave it to one of them"
+                )
+            }));
+        }
+    }
+    errors
+}
+
+/// Two endpoints with one name, or with one address.
+fn endpoints_disagree(endpoints: &[(EndpointSpec, Site<'_>)]) -> Vec<LoadError> {
+    let mut errors = Vec::new();
+    let mut names = Firsts::default();
+    let mut urls = Firsts::default();
+    for (EndpointSpec { name, url, .. }, site) in endpoints {
+        errors.extend(names.claim(name, name, &site.key("name"), |_, line| {
+            format!("endpoint `{name}` is already on line {line}: rename one")
+        }));
+        errors.extend(urls.claim(&url.to_string(), name, &site.key("url"), |owner, line| {
+            format!(
+                "{url} is already endpoint `{owner}` on line {line}: list it once; an endpoint \
+                 without a phase does both"
+            )
+        }));
+    }
+    errors
+}
+
+/// Who had each key first, and on which line.
+#[derive(Default)]
+struct Firsts(BTreeMap<String, (String, u64)>);
+
+impl Firsts {
+    /// Takes `key` for `owner`, or makes the error: `message` gets the first owner and its line.
+    fn claim(
+        &mut self,
+        key: &str,
+        owner: &str,
+        site: &Site<'_>,
+        message: impl FnOnce(&str, u64) -> String,
+    ) -> Option<LoadError> {
+        match self.0.entry(key.to_owned()) {
+            Entry::Occupied(first) => Some(site.error(message(&first.get().0, first.get().1))),
+            Entry::Vacant(free) => {
+                free.insert((owner.to_owned(), site.line()));
+                None
+            }
+        }
+    }
+}
+
+impl NamedRoute {
+    /// `namespace/name`, or the name alone: the route's name in headers, logs and metrics.
+    #[must_use]
+    pub fn qualified_name(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! The two kinds of documents, and the rules within one.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::LoadError;
+use super::yaml::{Document, Node, Tree};
+use super::{EndpointSpec, NamedRoute, strict};
+use crate::API_VERSION;
+use crate::path::{FieldPath, Segment};
+use crate::route::QoERouteSpec;
+
+/// What a document turned out to be.
+pub(super) enum Parsed {
+    /// A route.
+    Route(Box<NamedRoute>),
+    /// Endpoints, each with its place in the document.
+    Endpoints(Vec<(EndpointSpec, FieldPath)>),
+}
+
+/// `kind: QoERoute`. The API version and the kind are looked at before.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RouteDocument {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    #[serde(rename = "kind")]
+    _kind: String,
+    // What a cluster adds to metadata is none of our business: any field is welcome there.
+    #[schemars(with = "Value")]
+    metadata: Metadata,
+    #[serde(default)]
+    spec: QoERouteSpec,
+    // There where the document was copied from a cluster.
+    #[serde(rename = "status", default)]
+    _status: Value,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+    namespace: Option<String>,
+}
+
+/// `kind: EndpointList`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndpointListDocument {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    #[serde(rename = "kind")]
+    _kind: String,
+    #[serde(rename = "metadata", default)]
+    _metadata: Value,
+    endpoints: Vec<EndpointEntry>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct EndpointEntry {
+    name: String,
+    url: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    models: Vec<String>,
+}
+
+/// Reads one document, or says all that is wrong within it.
+pub(super) fn parse(document: &Document) -> Result<Parsed, Vec<LoadError>> {
+    match kind(document).map_err(|error| vec![error])? {
+        Kind::Route => typed::<RouteDocument>(document).and_then(|read| route(read, document)),
+        Kind::EndpointList => {
+            typed::<EndpointListDocument>(document).and_then(|read| endpoints(read, document))
+        }
+    }
+}
+
+enum Kind {
+    Route,
+    EndpointList,
+}
+
+fn kind(document: &Document) -> Result<Kind, LoadError> {
+    let refuse = |field: &str, message: String| {
+        let path = if field.is_empty() { FieldPath::default() } else { FieldPath::of(field) };
+        Err(document.site(path).error(message))
+    };
+    if !matches!(document.root.tree, Tree::Map(_)) {
+        return refuse("", "not a document with apiVersion, kind, and spec".to_owned());
+    }
+    let text = |field| document.root.get(field).and_then(Node::as_str);
+    let kind = match text("kind") {
+        Some("QoERoute") => Kind::Route,
+        Some("EndpointList") => Kind::EndpointList,
+        Some(other) => {
+            let message = format!("unknown kind `{other}`, expected QoERoute or EndpointList");
+            return refuse("kind", message);
+        }
+        None => return refuse("kind", "missing: write QoERoute or EndpointList".to_owned()),
+    };
+    match text("apiVersion") {
+        Some(API_VERSION) => Ok(kind),
+        Some(other) => {
+            let message = format!("unknown version `{other}`, this release reads {API_VERSION}");
+            refuse("apiVersion", message)
+        }
+        None => refuse("apiVersion", format!("missing: write {API_VERSION}")),
+    }
+}
+
+/// The document as a `T`; unknown fields and the first field of a wrong type are errors.
+fn typed<T: DeserializeOwned + JsonSchema>(document: &Document) -> Result<T, Vec<LoadError>> {
+    let mut errors = strict::unknown_fields::<T>(document);
+    match serde_path_to_error::deserialize::<_, T>(document.root.to_json()) {
+        Ok(read) if errors.is_empty() => return Ok(read),
+        Ok(_) => {}
+        Err(error) => {
+            let path = field_path(error.path());
+            errors.push(document.site(path).error(error.inner().to_string()));
+        }
+    }
+    Err(errors)
+}
+
+fn field_path(path: &serde_path_to_error::Path) -> FieldPath {
+    use serde_path_to_error::Segment as Step;
+    path.iter()
+        .filter_map(|step| match step {
+            Step::Seq { index } => Some(Segment::Index(*index)),
+            Step::Map { key } => Some(Segment::Key(key.clone())),
+            Step::Enum { variant } => Some(Segment::Key(variant.clone())),
+            Step::Unknown => None,
+        })
+        .collect()
+}
+
+fn route(read: RouteDocument, document: &Document) -> Result<Parsed, Vec<LoadError>> {
+    let metadata = read.metadata;
+    let names = [("name", Some(&metadata.name)), ("namespace", metadata.namespace.as_ref())];
+    let bad_names = names.into_iter().filter(|(_, name)| name.is_some_and(|n| !is_object_name(n)));
+    let mut errors: Vec<_> = bad_names
+        .map(|(field, _)| {
+            let site = document.site(FieldPath::of("metadata").key(field));
+            site.error("not a name: up to 253 lower-case letters, digits, `-` and `.`")
+        })
+        .collect();
+    errors.extend(read.spec.validate().into_iter().map(|violation| {
+        document.site(FieldPath::of("spec").join(&violation.path)).error(violation.message)
+    }));
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let (name, namespace) = (metadata.name, metadata.namespace);
+    Ok(Parsed::Route(Box::new(NamedRoute { name, namespace, spec: read.spec })))
+}
+
+fn endpoints(read: EndpointListDocument, document: &Document) -> Result<Parsed, Vec<LoadError>> {
+    let mut errors = Vec::new();
+    let mut listed = Vec::new();
+    for (i, entry) in read.endpoints.into_iter().enumerate() {
+        let path = FieldPath::of("endpoints").index(i);
+        let site = document.site(path.clone());
+        if !is_endpoint_name(&entry.name) {
+            let message = "not a name: up to 253 letters, digits, `-`, `.` and `_`";
+            errors.push(site.key("name").error(message));
+        }
+        for (model, name) in entry.models.iter().enumerate() {
+            if name.is_empty() {
+                let site = document.site(path.key("models").index(model));
+                errors.push(site.error("an empty name: remove it, or write one"));
+            }
+        }
+        match entry.url.parse() {
+            Err(error) => errors.push(site.key("url").error(format!("`{}`: {error}", entry.url))),
+            Ok(url) => {
+                let EndpointEntry { name, labels, tags, models, .. } = entry;
+                listed.push((EndpointSpec { name, url, labels, tags, models }, path));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(Parsed::Endpoints(listed)) } else { Err(errors) }
+}
+
+/// A name that Kubernetes would take too (a DNS subdomain), so that the document can move to a cluster.
+fn is_object_name(name: &str) -> bool {
+    let is_edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_label = |label: &str| {
+        label.bytes().all(|b| is_edge(b) || b == b'-')
+            && label.bytes().next().is_some_and(is_edge)
+            && label.bytes().next_back().is_some_and(is_edge)
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+/// A name that can stand in a header, a metric's label, and a log line as it is.
+fn is_endpoint_name(name: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    (1..=253).contains(&name.len()) && name.bytes().all(is_plain)
+}

@@ -1,0 +1,263 @@
+//! The rules of a route in code: the same as its schema's, for documents that no API server has seen.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+
+use crate::limits::{Headers, Limits, Timeouts};
+use crate::path::FieldPath;
+use crate::policy::{Policy, PolicyType, Weights};
+use crate::route::{Endpoints, QoERouteSpec};
+use crate::schema::{
+    BODY_BYTES, CONNECT_MILLISECONDS, IN_FLIGHT, MAX_CHARS, MAX_ITEMS, PROMPT_TOKENS, REFERENCE,
+    Range, TARGET_MILLISECONDS, TIMEOUT_SECONDS, WEIGHT,
+};
+use crate::slo::{Slo, SloOverride};
+
+/// A field that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Where it is, from the spec: `slo.ttftMilliseconds`.
+    pub path: FieldPath,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl QoERouteSpec {
+    /// Every rule that this spec breaks; none where it can be served.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Violation> {
+        let mut check = Check::default();
+        check.models(&self.models);
+        check.endpoints(&self.endpoints);
+        check.policy(&self.policy);
+        check.range("handoff.minPromptTokens", self.handoff.min_prompt_tokens, PROMPT_TOKENS);
+        check.slo(&self.slo);
+        check.headers(&self.headers);
+        check.timeouts(&self.timeouts);
+        check.limits(&self.limits);
+        check.admin_paths(&self.allow_admin_paths);
+        check.found
+    }
+}
+
+/// Gathers what is wrong, one method for each part of the spec.
+#[derive(Default)]
+struct Check {
+    found: Vec<Violation>,
+}
+
+impl Check {
+    fn refuse(&mut self, path: FieldPath, message: impl Into<String>) {
+        self.found.push(Violation { path, message: message.into() });
+    }
+
+    fn range<T: PartialOrd + Display>(&mut self, path: &str, value: T, range: Range<T>) {
+        // Written so that NaN, which is neither above nor below, is refused as well.
+        if !(value >= range.min && value <= range.max) {
+            let message = format!("{value} is out of range: from {} to {}", range.min, range.max);
+            self.refuse(FieldPath::of(path), message);
+        }
+    }
+
+    /// A list of names: not too many, none empty or too long.
+    fn names(&mut self, path: &str, names: &[String]) {
+        let path = FieldPath::of(path);
+        if names.len() > MAX_ITEMS {
+            let message = format!("{} items are too many: at most {MAX_ITEMS}", names.len());
+            self.refuse(path.clone(), message);
+        }
+        for (i, name) in names.iter().enumerate() {
+            let chars = name.chars().count();
+            if chars == 0 {
+                self.refuse(path.index(i), "an empty name: remove it, or write one");
+            } else if chars > MAX_CHARS {
+                let message = format!("{chars} characters are too many: at most {MAX_CHARS}");
+                self.refuse(path.index(i), message);
+            }
+        }
+    }
+
+    /// No item of a list is there twice.
+    fn distinct(&mut self, path: &str, names: &[String]) {
+        let mut seen = HashSet::new();
+        for (i, name) in names.iter().enumerate() {
+            if !seen.insert(name) {
+                let message = format!("`{name}` is listed twice: remove one of the two");
+                self.refuse(FieldPath::of(path).index(i), message);
+            }
+        }
+    }
+
+    fn models(&mut self, models: &[String]) {
+        self.names("models", models);
+        self.distinct("models", models);
+    }
+
+    fn endpoints(&mut self, endpoints: &Endpoints) {
+        let phase = &endpoints.phase;
+        self.names("endpoints.phase.labels", &phase.labels);
+        self.names("endpoints.phase.prefillTags", &phase.prefill_tags);
+        self.names("endpoints.phase.decodingTags", &phase.decoding_tags);
+    }
+
+    fn policy(&mut self, policy: &Policy) {
+        let Some(weights) = &policy.weights else { return };
+        if policy.kind != PolicyType::Weighted {
+            self.refuse(
+                FieldPath::of("policy.weights"),
+                "weights belong to the policy Weighted: set type to Weighted, or remove weights",
+            );
+        }
+        self.weights(weights);
+    }
+
+    fn weights(&mut self, weights: &Weights) {
+        let (prefill, decoding) = (&weights.prefill, &weights.decoding);
+        self.weigh(
+            "policy.weights.prefill",
+            [("ttft", prefill.ttft), ("prefixMiss", prefill.prefix_miss), ("queue", prefill.queue)],
+        );
+        self.weigh(
+            "policy.weights.decoding",
+            [("itl", decoding.itl), ("tps", decoding.tps), ("queue", decoding.queue)],
+        );
+        let references = &weights.references;
+        let at = |field: &str| format!("policy.weights.references.{field}");
+        self.range(&at("ttftMilliseconds"), references.ttft_milliseconds, TARGET_MILLISECONDS);
+        self.range(&at("itlMilliseconds"), references.itl_milliseconds, TARGET_MILLISECONDS);
+        self.range(&at("tokensPerSecond"), references.tokens_per_second, REFERENCE);
+        self.range(&at("prefillQueue"), references.prefill_queue, REFERENCE);
+        self.range(&at("decodingQueue"), references.decoding_queue, REFERENCE);
+    }
+
+    fn weigh(&mut self, path: &str, weights: [(&str, f64); 3]) {
+        for (field, weight) in weights {
+            self.range(&format!("{path}.{field}"), weight, WEIGHT);
+        }
+        if weights.iter().all(|(_, weight)| *weight == 0.0) {
+            let message =
+                "all weights are 0, so nothing could be compared: set one of them above 0";
+            self.refuse(FieldPath::of(path), message);
+        }
+    }
+
+    fn slo(&mut self, slo: &Slo) {
+        self.range("slo.ttftMilliseconds", slo.ttft_milliseconds, TARGET_MILLISECONDS);
+        self.range("slo.itlMilliseconds", slo.itl_milliseconds, TARGET_MILLISECONDS);
+        let priorities = &slo.by_priority;
+        self.slo_override("High", priorities.high.as_ref());
+        self.slo_override("Medium", priorities.medium.as_ref());
+        self.slo_override("Low", priorities.low.as_ref());
+    }
+
+    fn slo_override(&mut self, priority: &str, slo: Option<&SloOverride>) {
+        let Some(slo) = slo else { return };
+        if let Some(ttft) = slo.ttft_milliseconds {
+            let path = format!("slo.byPriority.{priority}.ttftMilliseconds");
+            self.range(&path, ttft, TARGET_MILLISECONDS);
+        }
+        if let Some(itl) = slo.itl_milliseconds {
+            let path = format!("slo.byPriority.{priority}.itlMilliseconds");
+            self.range(&path, itl, TARGET_MILLISECONDS);
+        }
+    }
+
+    fn headers(&mut self, headers: &Headers) {
+        let mut seen = HashSet::new();
+        for (field, name) in headers.by_field() {
+            let path = FieldPath::of("headers").key(field);
+            if !is_header_name(name) {
+                let message = "not a header name: 1 to 64 letters, digits, or `-`, such as \
+                               `x-request-priority`";
+                self.refuse(path, message);
+            } else if has_other_meaning(name) {
+                let message = format!(
+                    "`{name}` has another meaning in HTTP already: take a name of your own, such \
+                     as x-request-priority"
+                );
+                self.refuse(path, message);
+            } else if !seen.insert(name.to_ascii_lowercase()) {
+                let message = format!("`{name}` is the name of two headers: give each its own");
+                self.refuse(path, message);
+            }
+        }
+    }
+
+    fn timeouts(&mut self, timeouts: &Timeouts) {
+        let connect = timeouts.connect_milliseconds;
+        self.range("timeouts.connectMilliseconds", connect, CONNECT_MILLISECONDS);
+        self.range("timeouts.firstTokenSeconds", timeouts.first_token_seconds, TIMEOUT_SECONDS);
+        self.range("timeouts.prefillSeconds", timeouts.prefill_seconds, TIMEOUT_SECONDS);
+        self.range("timeouts.idleSeconds", timeouts.idle_seconds, TIMEOUT_SECONDS);
+    }
+
+    fn limits(&mut self, limits: &Limits) {
+        self.range("limits.maxBodyBytes", limits.max_body_bytes, BODY_BYTES);
+        self.range("limits.maxInFlight", limits.max_in_flight, IN_FLIGHT);
+    }
+
+    fn admin_paths(&mut self, paths: &[String]) {
+        self.names("allowAdminPaths", paths);
+        self.distinct("allowAdminPaths", paths);
+        for (i, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
+            if !is_plain_path(path) {
+                let message = format!(
+                    "`{path}` is not one whole path: write it as `/sleep`, without pattern, query \
+                     or host"
+                );
+                self.refuse(FieldPath::of("allowAdminPaths").index(i), message);
+            }
+        }
+    }
+}
+
+impl Headers {
+    /// Each header's field and name.
+    fn by_field(&self) -> [(&'static str, &str); 4] {
+        [
+            ("priority", &self.priority),
+            ("expectedOutputTokens", &self.expected_output_tokens),
+            ("slaTarget", &self.sla_target),
+            ("session", &self.session),
+        ]
+    }
+}
+
+/// A token of RFC 9110, of at most 64 characters.
+fn is_header_name(name: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(is_token)
+}
+
+/// Hop-by-hop headers, and those that say who asks for what: reading one of them as ours would change the request.
+fn has_other_meaning(name: &str) -> bool {
+    const TAKEN: [&str; 12] = [
+        "authorization",
+        "connection",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-request-id",
+    ];
+    let name = name.to_ascii_lowercase();
+    name.starts_with("content-") || TAKEN.contains(&name.as_str())
+}
+
+/// `/a/b.c`: no empty or dotted segments, nothing that means more than itself.
+fn is_plain_path(path: &str) -> bool {
+    let is_plain = |segment: &str| {
+        let starts_well = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        segment.bytes().next().is_some_and(starts_well)
+            && segment.bytes().all(|b| starts_well(b) || b == b'.' || b == b'-')
+    };
+    path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_plain))
+}
+
+#[cfg(test)]
+mod tests;
