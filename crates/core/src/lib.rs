@@ -5,5 +5,16 @@
 //! Must not: do IO, spawn, read a clock or an RNG of its own. `now` and `&mut impl Rng` are arguments, so the same
 //! code runs in the proxy and in virtual time.
 
+pub mod analyze;
+pub mod answer;
+pub mod budget;
+pub mod connector;
+pub mod endpoint;
+pub mod json;
 pub mod phase;
+pub mod plan;
+pub mod policy;
 pub mod qoe;
+pub mod signals;
+pub mod splice;
+pub mod track;

@@ -1,0 +1,316 @@
+//! One walk over a body, and what it says.
+
+use super::lenient::{self, Read};
+use super::{AnalyzeError, Api, Members, Name, WholeReason};
+use crate::json::{JsonError, Kind, Scanner, Value};
+use crate::phase::Phase;
+
+/// Bytes of the longest model name or response id that is read.
+const LONGEST_NAME: usize = 1024;
+/// SGLang has three or four of them.
+const MOST_BOOTSTRAP: usize = 16;
+
+/// What a `prompt` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Prompt {
+    /// Absent, or of no readable type.
+    #[default]
+    None,
+    Text,
+    /// A list of so many token ids.
+    Tokens(u32),
+    /// A list of prompts, be it only one.
+    Batch,
+}
+
+impl Prompt {
+    pub(super) const fn tokens(self) -> Option<u32> {
+        match self {
+            Self::Tokens(count) => Some(count),
+            _ => None,
+        }
+    }
+}
+
+/// What a body says.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub(super) model: Option<String>,
+    pub(super) stream: bool,
+    pub(super) include_usage: bool,
+    pub(super) previous_response_id: Option<String>,
+    pub(super) prompt: Prompt,
+    pub(super) members: Members,
+    seen: u32,
+    goes_on: bool,
+    has_messages: bool,
+    assistant: bool,
+    messages_bytes: usize,
+    prompt_bytes: usize,
+    input_bytes: usize,
+    max_tokens: Option<i64>,
+    max_completion_tokens: Option<i64>,
+    whole: Option<WholeReason>,
+}
+
+impl Reading {
+    pub(super) fn of(body: &[u8]) -> Result<Self, AnalyzeError> {
+        if u32::try_from(body.len()).is_err() {
+            return Err(AnalyzeError::TooLarge(body.len()));
+        }
+        let mut scan = Scanner::new(body)?;
+        let mut open = scan.object()?;
+        let mut reading = Self { members: Members::from_brace(scan.position()), ..Self::default() };
+        while let Some(key) = scan.key(&mut open)? {
+            let name = Name::of(&key);
+            scan.peek()?;
+            let start = scan.position();
+            match name {
+                Some(name) => {
+                    reading.only_once(name, key.at)?;
+                    reading.read(name, &mut scan)?;
+                }
+                None => drop(scan.skip()?),
+            }
+            reading.members.push(name, key.at, start..scan.position());
+        }
+        reading.members.closed(scan.position() - 1);
+        scan.end()?;
+        Ok(reading)
+    }
+
+    fn only_once(&mut self, name: Name, at: usize) -> Result<(), AnalyzeError> {
+        if name == Name::Bootstrap {
+            let room = self.members.count_of(name) < MOST_BOOTSTRAP;
+            return if room { Ok(()) } else { Err(AnalyzeError::TooManyStripped { at }) };
+        }
+        let bit = 1 << name as u32;
+        if self.seen & bit != 0 {
+            return Err(AnalyzeError::Duplicate { member: name.as_str(), at });
+        }
+        self.seen |= bit;
+        Ok(())
+    }
+
+    fn read(&mut self, name: Name, scan: &mut Scanner<'_>) -> Result<(), AnalyzeError> {
+        let start = scan.position();
+        match name {
+            Name::Messages => {
+                self.messages(scan)?;
+                self.messages_bytes = scan.position() - start;
+            }
+            Name::Prompt => {
+                self.prompt = prompt(scan)?;
+                self.prompt_bytes = scan.position() - start;
+            }
+            Name::Input => self.input_bytes = scan.skip()?.raw.len(),
+            Name::StreamOptions => self.stream_options(scan)?,
+            Name::VllmXargs => extra_arguments(name, scan)?,
+            Name::SamplingParams => sampling_params(scan)?,
+            _ => self.scalar(name, &scan.skip()?)?,
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, name: Name, value: &Value<'_>) -> Result<(), AnalyzeError> {
+        match name {
+            Name::Model => self.model = string(name, value)?,
+            Name::Stream => self.stream = stream(value)?,
+            Name::PreviousResponseId => {
+                self.previous_response_id = string(name, value)?;
+                self.goes_on |= !value.is_null();
+            }
+            Name::ParentId | Name::PreviousMessageId => self.goes_on |= !value.is_null(),
+            Name::MaxTokens => self.max_tokens = self.limit(value),
+            Name::MaxCompletionTokens => self.max_completion_tokens = self.limit(value),
+            Name::N | Name::BestOf => match lenient::integer(value) {
+                Read::Null | Read::Is(1) => {}
+                Read::Is(_) | Read::Unreadable => self.must_be_whole(WholeReason::Several),
+            },
+            Name::UseBeamSearch => self.whole_if_set(value, WholeReason::BeamSearch),
+            Name::Echo => self.whole_if_set(value, WholeReason::Echo),
+            Name::PromptLogprobs if !value.is_null() => {
+                self.must_be_whole(WholeReason::PromptLogprobs)
+            }
+            Name::PromptEmbeds if !value.is_null() => self.must_be_whole(WholeReason::PromptEmbeds),
+            Name::DataParallelRank if !value.is_null() => self.must_be_whole(WholeReason::Pinned),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn limit(&mut self, value: &Value<'_>) -> Option<i64> {
+        match lenient::integer(value) {
+            Read::Null => None,
+            Read::Is(limit) if u32::try_from(limit).is_ok() => Some(limit),
+            Read::Is(_) | Read::Unreadable => {
+                self.must_be_whole(WholeReason::Unreadable);
+                None
+            }
+        }
+    }
+
+    fn whole_if_set(&mut self, value: &Value<'_>, reason: WholeReason) {
+        match lenient::flag(value) {
+            Read::Null | Read::Is(false) => {}
+            Read::Is(true) | Read::Unreadable => self.must_be_whole(reason),
+        }
+    }
+
+    /// The first reason in the body is the one that is told.
+    fn must_be_whole(&mut self, reason: WholeReason) {
+        self.whole.get_or_insert(reason);
+    }
+
+    /// Looks for an assistant message. Of two roles in one message the last counts, as for the engine.
+    fn messages(&mut self, scan: &mut Scanner<'_>) -> Result<(), JsonError> {
+        let kind = scan.peek()?;
+        if kind != Kind::Array {
+            return scan.skip().map(drop);
+        }
+        self.has_messages = true;
+        let mut list = scan.array()?;
+        while scan.item(&mut list)? {
+            self.assistant |= is_assistant(scan)?;
+        }
+        Ok(())
+    }
+
+    fn stream_options(&mut self, scan: &mut Scanner<'_>) -> Result<(), JsonError> {
+        if scan.peek()? != Kind::Object {
+            return scan.skip().map(drop);
+        }
+        let mut options = scan.object()?;
+        while let Some(key) = scan.key(&mut options)? {
+            let value = scan.skip()?;
+            if key.is("include_usage") {
+                self.include_usage = lenient::flag(&value) == Read::Is(true);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        if self.goes_on || self.assistant { Phase::Decoding } else { Phase::Prefill }
+    }
+
+    pub(super) fn prompt_bytes(&self, api: Api) -> usize {
+        match api {
+            Api::ChatCompletions => self.messages_bytes,
+            Api::Completions => self.prompt_bytes,
+            Api::Other => self.messages_bytes + self.prompt_bytes + self.input_bytes,
+        }
+    }
+
+    pub(super) fn max_tokens(&self) -> Option<u32> {
+        self.max_completion_tokens.or(self.max_tokens).and_then(|limit| u32::try_from(limit).ok())
+    }
+
+    pub(super) fn whole(&self, api: Api) -> Option<WholeReason> {
+        let of_prompt = match (api, self.prompt) {
+            (Api::Other, _) => return Some(WholeReason::OtherApi),
+            (Api::ChatCompletions, _) => (!self.has_messages).then_some(WholeReason::Unreadable),
+            (Api::Completions, Prompt::None) => Some(WholeReason::Unreadable),
+            (Api::Completions, Prompt::Batch) => Some(WholeReason::Batch),
+            (Api::Completions, Prompt::Text | Prompt::Tokens(_)) => None,
+        };
+        let single = self.max_tokens().is_some_and(|limit| limit <= 1);
+        self.whole.or(of_prompt).or(single.then_some(WholeReason::SingleToken))
+    }
+}
+
+/// Reads one message.
+fn is_assistant(scan: &mut Scanner<'_>) -> Result<bool, JsonError> {
+    if scan.peek()? != Kind::Object {
+        return scan.skip().map(|_| false);
+    }
+    let mut assistant = false;
+    let mut message = scan.object()?;
+    while let Some(key) = scan.key(&mut message)? {
+        let value = scan.skip()?;
+        if key.is("role") {
+            assistant = value.raw.len() <= LONGEST_NAME
+                && value.text().is_some_and(|role| role == "assistant");
+        }
+    }
+    Ok(assistant)
+}
+
+/// Text, one list of token ids, or a list of prompts.
+fn prompt(scan: &mut Scanner<'_>) -> Result<Prompt, JsonError> {
+    match scan.peek()? {
+        Kind::String => scan.skip().map(|_| Prompt::Text),
+        Kind::Array => prompt_list(scan),
+        _ => scan.skip().map(|_| Prompt::None),
+    }
+}
+
+fn prompt_list(scan: &mut Scanner<'_>) -> Result<Prompt, JsonError> {
+    let (mut count, mut all_tokens) = (0_u32, true);
+    let mut list = scan.array()?;
+    while scan.item(&mut list)? {
+        all_tokens &= scan.skip()?.kind == Kind::Number;
+        count += 1;
+    }
+    Ok(if all_tokens && count > 0 { Prompt::Tokens(count) } else { Prompt::Batch })
+}
+
+/// vLLM copies these to where the engine looks for its transfer parameters, so none may hide there.
+fn extra_arguments(member: Name, scan: &mut Scanner<'_>) -> Result<(), AnalyzeError> {
+    if scan.peek()? != Kind::Object {
+        scan.skip()?;
+        return Ok(());
+    }
+    let mut arguments = scan.object()?;
+    while let Some(key) = scan.key(&mut arguments)? {
+        if let Some(name) = Name::of(&key).filter(|name| name.is_stripped()) {
+            return Err(AnalyzeError::Reserved {
+                member: member.as_str(),
+                key: name.as_str(),
+                at: key.at,
+            });
+        }
+        scan.skip()?;
+    }
+    Ok(())
+}
+
+/// The token API nests the same arguments in `sampling_params.extra_args`.
+fn sampling_params(scan: &mut Scanner<'_>) -> Result<(), AnalyzeError> {
+    if scan.peek()? != Kind::Object {
+        scan.skip()?;
+        return Ok(());
+    }
+    let mut params = scan.object()?;
+    while let Some(key) = scan.key(&mut params)? {
+        if key.is("extra_args") {
+            extra_arguments(Name::SamplingParams, scan)?;
+        } else {
+            scan.skip()?;
+        }
+    }
+    Ok(())
+}
+
+/// A string, or nothing.
+fn string(member: Name, value: &Value<'_>) -> Result<Option<String>, AnalyzeError> {
+    let wrong =
+        |expected| AnalyzeError::WrongType { member: member.as_str(), expected, at: value.at };
+    match value.kind {
+        Kind::Null => Ok(None),
+        Kind::String if value.raw.len() > LONGEST_NAME => Err(wrong("at most 1022 bytes long")),
+        _ => value.text().map(|text| Some(text.into_owned())).ok_or_else(|| wrong("a string")),
+    }
+}
+
+fn stream(value: &Value<'_>) -> Result<bool, AnalyzeError> {
+    match lenient::flag(value) {
+        Read::Null => Ok(false),
+        Read::Is(stream) => Ok(stream),
+        Read::Unreadable => Err(AnalyzeError::WrongType {
+            member: Name::Stream.as_str(),
+            expected: "a boolean",
+            at: value.at,
+        }),
+    }
+}
