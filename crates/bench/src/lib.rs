@@ -1,1 +1,39 @@
-//! Placeholder until the first commit of this crate.
+//! Load and measurement: the demo, the stand-in backend, and what the router costs beside its peers.
+//!
+//! Owns the load generator (its own cheap HTTP client), the workloads, and the reports made of what was measured.
+//! It talks to the router only over HTTP and through its command line, and must not reach into it: what is measured
+//! is the program that users run. Nothing here prints a figure that the run did not give.
+//!
+//! ```text
+//! demo  → lineup (qoe-sim ×4, qoe-router) → drive (client, sse) → summary → report, plot
+//! relay → systems (ours, peers) → load (client, sse) → results → report
+//! ```
+
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts and milliseconds of one run are far below 2^52, and ranks are never negative"
+)]
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+
+pub mod backend;
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod process;
+pub mod request;
+pub mod sse;
+pub mod stats;
+pub mod table;
+
+/// The path of one of our programs: as given, or beside this one.
+fn program(name: &str, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name(name));
+    let path = given.map_or_else(beside, |path| Ok(path.to_owned())).context("own path")?;
+    ensure!(path.is_file(), "{} is missing: build it first, or name another", path.display());
+    Ok(path)
+}

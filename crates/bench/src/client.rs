@@ -1,0 +1,165 @@
+//! A cheap HTTP/1.1 client for load: raw bytes over one kept connection, nothing allocated per chunk.
+//!
+//! Why not hyper's: the client shares a core with the stand-in backends, and what it costs hides what the router
+//! costs. It takes whole requests as bytes and gives answers to a [`Sink`] as they come.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+mod body;
+mod head;
+
+pub use body::{Body, Malformed};
+pub use head::{Head, MAX_HEADERS};
+
+/// Where an answer goes while it arrives.
+pub trait Sink {
+    /// The status line and headers came.
+    fn head(&mut self, head: &Head<'_>);
+    /// Bytes of the body came, as many as one read gave, framing removed.
+    fn data(&mut self, bytes: &[u8]);
+}
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Connecting, reading or writing failed.
+    #[error("connection: {0}")]
+    Io(#[from] io::Error),
+    /// A kept connection had been closed by the server before the request; safe to send again.
+    #[error("the kept connection was closed before any answer")]
+    Stale,
+    /// The connection ended before the answer did.
+    #[error("the answer was cut off")]
+    Cut,
+    /// The answer is not HTTP/1.1 as we know it.
+    #[error("malformed answer: {0}")]
+    Malformed(#[from] Malformed),
+}
+
+/// One server, and at most one kept connection to it.
+#[derive(Debug)]
+pub struct Client {
+    address: SocketAddr,
+    connection: Option<Connection>,
+}
+
+impl Client {
+    /// A client of the server at `address`; connects on the first request.
+    #[must_use]
+    pub const fn new(address: SocketAddr) -> Self {
+        Self { address, connection: None }
+    }
+
+    /// Sends one whole request (head and body) and gives the answer to `sink`.
+    ///
+    /// A kept connection that the server had closed meanwhile is replaced once. When the future is dropped
+    /// half-way, the connection goes with it.
+    ///
+    /// # Errors
+    /// [`ClientError`], after which the next request opens a new connection.
+    pub async fn send(&mut self, request: &[u8], sink: &mut impl Sink) -> Result<(), ClientError> {
+        if let Some(connection) = self.connection.take() {
+            match self.exchange(connection, request, sink).await {
+                Err(ClientError::Stale) => {}
+                settled => return settled,
+            }
+        }
+        let connection = Connection::open(self.address).await?;
+        match self.exchange(connection, request, sink).await {
+            Err(ClientError::Stale) => Err(ClientError::Cut),
+            settled => settled,
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        mut connection: Connection,
+        request: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<(), ClientError> {
+        if connection.exchange(request, sink).await? {
+            self.connection = Some(connection);
+        }
+        Ok(())
+    }
+}
+
+/// An open connection and what was read from it beyond the last answer's head.
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+const BUFFER: usize = 64 * 1024;
+
+impl Connection {
+    async fn open(address: SocketAddr) -> Result<Self, ClientError> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; 4 * 1024], filled: 0 })
+    }
+
+    /// Returns whether the connection may carry another request.
+    async fn exchange(
+        &mut self,
+        request: &[u8],
+        sink: &mut impl Sink,
+    ) -> Result<bool, ClientError> {
+        self.stream.write_all(request).await.map_err(|_| ClientError::Stale)?;
+        let (mut body, keep, head_len) = self.head(sink).await?;
+        let mut from = head_len;
+        loop {
+            let rest = &self.buffer[from..self.filled];
+            let used = body.decode(rest, &mut |bytes| sink.data(bytes))?;
+            if body.is_done() {
+                self.filled = 0;
+                // Bytes after the answer belong to nothing we asked for: such a connection is not reused.
+                return Ok(keep && used == rest.len());
+            }
+            self.filled = 0;
+            from = 0;
+            if !self.fill().await? {
+                return if body.may_end() { Ok(false) } else { Err(ClientError::Cut) };
+            }
+        }
+    }
+
+    /// Reads until the head is whole; gives the body's framing, keep-alive, and the head's length.
+    async fn head(&mut self, sink: &mut impl Sink) -> Result<(Body, bool, usize), ClientError> {
+        loop {
+            if !self.fill().await? {
+                return Err(if self.filled == 0 { ClientError::Stale } else { ClientError::Cut });
+            }
+            if let Some(parsed) = head::parse(&self.buffer[..self.filled], |head| sink.head(head))?
+            {
+                return Ok(parsed);
+            }
+        }
+    }
+
+    /// Reads more behind what is there, growing the buffer when it is full; false at the end of the stream.
+    async fn fill(&mut self) -> Result<bool, ClientError> {
+        if self.filled == self.buffer.len() {
+            if self.filled >= BUFFER {
+                return Err(Malformed("a head of more than 64 KiB").into());
+            }
+            self.buffer.resize((self.filled * 4).min(BUFFER), 0);
+        }
+        let read = match self.stream.read(&mut self.buffer[self.filled..]).await {
+            Ok(read) => read,
+            Err(error) if self.filled == 0 && error.kind() == io::ErrorKind::ConnectionReset => 0,
+            Err(error) => return Err(error.into()),
+        };
+        self.filled += read;
+        Ok(read > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! Sends a workload at its times, whatever becomes of it (open loop), and notes what each user saw.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use qoe_core::qoe::Qoe;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::progress::Progress;
+use super::workload::{Class, Planned};
+use crate::client::{Client, ClientError, Head, Sink};
+use crate::sse::{Event, Events};
+
+/// What one user saw. Times in milliseconds.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Which kind of request it was.
+    pub class: Class,
+    /// Sent so much after it was due: the load generator's own fault.
+    pub lateness: f64,
+    /// From sending to the first text; `None` if none came.
+    pub ttft: Option<f64>,
+    /// Between one text event and the next.
+    pub gaps: Vec<f64>,
+    /// Andes' QoE with the class's target; 0 where nothing came.
+    pub qoe: f64,
+    /// TTFT and mean ITL were within the target, and the stream ended well.
+    pub sla_met: bool,
+    /// Prefill and decoding ran on different endpoints, by the router's own words.
+    pub handed_off: bool,
+    /// Why it failed; `None` of a stream that ended with `[DONE]`.
+    pub failure: Option<String>,
+}
+
+const GIVE_UP: Duration = Duration::from_secs(60);
+
+/// Sends `plan` to `address`. Returns when every request has ended.
+pub async fn drive(
+    address: SocketAddr,
+    plan: &[Planned],
+    model: &str,
+    progress: &mut Progress,
+) -> Vec<Served> {
+    // Made before the start: prompts cost more to write than to send.
+    let requests: Vec<_> = plan.iter().map(|planned| planned.request(model)).collect();
+    let pool = Arc::new(Pool { address, idle: Mutex::default() });
+    let mut running = JoinSet::new();
+    let mut served = Vec::with_capacity(plan.len());
+    let mut tick = interval(Duration::from_millis(500));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let start = Instant::now();
+    let mut upcoming = plan.iter().zip(requests).peekable();
+    loop {
+        let due = upcoming.peek().map(|(planned, _)| start + planned.at);
+        tokio::select! {
+            biased;
+            () = sleep_until(due.unwrap_or(start)), if due.is_some() => {
+                let Some((planned, request)) = upcoming.next() else { continue };
+                running.spawn(one(Arc::clone(&pool), planned.clone(), request, start));
+            }
+            Some(ended) = running.join_next(), if !running.is_empty() => served.extend(ended),
+            _ = tick.tick() => progress.show(start.elapsed(), plan.len(), served.len(), running.len()),
+        }
+        if upcoming.peek().is_none() && running.is_empty() {
+            progress.show(start.elapsed(), plan.len(), served.len(), 0);
+            return served;
+        }
+    }
+}
+
+/// Kept connections, so that a user costs a connection only at the peak.
+struct Pool {
+    address: SocketAddr,
+    idle: Mutex<Vec<Client>>,
+}
+
+impl Pool {
+    fn take(&self) -> Client {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| Client::new(self.address))
+    }
+
+    fn put(&self, client: Client) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+    }
+}
+
+async fn one(pool: Arc<Pool>, planned: Planned, request: Vec<u8>, start: Instant) -> Served {
+    let mut client = pool.take();
+    let lateness = (start + planned.at).elapsed();
+    let mut view = View::new(planned.class);
+    let sent = timeout(GIVE_UP, client.send(&request, &mut view)).await;
+    if matches!(sent, Ok(Ok(()))) {
+        pool.put(client);
+    }
+    let failure = match sent {
+        Err(_) => Some(format!("no end after {} s", GIVE_UP.as_secs())),
+        Ok(result) => view.failure(result.err()),
+    };
+    view.settle(milliseconds(lateness), failure)
+}
+
+/// The stream as its reader sees it.
+struct View {
+    class: Class,
+    sent: Instant,
+    status: u16,
+    handed_off: bool,
+    events: Events,
+    first: Option<Duration>,
+    last: Duration,
+    gaps: Vec<f64>,
+    qoe: Qoe,
+    done: bool,
+    error: bool,
+}
+
+impl View {
+    fn new(class: Class) -> Self {
+        Self {
+            class,
+            sent: Instant::now(),
+            status: 0,
+            handed_off: false,
+            events: Events::default(),
+            first: None,
+            last: Duration::ZERO,
+            gaps: Vec::with_capacity(300),
+            qoe: Qoe::new(class.target()),
+            done: false,
+            error: false,
+        }
+    }
+
+    fn token(&mut self, at: Duration) {
+        if self.first.is_none() {
+            self.first = Some(at);
+        } else {
+            self.gaps.push(milliseconds(at.saturating_sub(self.last)));
+        }
+        self.last = at;
+        self.qoe.arrived(1, at);
+    }
+
+    fn failure(&self, error: Option<ClientError>) -> Option<String> {
+        match error {
+            Some(error) => Some(error.to_string()),
+            None if self.status != 200 => Some(format!("status {}", self.status)),
+            None if self.error => Some("an error event in the stream".into()),
+            None if !self.done => Some("the stream ended without [DONE]".into()),
+            None => None,
+        }
+    }
+
+    fn settle(self, lateness: f64, failure: Option<String>) -> Served {
+        let target = self.class.target();
+        let mean_itl = self.gaps.iter().sum::<f64>() / self.gaps.len().max(1) as f64;
+        let in_time = self.first.is_some_and(|ttft| ttft <= target.ttft)
+            && mean_itl <= milliseconds(target.itl);
+        Served {
+            class: self.class,
+            lateness,
+            ttft: self.first.map(milliseconds),
+            gaps: self.gaps,
+            qoe: self.qoe.value().unwrap_or(0.0),
+            sla_met: in_time && failure.is_none(),
+            handed_off: self.handed_off,
+            failure,
+        }
+    }
+}
+
+impl Sink for View {
+    fn head(&mut self, head: &Head<'_>) {
+        self.status = head.status;
+        let plan = head.header("x-qoe-plan").unwrap_or_default();
+        self.handed_off = plan.to_ascii_lowercase().starts_with("handoff");
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        let at = self.sent.elapsed();
+        let mut events = std::mem::take(&mut self.events);
+        events.push(bytes, |event| match event {
+            Event::Token => self.token(at),
+            Event::Done => self.done = true,
+            Event::Error => self.error = true,
+            Event::Other => {}
+        });
+        self.events = events;
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(events: &[(u64, &str)]) -> View {
+        let mut view = View::new(Class::Chat);
+        view.status = 200;
+        for &(at, text) in events {
+            let mut parser = Events::default();
+            parser.push(text.as_bytes(), |event| match event {
+                Event::Token => view.token(Duration::from_millis(at)),
+                Event::Done => view.done = true,
+                _ => {}
+            });
+        }
+        view
+    }
+
+    const TOKEN: &str = "data: {\"content\":\"x\"}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+
+    #[test]
+    fn a_stream_is_judged_by_first_text_and_pace() {
+        let good = view(&[(100, TOKEN), (110, TOKEN), (130, TOKEN), (131, DONE)]);
+        let failure = good.failure(None);
+        let served = good.settle(0.0, failure);
+        assert_eq!((served.ttft, served.gaps.as_slice()), (Some(100.0), &[10.0, 20.0][..]));
+        assert!(served.sla_met && served.failure.is_none() && served.qoe > 0.99);
+        let late = view(&[(900, TOKEN), (910, DONE)]).settle(0.0, None);
+        assert!(!late.sla_met && late.qoe < 1.0);
+        let slow = view(&[(100, TOKEN), (190, TOKEN), (200, DONE)]).settle(0.0, None);
+        assert!(!slow.sla_met, "90 ms is above the promised ITL");
+    }
+
+    #[test]
+    fn a_stream_without_its_end_failed() {
+        let cut = view(&[(100, TOKEN)]);
+        assert!(cut.failure(None).is_some_and(|why| why.contains("[DONE]")));
+        let nothing = View::new(Class::Chat).settle(0.0, Some("status 503".into()));
+        assert!(!nothing.sla_met && nothing.qoe == 0.0 && nothing.ttft.is_none());
+    }
+}

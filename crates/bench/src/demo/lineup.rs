@@ -1,0 +1,201 @@
+//! The two line-ups of the demo: simulators and a router before them, on free loopback ports.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::process::{Process, Start, Usage};
+
+/// How the same four simulated GPUs are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Four mixed endpoints, round-robin, every request whole on one.
+    Mixed,
+    /// Two prefill and two decoding endpoints, with handoff.
+    Disaggregated,
+}
+
+impl Variant {
+    /// For the table and file names.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mixed => "round-robin",
+            Self::Disaggregated => "disaggregated",
+        }
+    }
+
+    const fn roles(self) -> [&'static str; 4] {
+        match self {
+            Self::Mixed => ["both"; 4],
+            Self::Disaggregated => ["prefill", "prefill", "decoding", "decoding"],
+        }
+    }
+
+    const fn policy(self) -> &'static str {
+        match self {
+            Self::Mixed => "policy: {type: RoundRobin}\n  handoff: {mode: Never}",
+            Self::Disaggregated => "policy: {type: Weighted}\n  handoff: {mode: Auto}",
+        }
+    }
+}
+
+/// The programs and names of the demo.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    /// `qoe-router`.
+    pub router: &'a Path,
+    /// `qoe-sim`.
+    pub sim: &'a Path,
+    /// The profile of the simulated GPU.
+    pub profile: &'a str,
+    /// The model's name.
+    pub model: &'a str,
+    /// Where configuration and logs go.
+    pub folder: &'a Path,
+}
+
+/// A running line-up; its processes end with it.
+#[derive(Debug)]
+pub struct LineUp {
+    /// Where the router listens.
+    pub router: SocketAddr,
+    processes: Vec<Process>,
+}
+
+impl LineUp {
+    /// Starts four simulators, then the router before them.
+    ///
+    /// # Errors
+    /// When one of them does not get ready; those that did are ended.
+    pub async fn start(parts: &Parts<'_>, variant: Variant) -> anyhow::Result<Self> {
+        let mut processes = Vec::new();
+        let mut endpoints = Vec::new();
+        for (index, role) in variant.roles().into_iter().enumerate() {
+            let name = format!("{}-{role}-{index}", variant.name());
+            let (process, address) = start_sim(parts, &name, role).await?;
+            processes.push(process);
+            endpoints.push((name, role, address));
+        }
+        let config = parts.folder.join(format!("{}.yaml", variant.name()));
+        std::fs::write(&config, configuration(variant, parts.model, &endpoints))
+            .with_context(|| format!("cannot write {}", config.display()))?;
+        let (process, router) = start_router(parts, variant, &config).await?;
+        processes.push(process);
+        Ok(Self { router, processes })
+    }
+
+    /// Usage of the simulators together, and of the router.
+    #[must_use]
+    pub fn usage(&self) -> (Usage, Usage) {
+        let Some((router, sims)) = self.processes.split_last() else { return Default::default() };
+        let sims = sims.iter().map(Process::usage).fold(Usage::default(), |sum, usage| Usage {
+            cpu: sum.cpu + usage.cpu,
+            rss_bytes: sum.rss_bytes + usage.rss_bytes,
+            processes: sum.processes + usage.processes,
+        });
+        (sims, router.usage())
+    }
+
+    /// Ends all of it.
+    pub async fn stop(self) {
+        // The router first, so that it does not see its endpoints die.
+        for process in self.processes.into_iter().rev() {
+            process.stop().await;
+        }
+    }
+}
+
+async fn start_sim(
+    parts: &Parts<'_>,
+    name: &str,
+    role: &str,
+) -> anyhow::Result<(Process, SocketAddr)> {
+    let flags = [
+        "--listen",
+        "127.0.0.1:0",
+        "--role",
+        role,
+        "--model",
+        parts.model,
+        "--profile",
+        parts.profile,
+    ];
+    start(parts.sim, name, &flags, parts.folder).await
+}
+
+async fn start_router(
+    parts: &Parts<'_>,
+    variant: Variant,
+    config: &Path,
+) -> anyhow::Result<(Process, SocketAddr)> {
+    let config = config.to_string_lossy();
+    let flags = [
+        "--config",
+        &config,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--workers",
+        "1",
+    ];
+    start(parts.router, &format!("{}-router", variant.name()), &flags, parts.folder).await
+}
+
+async fn start(
+    program: &Path,
+    name: &str,
+    flags: &[&str],
+    logs: &Path,
+) -> anyhow::Result<(Process, SocketAddr)> {
+    let program = program.to_string_lossy().into_owned();
+    let command =
+        std::iter::once(program).chain(flags.iter().map(|&flag| flag.to_owned())).collect();
+    Start { name, command, core: None, logs }.ready().await
+}
+
+/// The route and endpoint list of a line-up, as the router reads them.
+fn configuration(
+    variant: Variant,
+    model: &str,
+    endpoints: &[(String, &str, SocketAddr)],
+) -> String {
+    let mut yaml = format!(
+        "apiVersion: qoe-router.io/v1alpha1\nkind: QoERoute\nmetadata: {{name: demo}}\nspec:\n  \
+         models: [{model}]\n  {}\n  slo: {{ttftMilliseconds: 500, itlMilliseconds: 25}}\n---\n\
+         apiVersion: qoe-router.io/v1alpha1\nkind: EndpointList\nendpoints:\n",
+        variant.policy()
+    );
+    for (name, role, address) in endpoints {
+        let tag = if *role == "both" { String::new() } else { format!(", tags: [{role}]") };
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(yaml, "- {{name: {name}, url: \"http://{address}\"{tag}, models: [{model}]}}");
+    }
+    yaml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_line_ups_have_four_endpoints_and_differ_in_roles_and_policy() {
+        let endpoint = |role| ("e".to_owned(), role, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let mixed = configuration(Variant::Mixed, "m", &Variant::Mixed.roles().map(endpoint));
+        assert_eq!(mixed.matches("\n- {name").count(), 4);
+        assert!(
+            mixed.contains("RoundRobin")
+                && mixed.contains("mode: Never")
+                && !mixed.contains("tags")
+        );
+        let split = Variant::Disaggregated;
+        let split = configuration(split, "m", &split.roles().map(endpoint));
+        assert_eq!(split.matches("tags: [prefill]").count(), 2);
+        assert_eq!(split.matches("tags: [decoding]").count(), 2);
+        assert!(split.contains("mode: Auto"));
+    }
+}

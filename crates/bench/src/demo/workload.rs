@@ -1,0 +1,194 @@
+//! What the demo's users ask for, and when: the same for both line-ups, by one seed.
+
+use std::time::Duration;
+
+use qoe_core::qoe::Target;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::request;
+
+/// Two kinds of traffic that share a model in production.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A short question and a streamed answer that somebody reads.
+    Chat,
+    /// A long document, and a short answer: a summary, a label, an extraction.
+    Document,
+}
+
+/// Rates and sizes of the mix; sizes are uniform within their range, arrivals are Poisson.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mix {
+    /// Chats a second.
+    pub chat_rate: f64,
+    /// Documents a second.
+    pub document_rate: f64,
+    /// Fixes every arrival, size and word.
+    pub seed: u64,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self { chat_rate: 22.0, document_rate: 7.0, seed: 7 }
+    }
+}
+
+/// One request to come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// When it is sent, from the start of the run.
+    pub at: Duration,
+    /// Which kind it is.
+    pub class: Class,
+    /// Length of the prompt, tokens.
+    pub prompt_tokens: u32,
+    /// Length of the answer, tokens.
+    pub output_tokens: u32,
+    /// 1 high, 2 medium, 3 low.
+    pub priority: u8,
+    words: u64,
+}
+
+impl Class {
+    const fn prompt_tokens(self) -> std::ops::RangeInclusive<u32> {
+        match self {
+            Self::Chat => 60..=400,
+            Self::Document => 4_000..=8_000,
+        }
+    }
+
+    const fn output_tokens(self) -> std::ops::RangeInclusive<u32> {
+        match self {
+            Self::Chat => 150..=300,
+            Self::Document => 20..=60,
+        }
+    }
+
+    /// What was promised to its users.
+    #[must_use]
+    pub const fn target(self) -> Target {
+        let ttft = match self {
+            Self::Chat => 500,
+            Self::Document => 2_000,
+        };
+        Target { ttft: Duration::from_millis(ttft), itl: Duration::from_millis(25) }
+    }
+
+    /// High, medium and low by their share in tenths.
+    fn priority(self, draw: u32) -> u8 {
+        match (self, draw) {
+            (Self::Chat, 0..3) => 1,
+            (Self::Chat, _) | (Self::Document, 0..3) => 2,
+            (Self::Document, _) => 3,
+        }
+    }
+}
+
+impl Mix {
+    /// All requests of a run, in order of time.
+    #[must_use]
+    pub fn plan(&self, duration: Duration) -> Vec<Planned> {
+        let mut all = arrivals(Class::Chat, self.chat_rate, duration, self.seed);
+        all.extend(arrivals(Class::Document, self.document_rate, duration, self.seed ^ 0xD0C5));
+        all.sort_by_key(|planned| planned.at);
+        all
+    }
+
+    /// The mix in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!(
+            "open loop, Poisson, seed {}: {} chats/s (60–400 prompt tokens, 150–300 streamed, 30 % high priority; \
+             promised TTFT 500 ms) + {} documents/s (4,000–8,000 prompt tokens, 20–60 out, 70 % low priority; \
+             promised TTFT 2 s); promised ITL 25 ms; no shared prefixes",
+            self.seed, self.chat_rate, self.document_rate
+        )
+    }
+}
+
+fn arrivals(class: Class, rate: f64, duration: Duration, seed: u64) -> Vec<Planned> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut at = 0.0;
+    let mut planned = Vec::new();
+    loop {
+        // Exponential gaps: 1 − u is never zero.
+        at -= (1.0 - rng.random::<f64>()).ln() / rate;
+        if at >= duration.as_secs_f64() {
+            return planned;
+        }
+        planned.push(Planned {
+            at: Duration::from_secs_f64(at),
+            class,
+            prompt_tokens: rng.random_range(class.prompt_tokens()),
+            output_tokens: rng.random_range(class.output_tokens()),
+            priority: class.priority(rng.random_range(0..10)),
+            words: rng.random(),
+        });
+    }
+}
+
+impl Planned {
+    /// The whole request for `model`, streamed.
+    #[must_use]
+    pub fn request(&self, model: &str) -> Vec<u8> {
+        let mut rng = StdRng::seed_from_u64(self.words);
+        let prompt = request::prose(self.prompt_tokens as usize, || rng.random());
+        let tokens = self.output_tokens;
+        let body = format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"{prompt}"}}],"max_tokens":{tokens},"ignore_eos":true,"temperature":0,"stream":true}}"#
+        );
+        let headers = [
+            ("x-request-priority", self.priority.to_string()),
+            ("x-expected-output-tokens", tokens.to_string()),
+            ("x-sla-target-ms", self.class.target().ttft.as_millis().to_string()),
+            ("x-qoe-explain", "1".to_owned()),
+        ];
+        request::post(&body, &headers.each_ref().map(|(name, value)| (*name, value.as_str())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn one_seed_gives_one_workload() {
+        let mix = Mix::default();
+        let (first, again) = (mix.plan(MINUTE), mix.plan(MINUTE));
+        assert_eq!(first, again);
+        assert_eq!(first[3].request("m"), again[3].request("m"));
+        assert_ne!(first, Mix { seed: 8, ..mix }.plan(MINUTE));
+    }
+
+    #[test]
+    fn rates_and_sizes_are_those_of_the_mix() {
+        let plan = Mix { chat_rate: 50.0, document_rate: 5.0, seed: 1 }.plan(MINUTE);
+        let documents = plan.iter().filter(|planned| planned.class == Class::Document).count();
+        assert!((240..360).contains(&documents), "{documents} documents");
+        assert!(
+            (2_800..3_200).contains(&(plan.len() - documents)),
+            "{} chats",
+            plan.len() - documents
+        );
+        assert!(plan.is_sorted_by_key(|planned| planned.at));
+        assert!(
+            plan.iter()
+                .all(|planned| planned.class.prompt_tokens().contains(&planned.prompt_tokens))
+        );
+        assert!((1..=3).all(|priority| plan.iter().any(|planned| planned.priority == priority)));
+    }
+
+    #[test]
+    fn a_prompt_is_as_long_as_planned_and_unlike_others() {
+        let plan = Mix::default().plan(MINUTE);
+        let (one, two) = (plan[0].request("m"), plan[1].request("m"));
+        let text = String::from_utf8(one.clone()).unwrap();
+        let (_, rest) = text.split_once(r#""content":""#).unwrap();
+        let prompt = rest.split('"').next().unwrap();
+        assert_eq!(prompt.len(), plan[0].prompt_tokens as usize * 4);
+        assert_ne!(one[one.len() - 400..one.len() - 120], two[two.len() - 400..two.len() - 120]);
+    }
+}

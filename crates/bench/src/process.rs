@@ -1,0 +1,201 @@
+//! Processes we start: their ready line, their processor time and memory, and their certain end.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+mod usage;
+
+pub use usage::{Usage, of_group, of_self};
+
+/// A started process and all that it starts: one process group, killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    group: u32,
+}
+
+/// What to start.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// For messages and the log file's name.
+    pub name: &'a str,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// The processor core to stay on, where the machine has several.
+    pub core: Option<usize>,
+    /// Folder of `NAME.log`, which takes its stderr (and stdout, once ready).
+    pub logs: &'a Path,
+}
+
+impl Start<'_> {
+    fn command(&self, log: File) -> Command {
+        let pin = self.core.map(|core| ["taskset".into(), "-c".into(), core.to_string()]);
+        let mut words = pin.into_iter().flatten().chain(self.command.iter().cloned());
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).stdin(Stdio::null()).stderr(log).process_group(0).kill_on_drop(true);
+        command
+    }
+
+    fn log(&self) -> anyhow::Result<File> {
+        let path = self.logs.join(format!("{}.log", self.name));
+        File::create(&path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Starts it with its output in the log.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn spawn(self) -> anyhow::Result<Process> {
+        let log = self.log()?;
+        let stdout = log.try_clone()?;
+        let child = self.command(log).stdout(stdout).spawn();
+        let child = child.with_context(|| format!("cannot start {:?}", self.command))?;
+        Process::of(self.name, child)
+    }
+
+    /// Starts it and waits for its one line on stdout, `… listening on http://ADDRESS…`.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends early, or is not ready after `READY_WITHIN`.
+    pub async fn ready(self) -> anyhow::Result<(Process, SocketAddr)> {
+        let child = self.command(self.log()?).stdout(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| format!("cannot start {:?}", self.command))?;
+        let stdout = child.stdout.take().context("its stdout is piped")?;
+        let process = Process::of(self.name, child)?;
+        let line = tokio::time::timeout(READY_WITHIN, ready_line(stdout)).await;
+        let hint =
+            || format!("{} did not get ready; see {}/{0}.log", self.name, self.logs.display());
+        let line = line.with_context(hint)?.with_context(hint)?;
+        let address = listening_on(&line).with_context(|| format!("{}: `{line}`", self.name))?;
+        Ok((process, address))
+    }
+}
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+async fn ready_line(stdout: ChildStdout) -> anyhow::Result<String> {
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).await?;
+    if line.is_empty() {
+        bail!("it ended before its ready line");
+    }
+    Ok(line.trim().to_owned())
+}
+
+/// The first `http://ADDRESS` of a ready line.
+fn listening_on(line: &str) -> anyhow::Result<SocketAddr> {
+    let (_, rest) = line.split_once("listening on http://").context("no `listening on http://`")?;
+    let address = rest.split([' ', '/']).next().unwrap_or(rest);
+    address.parse().with_context(|| format!("`{address}` is not an address"))
+}
+
+impl Process {
+    fn of(name: &str, child: Child) -> anyhow::Result<Self> {
+        let group = child.id().with_context(|| format!("{name} ended at once"))?;
+        Ok(Self { name: name.to_owned(), child, group })
+    }
+
+    /// The name it was started under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Processor time and memory of its group now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        of_group(self.group)
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<String> {
+        self.child.try_wait().ok().flatten().map(|status| status.to_string())
+    }
+
+    /// Ends it and waits until it is gone.
+    pub async fn stop(mut self) {
+        self.end_group();
+        // Nothing is left to do about a child that cannot be waited for.
+        let _ = self.child.wait().await;
+    }
+
+    /// SIGKILL to the group that we made: what it still serves is nobody's any more.
+    fn end_group(&self) {
+        let group = format!("-{}", self.group);
+        let kill = ["-KILL", "--", &group].map(OsStr::new);
+        let _ = std::process::Command::new("kill").args(kill).stderr(Stdio::null()).status();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A group whose leader was waited for may be another's by now: the id is only ours until then.
+        if self.child.id().is_some() {
+            self.end_group();
+        }
+    }
+}
+
+/// The last line that says something in `NAME.log`: why a process ended.
+#[must_use]
+pub fn last_words(logs: &Path, name: &str) -> Option<String> {
+    let mut text = String::new();
+    let log = fs::File::open(logs.join(format!("{name}.log"))).ok()?;
+    log.take(1 << 20).read_to_string(&mut text).ok()?;
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+/// Keeps this process, and what it starts from now on, on one core. False where that is not possible.
+#[must_use]
+pub fn pin_self(core: usize) -> bool {
+    let (core, pid) = (core.to_string(), std::process::id().to_string());
+    let taskset = ["-a", "-c", "-p", &core, &pid].map(OsStr::new);
+    let mut command = std::process::Command::new("taskset");
+    command.args(taskset).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ready_line_names_the_first_address() {
+        let line = "qoe-router listening on http://127.0.0.1:8080 (admin http://127.0.0.1:9090)";
+        assert_eq!(listening_on(line).unwrap(), "127.0.0.1:8080".parse().unwrap());
+        assert!(listening_on("qoe-sim listens").is_err());
+        assert!(listening_on("listening on http://nowhere").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_process_is_measured_and_ended_with_its_children() {
+        let logs = std::env::temp_dir().join(format!("qoe-bench-test-{}", std::process::id()));
+        fs::create_dir_all(&logs).unwrap();
+        let script = "sleep 600 & echo it listening on http://127.0.0.1:1; wait";
+        let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let start = Start { name: "nap", command, core: None, logs: &logs };
+        let (process, address) = start.ready().await.unwrap();
+        assert_eq!(address.port(), 1);
+        let group = process.group;
+        assert!(process.usage().processes >= 2 && process.usage().rss_bytes > 0);
+        process.stop().await;
+        // The leader is waited for; its child was killed with it, and is gone in a moment.
+        let gone = async {
+            while of_group(group).rss_bytes > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+        fs::remove_dir_all(&logs).unwrap();
+    }
+}

@@ -1,0 +1,39 @@
+//! Requests as whole bytes, made before the clock runs.
+
+use std::fmt::Write as _;
+
+/// A chat completion with the JSON `body`, ready to be written to a socket.
+#[must_use]
+pub fn post(body: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut request = String::with_capacity(body.len() + 256);
+    request.push_str("POST /v1/chat/completions HTTP/1.1\r\nhost: qoe-bench\r\n");
+    request.push_str("content-type: application/json\r\n");
+    for (name, value) in headers {
+        // Writing to a string cannot fail.
+        let _ = write!(request, "{name}: {value}\r\n");
+    }
+    let _ = write!(request, "content-length: {}\r\n\r\n{body}", body.len());
+    request.into_bytes()
+}
+
+/// Prose of about `tokens` tokens at four bytes a token, in words that `next` picks (any number). Plain ASCII
+/// without quotes: it stands in JSON as it is.
+#[must_use]
+pub fn prose(tokens: usize, mut next: impl FnMut() -> u32) -> String {
+    const WORDS: [&str; 16] = [
+        "the", "river", "of", "light", "under", "seven", "old", "bridges", "carries", "salt",
+        "and", "paper", "boats", "toward", "a", "harbour",
+    ];
+    let mut text = String::with_capacity(tokens * 4 + 12);
+    while text.len() < tokens * 4 {
+        let pick = next();
+        text.push_str(WORDS[(pick % 16) as usize]);
+        // A number now and then keeps prompts apart from each other in every prefix cache.
+        if pick.is_multiple_of(7) {
+            let _ = write!(text, " {:x}", pick >> 8);
+        }
+        text.push(' ');
+    }
+    text.truncate(tokens * 4);
+    text
+}
