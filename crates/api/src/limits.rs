@@ -63,6 +63,9 @@ pub struct Timeouts {
     /// Without a byte in the middle of an answer, in seconds.
     #[schemars(range(min = TIMEOUT_SECONDS.min, max = TIMEOUT_SECONDS.max))]
     pub idle_seconds: u32,
+    /// For a whole answer that is not streamed, in seconds.
+    #[schemars(range(min = TIMEOUT_SECONDS.min, max = TIMEOUT_SECONDS.max))]
+    pub answer_seconds: u32,
 }
 
 impl Default for Timeouts {
@@ -72,6 +75,7 @@ impl Default for Timeouts {
             first_token_seconds: 120,
             prefill_seconds: 60,
             idle_seconds: 120,
+            answer_seconds: 600,
         }
     }
 }
