@@ -82,6 +82,7 @@ pub fn load(text: &str) -> Result<StandaloneConfig, LoadErrors> {
     errors.extend(routes_disagree(&routes));
     errors.extend(endpoints_disagree(&endpoints));
     if !errors.is_empty() {
+        errors.sort_by_key(|error| (error.line, error.column));
         return Err(LoadErrors(errors));
     }
     Ok(StandaloneConfig {
@@ -103,9 +104,13 @@ fn routes_disagree(routes: &[(NamedRoute, &Document)]) -> Vec<LoadError> {
     for (route, document) in routes {
         let name = &route.qualified_name();
         let site = document.site(FieldPath::of("metadata.name"));
-        errors.extend(names.claim(name, name, &site, |_, line| {
+        let same_name = names.claim(name, name, &site, |_, line| {
             format!("route `{name}` is already on line {line}: rename one")
-        }));
+        });
+        if let Some(error) = same_name {
+            errors.push(error);
+            continue;
+        }
         for (i, model) in route.spec.models.iter().enumerate() {
             let site = document.site(FieldPath::of("spec.models").index(i));
             errors.extend(models.claim(model, name, &site, |owner, line| {

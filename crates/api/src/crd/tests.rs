@@ -1,1 +1,1 @@
-
+use kube_core::CustomResourceExt;

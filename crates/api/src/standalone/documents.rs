@@ -60,6 +60,7 @@ struct EndpointListDocument {
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an endpoint with name and url")]
 struct EndpointEntry {
     name: String,
     url: String,
@@ -122,10 +123,19 @@ fn typed<T: DeserializeOwned + JsonSchema>(document: &Document) -> Result<T, Vec
         Ok(_) => {}
         Err(error) => {
             let path = field_path(error.path());
-            errors.push(document.site(path).error(error.inner().to_string()));
+            errors.push(document.site(path).error(in_plain_words(error.inner())));
         }
     }
     Err(errors)
+}
+
+/// The message without Rust's names for numbers.
+fn in_plain_words(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    [("u32", "a whole number"), ("u64", "a whole number"), ("f64", "a number")]
+        .into_iter()
+        .find_map(|(kind, words)| Some(format!("{}{words}", message.strip_suffix(kind)?)))
+        .unwrap_or(message)
 }
 
 fn field_path(path: &serde_path_to_error::Path) -> FieldPath {

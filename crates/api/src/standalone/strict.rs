@@ -30,6 +30,11 @@ impl Walk<'_> {
         let schema = without_option(schema);
         match &node.tree {
             Tree::Scalar(_) => {}
+            // serde would take a list for a struct, value by value.
+            Tree::List(_) if schema["properties"].is_object() => {
+                let message = "a list, expected fields with their names";
+                self.errors.push(self.document.site(path.clone()).error(message));
+            }
             Tree::List(items) => {
                 for (i, item) in items.iter().enumerate() {
                     self.node(item, &schema["items"], &path.index(i));

@@ -73,13 +73,19 @@ pub(super) fn read(text: &str) -> Result<Vec<Document>, LoadError> {
 
 fn syntax_error(error: &serde_saphyr::Error) -> LoadError {
     let at = error.location().map_or(Position { line: 0, column: 0 }, Position::from);
-    LoadError {
-        document: 0,
-        line: at.line,
-        column: at.column,
-        path: FieldPath::default(),
-        message: format!("not YAML: {error}"),
-    }
+    let message = match error {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("`{key}` is there twice: remove one of the two")
+        }
+        other => {
+            // The position stands in front already.
+            let message = other.to_string();
+            let end = message.rfind(" at line ").unwrap_or(message.len());
+            format!("not readable as YAML: {}", &message[..end])
+        }
+    };
+    let path = FieldPath::default();
+    LoadError { document: 0, line: at.line, column: at.column, path, message }
 }
 
 impl Document {
