@@ -1,0 +1,66 @@
+"""Runs the tests: a case is a function that takes the `World`, asserts, and returns one line of figures."""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from processes import Router, Vllm, until
+
+CASES: list[Callable] = []
+
+
+@dataclass
+class World:
+    """What the tests share. Cases run in the order they are written: the last ones break things."""
+
+    prefill: list[Vllm]
+    decoding: list[Vllm]
+    pair: Router
+    square: Router
+
+    @property
+    def servers(self) -> list[Vllm]:
+        return self.prefill + self.decoding
+
+    @property
+    def plain(self) -> Vllm:
+        """The server that says what is right. A prefill server, asked after the router: whatever it
+        has cached it computed itself, so KV gone wrong on the way cannot make it wrong too."""
+        return self.prefill[1]
+
+    def rest(self, seconds: float = 20) -> None:
+        """Waits until no living server has anything running or waiting."""
+        for server in self.servers:
+            if server.alive():
+                until(f"{server.name} at rest", seconds, lambda one=server: one.busy() == 0)
+
+
+def case(function: Callable) -> Callable:
+    CASES.append(function)
+    return function
+
+
+def run_all(world: World, wanted: str) -> tuple[int, int]:
+    """Runs the cases whose name contains `wanted`; how many passed and failed."""
+    passed = failed = 0
+    for function in CASES:
+        name = function.__name__
+        if wanted not in name:
+            continue
+        started = time.monotonic()
+        try:
+            figures = function(world)
+            passed += 1
+            print(f"ok      {name}: {figures} ({time.monotonic() - started:.1f} s)", flush=True)
+        except Exception:
+            failed += 1
+            print(f"FAILED  {name} ({time.monotonic() - started:.1f} s)", flush=True)
+            traceback.print_exc()
+            show_logs(world)
+    return passed, failed
+
+
+def show_logs(world: World) -> None:
+    for child in [world.pair, world.square, *world.servers]:
+        print(f"{child.tail()}\n--- {child.name} is {'alive' if child.alive() else 'dead'}", flush=True)

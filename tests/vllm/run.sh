@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Installs real vLLM if need be and runs the tests of this folder against QOE_ROUTER_BIN, a built qoe-router.
+# Usage: run.sh [WORD]     only the tests whose name contains WORD
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+: "${QOE_ROUTER_BIN:=$here/../../target/release/qoe-router}"
+export QOE_ROUTER_BIN PYTHONDONTWRITEBYTECODE=1
+folder=$("$here/install.sh")
+exec "$folder/bin/python" "$here/run.py" "$@"
