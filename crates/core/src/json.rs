@@ -10,6 +10,8 @@ mod text;
 mod value;
 
 #[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
 mod tests;
 
 use thiserror::Error;
