@@ -1,0 +1,289 @@
+//! What a step computes: running streams first, then prompts, while tokens and blocks last.
+
+use super::{Engine, Event, Finish, Lease, Prefilled, Reason, Scheduling, Sequence, Source, Time};
+use crate::profile::StepLoad;
+
+impl Engine {
+    /// Fills the next step. `None`: nothing can run.
+    pub(super) fn schedule(&mut self, now: Time) -> Option<StepLoad> {
+        let mut budget = self.config.max_batched_tokens;
+        let preempted = self.extend_running(&mut budget, Sequence::is_decoding)
+            | self.extend_running(&mut budget, |sequence| !sequence.is_decoding());
+        // After a preemption the blocks are known to be short: nobody new, as vLLM does.
+        if !preempted {
+            self.admit(now, &mut budget);
+        }
+        let load = self.load();
+        (load.tokens() > 0).then_some(load)
+    }
+
+    /// Schedules those of the running requests that `which` selects; true if one was preempted.
+    fn extend_running(&mut self, budget: &mut u32, which: impl Fn(&Sequence) -> bool) -> bool {
+        let mut preempted = false;
+        let mut at = 0;
+        while at < self.running.len() && *budget > 0 {
+            let sequence = &self.running[at];
+            if sequence.scheduled > 0 || !which(sequence) {
+                at += 1;
+                continue;
+            }
+            let wanted = (sequence.known - sequence.computed).min(*budget);
+            if self.grow(at, wanted) {
+                self.running[at].scheduled = wanted;
+                *budget -= wanted;
+                at += 1;
+            } else {
+                preempted = true;
+                let victim = self.victim();
+                *budget += self.preempt(victim);
+                // Those behind the victim have moved up by one.
+                at -= usize::from(victim < at);
+            }
+        }
+        preempted
+    }
+
+    /// Gives a running request the blocks for `tokens` more; all of them or none.
+    fn grow(&mut self, at: usize, tokens: u32) -> bool {
+        let sequence = &mut self.running[at];
+        let blocks = (sequence.computed + tokens).div_ceil(self.config.block_size) as usize;
+        let missing = blocks.saturating_sub(sequence.blocks.len());
+        if missing > self.pool.free() {
+            return false;
+        }
+        sequence.blocks.extend((0..missing).filter_map(|_| self.pool.allocate()));
+        true
+    }
+
+    /// The request to preempt: the newest, or the least important and newest.
+    fn victim(&self) -> usize {
+        let last = self.running.len() - 1;
+        match self.config.scheduling {
+            Scheduling::Fcfs => last,
+            Scheduling::Priority => (0..=last)
+                .max_by_key(|at| (self.running[*at].request.priority, *at))
+                .unwrap_or(last),
+        }
+    }
+
+    /// Takes a request's blocks and puts it back into the queue; returns the budget it had.
+    fn preempt(&mut self, at: usize) -> u32 {
+        let mut sequence = self.running.remove(at);
+        let budget = sequence.scheduled;
+        self.pool.release(&sequence.blocks);
+        sequence.reset();
+        self.stats.preemptions += 1;
+        match self.config.scheduling {
+            Scheduling::Fcfs => self.waiting.push_front(sequence),
+            Scheduling::Priority => self.enqueue(sequence),
+        }
+        budget
+    }
+
+    /// Puts a request where it belongs in the queue.
+    pub(super) fn enqueue(&mut self, sequence: Sequence) {
+        let key = |s: &Sequence| (s.request.priority, s.times.arrived);
+        let at = match self.config.scheduling {
+            Scheduling::Fcfs => self.waiting.len(),
+            Scheduling::Priority => {
+                self.waiting.partition_point(|other| key(other) <= key(&sequence))
+            }
+        };
+        self.waiting.insert(at, sequence);
+    }
+
+    /// Starts waiting requests while there is room. Those whose KV has not arrived are passed over.
+    fn admit(&mut self, now: Time, budget: &mut u32) {
+        let mut at = 0;
+        while at < self.waiting.len()
+            && *budget > 0
+            && self.running.len() < self.config.max_sequences as usize
+        {
+            if self.waiting[at].ready_at().is_some_and(|ready| ready > now) {
+                at += 1;
+                continue;
+            }
+            let Some(sequence) = self.waiting.remove(at) else { break };
+            if let Some(sequence) = self.start(now, sequence, budget) {
+                self.waiting.insert(at, sequence);
+                break;
+            }
+        }
+    }
+
+    /// Moves a request into the batch with its first chunk; gives it back if blocks are short.
+    fn start(&mut self, now: Time, mut sequence: Sequence, budget: &mut u32) -> Option<Sequence> {
+        let cached = self.take_cached(&mut sequence);
+        let arrived = match sequence.ready_at() {
+            Some(_) => sequence.known - 1 - cached.min(sequence.known - 1),
+            None => 0,
+        };
+        sequence.computed = cached + arrived;
+        let wanted = (sequence.known - sequence.computed).min(*budget);
+        self.running.push(sequence);
+        let last = self.running.len() - 1;
+        if !self.grow(last, wanted) {
+            let mut sequence = self.running.pop()?;
+            self.pool.release(&sequence.blocks);
+            sequence.reset();
+            return Some(sequence);
+        }
+        self.running[last].scheduled = wanted;
+        *budget -= wanted;
+        self.note_start(now, last, cached);
+        None
+    }
+
+    /// Shares the blocks of the longest cached prefix; the last token is always computed, since
+    /// the next one comes out of it. Returns the tokens found.
+    fn take_cached(&mut self, sequence: &mut Sequence) -> u32 {
+        let most = ((sequence.known - 1) / self.config.block_size) as usize;
+        let hashes = &sequence.hashes[..most.min(sequence.hashes.len())];
+        let hits = self.pool.cached_prefix(hashes);
+        sequence.blocks = hashes[..hits].iter().filter_map(|h| self.pool.acquire(*h)).collect();
+        sequence.registered = hits;
+        hits as u32 * self.config.block_size
+    }
+
+    /// Counts the start of a request, the first time it starts.
+    fn note_start(&mut self, now: Time, at: usize, cached: u32) {
+        let sequence = &mut self.running[at];
+        if sequence.times.scheduled.is_some() {
+            return;
+        }
+        let tokens = sequence.prompt().tokens;
+        let block = self.config.block_size;
+        let stats = &mut self.stats;
+        stats.prefix_cache_queries += u64::from(tokens);
+        stats.prefix_cache_hits += u64::from(cached);
+        stats.queue_time.observe_time(now.saturating_sub(sequence.times.arrived));
+        sequence.prefilled = Prefilled { cached, created: tokens / block * block - cached };
+        if let Source::Pulled { transfer, remote_cached, .. } = sequence.request.source {
+            stats.external_cache_queries += u64::from(tokens - cached);
+            stats.external_cache_hits += u64::from(tokens - cached);
+            stats.transfer_time.observe_time(transfer);
+            sequence.prefilled = Prefilled { cached: remote_cached, created: 0 };
+        }
+        sequence.times.scheduled = Some(now);
+        self.count_prompt(at, cached);
+    }
+
+    fn count_prompt(&mut self, at: usize, cached: u32) {
+        let sequence = &self.running[at];
+        let tokens = u64::from(sequence.prompt().tokens);
+        let cached = u64::from(cached);
+        let stats = &mut self.stats;
+        stats.prompt_tokens += tokens;
+        stats.local_cache_hit += cached;
+        match sequence.request.source {
+            Source::Pulled { .. } => stats.external_kv_transfer += tokens - cached,
+            Source::Local | Source::Produce => stats.local_compute += tokens - cached,
+        }
+        stats.request_prompt_tokens.observe(tokens as f64);
+    }
+
+    /// The work of all that is scheduled.
+    fn load(&self) -> StepLoad {
+        let mut load = StepLoad::default();
+        for sequence in self.running.iter().filter(|s| s.scheduled > 0) {
+            if sequence.scheduled == 1 && sequence.computed > 0 {
+                load.add_stream(u64::from(sequence.known));
+            } else {
+                load.add_prefill(u64::from(sequence.scheduled), u64::from(sequence.computed));
+            }
+        }
+        load
+    }
+
+    /// Books the computed tokens of one request; says if it is over.
+    pub(super) fn settle(
+        &mut self,
+        at: usize,
+        now: Time,
+        events: &mut Vec<Event>,
+    ) -> Option<Reason> {
+        let block_size = self.config.block_size;
+        let sequence = &mut self.running[at];
+        if sequence.scheduled == 0 {
+            return None;
+        }
+        sequence.computed += std::mem::take(&mut sequence.scheduled);
+        let whole = (sequence.computed / block_size) as usize;
+        for block in sequence.registered..whole {
+            self.pool.register(sequence.blocks[block], sequence.hashes[block]);
+        }
+        sequence.registered = sequence.registered.max(whole);
+        if sequence.computed < sequence.known {
+            return None;
+        }
+        self.write(at, now, events)
+    }
+
+    /// Writes one token of a request whose KV is complete.
+    fn write(&mut self, at: usize, now: Time, events: &mut Vec<Event>) -> Option<Reason> {
+        let sequence = &mut self.running[at];
+        let id = sequence.id;
+        match sequence.times.first_token {
+            None => {
+                sequence.times.first_token = Some(now);
+                let since = now.saturating_sub(sequence.times.arrived);
+                self.stats.time_to_first_token.observe_time(since);
+                events.push(Event::PrefillDone { id, prefilled: sequence.prefilled });
+            }
+            Some(_) => {
+                let gap = now.saturating_sub(sequence.times.last_token);
+                self.stats.inter_token_latency.observe_time(gap);
+            }
+        }
+        sequence.times.last_token = now;
+        self.stats.generation_tokens += 1;
+        events.push(Event::Token { id, token: sequence.write(self.config.block_size) });
+        if sequence.written() >= sequence.request.max_tokens {
+            return Some(Reason::Length);
+        }
+        sequence.ends_here().then_some(Reason::Stop)
+    }
+
+    /// Ends a request: frees its blocks, or leases those of its prompt.
+    pub(super) fn finish(
+        &mut self,
+        now: Time,
+        mut sequence: Sequence,
+        reason: Reason,
+        events: &mut Vec<Event>,
+    ) {
+        let leased = (sequence.request.source == Source::Produce).then(|| {
+            let keep = sequence.prompt().tokens.div_ceil(self.config.block_size) as usize;
+            let rest = sequence.blocks.split_off(keep.min(sequence.blocks.len()));
+            self.pool.release(&rest);
+            let blocks = std::mem::take(&mut sequence.blocks);
+            let expires_at = now + self.config.lease;
+            let lease =
+                Lease { prompt: sequence.prompt().clone(), blocks: blocks.clone(), expires_at };
+            self.leases.insert(sequence.id, lease);
+            blocks
+        });
+        self.pool.release(&sequence.blocks);
+        self.count_finish(now, &sequence, reason);
+        let finish = Finish { reason, leased };
+        events.push(Event::Finished { id: sequence.id, finish });
+    }
+
+    fn count_finish(&mut self, now: Time, sequence: &Sequence, reason: Reason) {
+        let stats = &mut self.stats;
+        match reason {
+            Reason::Stop => stats.ends.stop += 1,
+            Reason::Length => stats.ends.length += 1,
+        }
+        let started = sequence.times.scheduled.unwrap_or(now);
+        let first = sequence.times.first_token.unwrap_or(now);
+        let decoding = now.saturating_sub(first);
+        let gaps = sequence.written().saturating_sub(1);
+        stats.e2e_latency.observe_time(now.saturating_sub(sequence.times.arrived));
+        stats.inference_time.observe_time(now.saturating_sub(started));
+        stats.prefill_time.observe_time(first.saturating_sub(started));
+        stats.decode_time.observe_time(decoding);
+        stats.time_per_output_token.observe(decoding.as_secs_f64() / f64::from(gaps.max(1)));
+        stats.request_generation_tokens.observe(f64::from(sequence.written()));
+    }
+}

@@ -1,0 +1,197 @@
+//! The side channel: how a decoding server fetches the KV of a prefill server.
+//!
+//! One TCP connection a transfer, one JSON line each way: `{"engine_id","request_id"}`, then
+//! `{"tokens","chain"}` or `{"error"}`. The connection stays open while the KV moves; when it
+//! closes, for whatever reason, the prefill server lets the blocks go.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::driver::Driver;
+use crate::engine::RequestId;
+use crate::handoff::{Remote, remote_id};
+use crate::text::Chain;
+
+/// How many read prefills are remembered: a real server's memory keeps their content for a while,
+/// so that a second pull succeeds, with whatever it finds.
+const REMEMBERED: usize = 256;
+
+/// How often an unreachable server is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The longest line that is read.
+const LONGEST_LINE: u64 = 4096;
+
+#[derive(Debug, Deserialize, Serialize)]
+struct PullRequest {
+    engine_id: String,
+    request_id: String,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum PullAnswer {
+    Content { tokens: u32, chain: u64 },
+    Error(String),
+}
+
+/// KV that is on its way. Dropped, it lets the prefill server free its blocks.
+#[derive(Debug)]
+pub(crate) struct Pulled {
+    pub(crate) content: Chain,
+    pub(crate) tokens: u32,
+    _connection: BufReader<TcpStream>,
+}
+
+/// Why KV could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PullError {
+    #[error("the prefill server cannot be reached")]
+    Unreachable,
+    #[error("the connection to the prefill server broke: {0}")]
+    Broken(#[from] std::io::Error),
+    #[error("the prefill server sent something else than an answer: {0}")]
+    Garbled(#[from] serde_json::Error),
+    #[error("the prefill server refused: {0}")]
+    Refused(String),
+}
+
+/// Fetches what `remote` names. A server that is not there is tried until `patience` ends.
+pub(crate) async fn pull(remote: &Remote, patience: Duration) -> Result<Pulled, PullError> {
+    let address = (remote.host.as_str(), remote.port);
+    let connect = async {
+        loop {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return stream,
+                Err(_) => sleep(RETRY.min(patience)).await,
+            }
+        }
+    };
+    let stream = timeout(patience, connect).await.map_err(|_| PullError::Unreachable)?;
+    timeout(patience, ask(stream, remote)).await.map_err(|_| PullError::Unreachable)?
+}
+
+async fn ask(stream: TcpStream, remote: &Remote) -> Result<Pulled, PullError> {
+    stream.set_nodelay(true)?;
+    let mut connection = BufReader::new(stream);
+    let request =
+        PullRequest { engine_id: remote.engine_id.clone(), request_id: remote.request_id.clone() };
+    send(&mut connection, &request).await?;
+    match receive(&mut connection).await? {
+        PullAnswer::Content { tokens, chain } => {
+            Ok(Pulled { content: Chain(chain), tokens, _connection: connection })
+        }
+        PullAnswer::Error(why) => Err(PullError::Refused(why)),
+    }
+}
+
+async fn send(to: &mut BufReader<TcpStream>, message: &impl Serialize) -> Result<(), PullError> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(to.get_mut().write_all(&line).await?)
+}
+
+async fn receive<T: for<'a> Deserialize<'a>>(
+    from: &mut BufReader<TcpStream>,
+) -> Result<T, PullError> {
+    let mut line = String::new();
+    from.take(LONGEST_LINE).read_line(&mut line).await?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// The prefill server's end.
+#[derive(Debug)]
+pub(crate) struct SideChannel {
+    engine_id: String,
+    driver: Driver,
+    read: Mutex<VecDeque<(RequestId, u32, Chain)>>,
+}
+
+impl SideChannel {
+    pub(crate) fn new(engine_id: String, driver: Driver) -> Self {
+        Self { engine_id, driver, read: Mutex::new(VecDeque::new()) }
+    }
+
+    /// Serves decoding servers until it is dropped.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            if let Ok((stream, _)) = listener.accept().await {
+                let channel = Arc::clone(&self);
+                connections.spawn(async move {
+                    if let Err(error) = channel.serve_one(stream).await {
+                        tracing::debug!(%error, "a transfer broke");
+                    }
+                });
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    }
+
+    async fn serve_one(&self, stream: TcpStream) -> Result<(), PullError> {
+        stream.set_nodelay(true)?;
+        let mut connection = BufReader::new(stream);
+        let request: PullRequest = receive(&mut connection).await?;
+        let (id, answer) = self.answer(&request);
+        let release = Release { channel: self, id };
+        send(&mut connection, &answer).await?;
+        // Nothing more comes: this waits for the end of the transfer.
+        let mut rest = [0; 1];
+        connection.read(&mut rest).await?;
+        drop(release);
+        Ok(())
+    }
+
+    fn answer(&self, request: &PullRequest) -> (Option<RequestId>, PullAnswer) {
+        if request.engine_id != self.engine_id {
+            return (None, PullAnswer::Error("this is another engine".to_owned()));
+        }
+        let Some(id) = remote_id(&request.request_id) else {
+            return (None, PullAnswer::Error("no such request".to_owned()));
+        };
+        let held = self.driver.with_engine(|engine, now| {
+            engine.pull(id, now).map(|lease| (lease.prompt.tokens, lease.prompt.chain))
+        });
+        match held.or_else(|| self.remembered(id)) {
+            Some((tokens, chain)) => {
+                self.remember(id, tokens, chain);
+                (Some(id), PullAnswer::Content { tokens, chain: chain.0 })
+            }
+            None => (None, PullAnswer::Error("no such request, or its lease has ended".to_owned())),
+        }
+    }
+
+    fn remembered(&self, id: RequestId) -> Option<(u32, Chain)> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.iter().find(|entry| entry.0 == id).map(|entry| (entry.1, entry.2))
+    }
+
+    fn remember(&self, id: RequestId, tokens: u32, chain: Chain) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.iter().all(|entry| entry.0 != id) {
+            read.truncate(REMEMBERED - 1);
+            read.push_front((id, tokens, chain));
+        }
+    }
+}
+
+/// Ends a lease when the transfer is over, or broken.
+struct Release<'a> {
+    channel: &'a SideChannel,
+    id: Option<RequestId>,
+}
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.channel.driver.with_engine(|engine, _| engine.release(id));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `/v1/chat/completions` and `/v1/completions`.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::answer::{Choice, Chunks, Head};
+use super::body::{Api, Generation, Parsed, parse};
+use super::error::ApiError;
+use super::reply::Reply;
+use super::stream::SseBody;
+use crate::app::{App, lock};
+use crate::driver::{SubmitError, Ticket};
+use crate::engine::{AddError, Prompt, Request, RequestId, Source};
+use crate::handoff::{Intent, Offer, Remote, remote_name};
+use crate::outbox::Output;
+use crate::side::{Pulled, pull};
+
+/// How long a server that was reached before is given when it cannot be reached.
+const KNOWN_PEER_PATIENCE: Duration = Duration::from_millis(30);
+
+/// Serves one generating request.
+pub(super) async fn generate(
+    app: &App,
+    api: Api,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Reply, ApiError> {
+    let delay = app.faults.current_delay();
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    if let Some(status) = app.faults.next_failure() {
+        return Err(ApiError::injected(status));
+    }
+    let Parsed { kv, generation } = parse(api, body, &app.catalog())?;
+    let intent = match app.config.has_connector() {
+        true => Intent::of(kv.as_ref()),
+        false => Intent::Local,
+    };
+    let generation = match (generation, &intent) {
+        (generation, Intent::Lethal) => {
+            app.die();
+            return Err(generation.err().unwrap_or_else(ApiError::engine_dead));
+        }
+        // The KV of a request that is refused is let go all the same, as vLLM does.
+        (Err(error), Intent::Pull(remote)) => {
+            drop(fetch(app, remote).await);
+            return Err(error);
+        }
+        (generation, _) => generation?,
+    };
+    run(app, generation, intent, headers).await
+}
+
+/// Runs a checked request, its KV fetched first where it lies elsewhere.
+async fn run(
+    app: &App,
+    generation: Generation,
+    intent: Intent,
+    headers: &HeaderMap,
+) -> Result<Reply, ApiError> {
+    let pulled = match &intent {
+        Intent::Pull(remote) => Some(fetch(app, remote).await?),
+        _ => None,
+    };
+    let requests = requests(app, &generation, &intent, pulled.as_ref());
+    let ticket = app.driver.submit(requests).map_err(refusal)?;
+    let id = answer_id(app, generation.api, headers);
+    let stream = generation.stream;
+    let head = Head::new(generation, id, app.unix_time() as u64);
+    if stream {
+        return Ok(Reply::stream(SseBody::new(ticket, pulled, Chunks::new(head))));
+    }
+    let (choices, leased) = collect(&ticket, head.choices(), pulled).await?;
+    let kv =
+        leased.map(|(at, blocks)| offer(app, &head, ticket.ids[at], at, &choices[at], &blocks));
+    Ok(Reply::json(StatusCode::OK, head.whole(&choices, kv.as_ref())))
+}
+
+fn api_prefix(api: Api) -> &'static str {
+    match api {
+        Api::Chat => "chatcmpl",
+        Api::Completion => "cmpl",
+    }
+}
+
+/// `chatcmpl-<X-Request-Id>`, or a fresh id.
+fn answer_id(app: &App, api: Api, headers: &HeaderMap) -> String {
+    let prefix = api_prefix(api);
+    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    given.map_or_else(|| format!("{prefix}-{}", app.fresh_id()), |id| format!("{prefix}-{id}"))
+}
+
+fn refusal(error: SubmitError) -> ApiError {
+    match error {
+        SubmitError::Refused(AddError::QueueFull) => ApiError::busy(),
+        SubmitError::Refused(AddError::TooLong) => {
+            let what = "The request does not fit into the KV cache.";
+            ApiError::bad_value("input_tokens", "", what)
+        }
+        SubmitError::Dead => ApiError::engine_dead(),
+    }
+}
+
+/// Fetches KV from a prefill server; what goes wrong is counted.
+async fn fetch(app: &App, remote: &Remote) -> Result<Pulled, ApiError> {
+    let peer = (remote.host.clone(), remote.port);
+    let known = lock(&app.peers).contains(&peer);
+    let patience = if known { KNOWN_PEER_PATIENCE } else { app.config.pull_timeout };
+    let pulled = match remote.engine_id == app.engine_id {
+        // A real connector cannot connect to itself.
+        true => None,
+        false => pull(remote, patience)
+            .await
+            .inspect_err(|error| tracing::debug!(%error, "KV could not be fetched"))
+            .ok(),
+    };
+    let Some(pulled) = pulled else {
+        app.driver.with_engine(|engine, _| engine.count_failed_transfer());
+        return Err(ApiError::internal());
+    };
+    lock(&app.peers).insert(peer);
+    Ok(pulled)
+}
+
+/// The engine's requests: every sample of every prompt. Ids are given when they are submitted.
+fn requests(
+    app: &App,
+    generation: &Generation,
+    intent: &Intent,
+    pulled: Option<&Pulled>,
+) -> Vec<Request> {
+    let block_size = app.driver.with_engine(|engine, _| engine.config().block_size);
+    let mut requests = Vec::new();
+    for (prompt, max_tokens) in generation.prompts.iter().zip(&generation.max_tokens) {
+        let prompt = Prompt::of(prompt, block_size);
+        let source = source(app, intent, pulled, &prompt);
+        for variant in 0..generation.samples {
+            requests.push(Request {
+                min_tokens: generation.min_tokens,
+                until_end: generation.until_end,
+                variant,
+                priority: generation.priority,
+                source: source.clone(),
+                ..Request::new(0, prompt.clone(), *max_tokens)
+            });
+        }
+    }
+    requests
+}
+
+fn source(app: &App, intent: &Intent, pulled: Option<&Pulled>, prompt: &Prompt) -> Source {
+    match (intent, pulled) {
+        (Intent::Produce, _) => Source::Produce,
+        (Intent::Pull(remote), Some(pulled)) => app.driver.with_engine(|engine, now| {
+            let block_size = engine.config().block_size;
+            let here = engine.pool().cached_prefix(&prompt.blocks) as u32 * block_size;
+            let moved = pulled.tokens.saturating_sub(here);
+            let bandwidth = app.config.kv_gigabits_per_second;
+            let transfer = engine.profile().transfer_time(moved, bandwidth);
+            Source::Pulled {
+                content: pulled.content,
+                ready_at: now + transfer,
+                transfer,
+                remote_cached: remote.cached,
+            }
+        }),
+        _ => Source::Local,
+    }
+}
+
+/// Which choice keeps blocks, and which.
+type Leased = Option<(usize, Vec<u32>)>;
+
+/// Waits for all choices.
+async fn collect(
+    ticket: &Ticket,
+    count: usize,
+    mut pulled: Option<Pulled>,
+) -> Result<(Vec<Choice>, Leased), ApiError> {
+    let mut choices: Vec<Choice> = (0..count).map(|_| Choice::default()).collect();
+    let mut leased = None;
+    let mut outputs = Vec::new();
+    while choices.iter().any(|choice| choice.reason.is_none()) {
+        poll_fn(|cx| ticket.outbox.poll_take(cx, &mut outputs)).await;
+        for output in outputs.drain(..) {
+            match output {
+                Output::Prefilled(at, prefilled) => {
+                    pulled = None;
+                    choices[at].prefilled = prefilled;
+                }
+                Output::Token(at, token) => choices[at].tokens.push(token),
+                Output::Finished(at, finish) => {
+                    choices[at].reason = Some(finish.reason);
+                    leased = finish.leased.map(|blocks| (at, blocks)).or(leased);
+                }
+                Output::Failed => return Err(ApiError::engine_dead()),
+            }
+        }
+    }
+    drop(pulled);
+    Ok((choices, leased))
+}
+
+/// The parameters that hand the kept KV of choice `at` to a decoding server.
+fn offer(
+    app: &App,
+    head: &Head,
+    id: RequestId,
+    at: usize,
+    choice: &Choice,
+    blocks: &[u32],
+) -> Value {
+    let prompt = at / head.samples;
+    let base = match head.api {
+        Api::Chat => head.id.clone(),
+        Api::Completion => format!("{}-{prompt}", head.id),
+    };
+    let offer = Offer {
+        engine_id: &app.engine_id,
+        name: remote_name(&base, id),
+        host: app.side_host(),
+        port: app.side_port,
+        blocks,
+        tokens: head.prompts[prompt].len(),
+        cached: choice.prefilled.cached,
+    };
+    offer.params()
+}

@@ -1,0 +1,131 @@
+//! `/v1/responses`, not streamed, and its memory: a response is known to this server only.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::body::{Api, check_model, parse_value};
+use super::error::ApiError;
+use super::generate;
+use super::reply::Reply;
+use crate::app::{App, lock};
+
+/// Responses that are remembered.
+const CAPACITY: usize = 1024;
+
+/// Responses made here, with the conversations they end; the oldest are forgotten first.
+#[derive(Debug, Default)]
+pub(crate) struct Stored(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    responses: HashMap<String, (Value, Vec<Value>)>,
+    order: VecDeque<String>,
+}
+
+impl Stored {
+    fn insert(&self, id: &str, response: Value, conversation: Vec<Value>) {
+        let mut memory = lock(&self.0);
+        if memory.order.len() == CAPACITY
+            && let Some(oldest) = memory.order.pop_front()
+        {
+            memory.responses.remove(&oldest);
+        }
+        memory.order.push_back(id.to_owned());
+        memory.responses.insert(id.to_owned(), (response, conversation));
+    }
+
+    fn get(&self, id: &str) -> Result<(Value, Vec<Value>), ApiError> {
+        let memory = lock(&self.0);
+        memory
+            .responses
+            .get(id)
+            .cloned()
+            .ok_or_else(|| ApiError::not_found(format!("Response with id '{id}' not found.")))
+    }
+}
+
+/// `GET /v1/responses/{id}`
+pub(super) fn get(app: &App, id: &str) -> Result<Reply, ApiError> {
+    app.stored.get(id).map(|(response, _)| Reply::value(&response))
+}
+
+/// `POST /v1/responses`
+pub(super) async fn create(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
+    let body = parse_value(body)?;
+    let asked = body.get("model").and_then(Value::as_str).map(str::to_owned);
+    let model = check_model(asked, &app.catalog())?;
+    let previous = body.get("previous_response_id").and_then(Value::as_str);
+    let mut conversation = match previous {
+        Some(id) => app.stored.get(id)?.1,
+        None => Vec::new(),
+    };
+    conversation.extend(input(&body)?);
+    let (text, usage) = answer(app, &model, &body, &conversation).await?;
+    conversation.push(json!({"role": "assistant", "content": text}));
+    let id = format!("resp_{}", app.fresh_id());
+    let response = response(app, &id, &model, previous, &text, &usage);
+    app.stored.insert(&id, response.clone(), conversation);
+    Ok(Reply::value(&response))
+}
+
+/// The messages of `input`: a text, or a list of them.
+fn input(body: &Value) -> Result<Vec<Value>, ApiError> {
+    match body.get("input") {
+        Some(Value::String(text)) => Ok(vec![json!({"role": "user", "content": text})]),
+        Some(Value::Array(messages)) => Ok(messages.clone()),
+        _ => Err(ApiError::bad_member("input", "missing", "Field required")),
+    }
+}
+
+/// The conversation's next message, by way of the chat endpoint.
+async fn answer(
+    app: &App,
+    model: &str,
+    body: &Value,
+    conversation: &[Value],
+) -> Result<(String, Value), ApiError> {
+    let chat = json!({
+        "model": model,
+        "messages": conversation,
+        "max_tokens": body.get("max_output_tokens"),
+    });
+    let reply =
+        generate::generate(app, Api::Chat, &HeaderMap::new(), &chat.to_string().into()).await?;
+    let answer = parse_value(&reply.into_bytes().await)?;
+    let text = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
+    Ok((text.to_owned(), answer["usage"].clone()))
+}
+
+fn response(
+    app: &App,
+    id: &str,
+    model: &str,
+    previous: Option<&str>,
+    text: &str,
+    usage: &Value,
+) -> Value {
+    json!({
+        "id": id,
+        "object": "response",
+        "created_at": app.unix_time() as u64,
+        "status": "completed",
+        "model": model,
+        "previous_response_id": previous,
+        "output": [{
+            "id": format!("msg_{}", app.fresh_id()),
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": text, "annotations": []}],
+        }],
+        "usage": {
+            "input_tokens": usage["prompt_tokens"],
+            "output_tokens": usage["completion_tokens"],
+            "total_tokens": usage["total_tokens"],
+        },
+    })
+}
