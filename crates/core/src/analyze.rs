@@ -212,3 +212,29 @@ pub fn analyze(
         members: reading.members,
     })
 }
+
+impl Analysis {
+    /// The analysis of a request whose body is none, or none that is read here: only its headers say something.
+    #[must_use]
+    pub fn without_body(headers: &http::HeaderMap, rules: &HeaderRules) -> Self {
+        let asked = rules.read(headers);
+        Self {
+            model: None,
+            stream: false,
+            include_usage: false,
+            phase: Phase::Prefill,
+            prompt_bytes: 0,
+            prompt_tokens_exact: None,
+            max_tokens: None,
+            expected_output_tokens: asked.expected_output_tokens,
+            priority: asked.priority,
+            ttft_target: asked.ttft_target,
+            itl_target: asked.itl_target,
+            session: asked.session,
+            previous_response_id: None,
+            whole: Some(WholeReason::OtherApi),
+            ignored_headers: asked.ignored,
+            members: Members::default(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What is known of an endpoint right now, from which source, and how much it still counts.
+//!
+//! Two sources: what the router sees itself (exact, from its own requests) and what the endpoint publishes
+//! (late by up to a scrape interval, but of everybody's requests). Both fade with age towards "unknown", so an
+//! endpoint that was slow a minute ago is tried again, and a scrape that stopped makes nobody unavailable.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Age at which an observation counts 1/e.
+pub const FADE: Duration = Duration::from_secs(10);
+
+/// A value with its weight of evidence, in 0..=1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weighed {
+    /// The value, in seconds, a ratio or a count.
+    pub value: f64,
+    /// 1 just observed, towards 0 as it ages.
+    pub weight: f64,
+}
+
+/// A moving average that any thread may update and read without a lock.
+///
+/// *Why this one*: exponentially weighted per observation, with the gain rising after silence (as in
+/// linkerd's peak-EWMA), so that the first value after a pause counts fully; two relaxed atomics, where a lost race
+/// between two updates loses one sample and nothing else.
+#[derive(Debug)]
+pub struct Average {
+    value: AtomicU64,
+    at: AtomicU64,
+}
+
+/// Bits of "no value yet".
+const NONE: u64 = u64::MAX;
+
+/// Least gain of one observation.
+const MIN_GAIN: f64 = 0.1;
+
+impl Default for Average {
+    fn default() -> Self {
+        Self { value: AtomicU64::new(NONE), at: AtomicU64::new(0) }
+    }
+}
+
+impl Average {
+    /// Takes one observation in. Values that are not finite are ignored.
+    pub fn observe(&self, value: f64, now: Duration) {
+        if !value.is_finite() {
+            return;
+        }
+        let updated = match self.get(now) {
+            None => value,
+            Some(old) => {
+                let gain = (1.0 - old.weight).max(MIN_GAIN);
+                old.value + gain * (value - old.value)
+            }
+        };
+        self.set(updated, now);
+    }
+
+    /// Replaces the average by a value that is already one.
+    pub fn set(&self, value: f64, now: Duration) {
+        if value.is_finite() {
+            self.value.store(value.to_bits(), Ordering::Relaxed);
+            self.at.store(nanos(now), Ordering::Relaxed);
+        }
+    }
+
+    /// The average and how much it still counts at `now`.
+    #[must_use]
+    pub fn get(&self, now: Duration) -> Option<Weighed> {
+        let bits = self.value.load(Ordering::Relaxed);
+        if bits == NONE {
+            return None;
+        }
+        let at = Duration::from_nanos(self.at.load(Ordering::Relaxed));
+        let age = now.saturating_sub(at).as_secs_f64();
+        Some(Weighed { value: f64::from_bits(bits), weight: (-age / FADE.as_secs_f64()).exp() })
+    }
+}
+
+/// Saturating nanoseconds: 584 years of uptime.
+fn nanos(now: Duration) -> u64 {
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The signals of one endpoint that are not its in-flight ledger.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// Seconds from the request's departure to its first token, or of a whole prefill leg.
+    pub ttft: Average,
+    /// Seconds between tokens of one stream.
+    pub itl: Average,
+    /// Share of prompt tokens found in the prefix cache, 0..=1; scraped.
+    pub prefix_hit_rate: Average,
+    /// Share of KV blocks in use, 0..=1; scraped.
+    pub kv_use: Average,
+    /// Requests running, by the endpoint's word.
+    pub running: Average,
+    /// Requests waiting, by the endpoint's word.
+    pub waiting: Average,
+}
+
+impl Signals {
+    /// Tokens per second of one stream: the other face of the ITL.
+    #[must_use]
+    pub fn tokens_per_second(&self, now: Duration) -> Option<Weighed> {
+        let itl = self.itl.get(now)?;
+        (itl.value > 0.0).then(|| Weighed { value: 1.0 / itl.value, weight: itl.weight })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn unknown_is_none_and_never_zero() {
+        assert_eq!(Average::default().get(s(5)), None);
+        assert!(Signals::default().tokens_per_second(s(5)).is_none());
+    }
+
+    #[test]
+    fn it_follows_what_it_sees_and_fades_with_age() {
+        let average = Average::default();
+        average.observe(1.0, s(0));
+        for _ in 0..50 {
+            average.observe(3.0, s(1));
+        }
+        let fresh = average.get(s(1)).expect("observed");
+        assert!((fresh.value - 3.0).abs() < 0.05 && fresh.weight > 0.99, "{fresh:?}");
+        let stale = average.get(s(61)).expect("observed");
+        assert!(stale.weight < 0.01, "{stale:?}");
+        average.observe(9.0, s(61));
+        assert!((average.get(s(61)).expect("observed").value - 9.0).abs() < 0.1, "after silence: new");
+    }
+
+    #[test]
+    fn garbage_is_ignored() {
+        let average = Average::default();
+        average.observe(f64::NAN, s(0));
+        average.set(f64::INFINITY, s(0));
+        assert_eq!(average.get(s(0)), None);
+    }
+}
