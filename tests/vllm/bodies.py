@@ -31,7 +31,7 @@ def streamed(body: dict) -> dict:
 
 
 def text(answer: Answer, index: int = 0) -> str:
-    """What a user reads of one choice, of a stream or of a whole answer."""
+    """What a user reads of one choice, of a stream or of a whole answer that `assert_ok` passed."""
     pieces = answer.events or [answer.json]
     return "".join(_piece(choice) for one in pieces for choice in one["choices"] if choice["index"] == index)
 
@@ -40,6 +40,11 @@ def _piece(choice: dict) -> str:
     if "text" in choice:
         return choice["text"]
     return (choice.get("delta") or choice["message"]).get("content") or ""
+
+
+def plan(answer: Answer) -> str:
+    """What the router did and why, as its headers say."""
+    return f"{answer.headers['x-qoe-plan']} ({answer.headers['x-qoe-reason']})"
 
 
 def usage(answer: Answer) -> dict:
@@ -67,8 +72,10 @@ def assert_alike(got, right, where: str = "") -> None:
 
 def assert_ok(answer: Answer) -> Answer:
     assert answer.status == 200, f"{answer.status}: {answer.text[:600]}"
-    if answer.events:
+    if answer.headers["content-type"].startswith("text/event-stream"):
         assert answer.done, f"stream without [DONE]: …{answer.text[-300:]}"
+        failed = [event for event in answer.events if "choices" not in event]
+        assert not failed, f"an error under a 200: {answer.text[:1500]}"
     return answer
 
 

@@ -2,46 +2,69 @@
 
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 import bodies
 from bodies import CHAT
 from cases import World, case
 from hostile import ended_by
 from http_client import Answer, post
+from leaving import held, unread_requests
+from processes import Router, Vllm, until
 
-AT_ONCE = 12
+AT_ONCE = 8
 
 
 @case
-def one_prefill_killed(world: World) -> str:
-    """The other prefill server takes over."""
-    requests = [bodies.streamed(bodies.chat(sentences=40)) for _ in range(AT_ONCE)]
-    answers = ask_and_kill(world, requests, world.prefill[:1])
+def prefill_killed_at_work(world: World) -> str:
+    """With requests on its doorstep; the other prefill server takes over."""
+    victim = world.prefill[0]
+    requests = bodies_both_ways()
+    with ThreadPoolExecutor(AT_ONCE) as pool, held(victim):
+        asked = ask(world.square, requests, pool)
+        until("some prefill legs have arrived", 20, lambda: unread_requests(victim) >= AT_ONCE // 4)
+        kill(victim)
+        answers = [one.result() for one in asked]
     for body, answer in zip(requests, answers):
-        assert_right(answer, bodies.text(post(world.plain.url + CHAT, body)))
-    later = bodies.chat()
+        assert_right(answer, plain_text(world, body))
     started = time.monotonic()
-    answer = bodies.assert_ok(post(world.square.url + CHAT, later, x_qoe_explain="1"))
+    later = bodies.chat()
+    answer = post(world.square.url + CHAT, later, x_qoe_explain="1")
     took = time.monotonic() - started
-    assert_right(answer, bodies.text(post(world.plain.url + CHAT, later)))
-    return f"{plans(answers)}, all {AT_ONCE} right; then {plans([answer])} in {took:.2f} s"
+    assert_right(answer, plain_text(world, later))
+    return f"{plans(answers)}: all {AT_ONCE} right; then {plans([answer])} in {took:.2f} s"
 
 
 @case
-def every_prefill_killed(world: World) -> str:
+def prefill_killed_before_its_kv_is_fetched(world: World) -> str:
+    """The decoding servers are told where KV lies, and nobody is there any more."""
+    victim = world.prefill[1]
+    requests = bodies_both_ways()
+    wanted = [plain_text(world, body) for body in requests]
+    with ThreadPoolExecutor(AT_ONCE) as pool, ExitStack() as stack:
+        for server in world.decoding:
+            stack.enter_context(held(server))
+        asked = ask(world.square, requests, pool)
+        until("all decoding legs have arrived", 30, lambda: sum(map(unread_requests, world.decoding)) == AT_ONCE)
+        kill(victim)
+        stack.close()
+        answers = [one.result() for one in asked]
+    for answer, text in zip(answers, wanted):
+        assert_right(answer, text)
+    return f"{plans(answers)}: all {AT_ONCE} right"
+
+
+@case
+def no_prefill_left(world: World) -> str:
     """The decoding servers compute the prompts themselves."""
-    requests = [bodies.streamed(bodies.chat(sentences=40)) for _ in range(AT_ONCE)]
-    later = [bodies.chat(), bodies.chat()]
-    right = [bodies.text(post(world.plain.url + CHAT, body)) for body in requests + later]
-    answers = ask_and_kill(world, requests, world.prefill[1:])
-    for answer, wanted in zip(answers, right):
-        assert_right(answer, wanted)
-    for router, body, wanted in zip((world.pair, world.square), later, right[AT_ONCE:]):
-        answer = bodies.assert_ok(post(router.url + CHAT, body, x_qoe_explain="1"))
-        assert_right(answer, wanted)
-        answers.append(answer)
-    return f"{plans(answers[:AT_ONCE])}, all {AT_ONCE} right; then {plans(answers[AT_ONCE:])}"
+    answers = []
+    for router in (world.pair, world.square):
+        for body in bodies_both_ways():
+            answer = post(router.url + CHAT, body, x_qoe_explain="1")
+            assert_right(answer, plain_text(world, body, world.decoding[1]))
+            answers.append(answer)
+    return f"{plans(answers)}: all {len(answers)} right"
 
 
 @case
@@ -53,17 +76,23 @@ def the_deadly_body_is_deadly(world: World) -> str:
     return "d1 ended by one body sent past the router; d0 behind the router serves"
 
 
-def ask_and_kill(world: World, requests: list[dict], victims) -> list[Answer]:
-    """All at once; the victims die as soon as one of them has work."""
-    with ThreadPoolExecutor(len(requests)) as pool:
-        asked = [pool.submit(post, world.square.url + CHAT, body, x_qoe_explain="1") for body in requests]
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline and not any(one.busy() for one in victims):
-            pass
-        for victim in victims:
-            victim.signal(signal.SIGKILL)
-            victim.process.wait()
-        return [one.result() for one in asked]
+def bodies_both_ways() -> list[dict]:
+    """Some 730 tokens each, half of them streamed."""
+    fresh = [bodies.chat(sentences=40) for _ in range(AT_ONCE)]
+    return [bodies.streamed(body) if index % 2 else body for index, body in enumerate(fresh)]
+
+
+def plain_text(world: World, body: dict, server: Vllm | None = None) -> str:
+    return bodies.text(bodies.assert_ok(post((server or world.plain).url + CHAT, body)))
+
+
+def ask(router: Router, requests: list[dict], pool: ThreadPoolExecutor) -> list[Future[Answer]]:
+    return [pool.submit(post, router.url + CHAT, body, x_qoe_explain="1") for body in requests]
+
+
+def kill(server: Vllm) -> None:
+    server.signal(signal.SIGKILL)
+    server.process.wait()
 
 
 def assert_right(answer: Answer, wanted: str) -> None:
@@ -73,5 +102,5 @@ def assert_right(answer: Answer, wanted: str) -> None:
 
 def plans(answers: list[Answer]) -> str:
     """How often each plan was taken, as the headers say."""
-    taken = [f"{one.headers['x-qoe-plan']} ({one.headers['x-qoe-reason']})" for one in answers]
+    taken = [bodies.plan(one) for one in answers]
     return ", ".join(f"{taken.count(plan)} {plan}" for plan in dict.fromkeys(taken))

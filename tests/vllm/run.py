@@ -1,6 +1,6 @@
 """Real vLLM behind the router: 2 prefill and 2 decoding servers, KV moved by NIXL. See run.sh.
 
-Usage: run.py [WORD]     only the tests whose name contains WORD
+Usage: run.py [WORD]     only the tests whose name contains WORD, or whose file is named so
 """
 
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs real vLLM if need be and runs the tests of this folder against QOE_ROUTER_BIN, a built qoe-router.
-# Usage: run.sh [WORD]     only the tests whose name contains WORD
+# Usage: run.sh [WORD]     only the tests whose name contains WORD, or whose file is named so
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 : "${QOE_ROUTER_BIN:=$here/../../target/release/qoe-router}"

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 folder=$1 port=$2
 export PATH="$folder/bin:$PATH" PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 TOKENIZERS_PARALLELISM=false
-# One process and one compute thread a server: four of them share a machine of two cores.
+# Two processes and one compute thread a server, on any core: four of them share a machine of two cores.
 export VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1
 # No just-in-time compilation: it wants a C++ compiler and makes a first request with logprobs take a minute.
 export TORCHDYNAMO_DISABLE=1

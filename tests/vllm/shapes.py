@@ -93,7 +93,7 @@ def alike(world: World, path: str, body: dict, status: int = 200) -> str:
         assert bodies.usage(routed) == bodies.usage(right)
     else:
         assert routed.json["error"]["message"] == right.json["error"]["message"], routed.text
-    return f"{routed.headers['x-qoe-plan']} ({routed.headers['x-qoe-reason']})"
+    return bodies.plan(routed)
 
 
 def content(answer: Answer):
