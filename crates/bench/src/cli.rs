@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::backend::{self, Mode};
 use crate::demo::{self, DemoArgs};
+use crate::relay::{self, RelayArgs};
 
 /// Load, stand-in backends, the demo, and what relaying costs.
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ pub struct Cli {
 enum Command {
     /// Compare round-robin with disaggregated serving over four simulated GPUs.
     Demo(DemoArgs),
+    /// Measure what our router costs beside its peers.
+    Relay(RelayArgs),
     /// Serve as a backend that costs next to nothing.
     Backend(BackendArgs),
 }
@@ -57,6 +60,7 @@ impl Command {
     async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Demo(args) => demo::run(args).await,
+            Self::Relay(args) => relay::run(args).await,
             Self::Backend(args) => args.run().await,
         }
     }

@@ -25,6 +25,7 @@ pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod process;
+pub mod relay;
 pub mod request;
 pub mod sse;
 pub mod stats;

@@ -1,0 +1,229 @@
+//! The routers that are measured: ours twice, and the peers that are installed here.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::time::{Instant, sleep};
+
+use super::load;
+use crate::process::{self, Process, Start, Usage};
+
+/// Which router it is: goals and ratios are between these.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// No router: the stand-in itself.
+    Direct,
+    /// Ours, every request whole on one endpoint.
+    Local,
+    /// Ours, every request handed off.
+    Handoff,
+    /// Envoy.
+    Envoy,
+    /// vllm-router, round-robin.
+    VllmRouter,
+    /// vllm-router with prefill and decoding servers.
+    VllmRouterPd,
+    /// One given on the command line.
+    Other(String),
+}
+
+impl Kind {
+    /// Row title and log name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Direct => "direct",
+            Self::Local => "ours-local",
+            Self::Handoff => "ours-handoff",
+            Self::Envoy => "envoy",
+            Self::VllmRouter => "vllm-router",
+            Self::VllmRouterPd => "vllm-router-pd",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// A running router.
+#[derive(Debug)]
+pub struct System {
+    /// Which one.
+    pub kind: Kind,
+    /// Where it listens.
+    pub address: SocketAddr,
+    process: Option<Process>,
+}
+
+impl System {
+    /// The stand-in behind all of them.
+    #[must_use]
+    pub const fn direct(address: SocketAddr) -> Self {
+        Self { kind: Kind::Direct, address, process: None }
+    }
+
+    /// What its processes use.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.process.as_ref().map(Process::usage).unwrap_or_default()
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        if let Some(process) = self.process {
+            process.stop().await;
+        }
+    }
+}
+
+/// Where things are, and what stands behind the routers.
+#[derive(Clone, Copy, Debug)]
+pub struct Bench<'a> {
+    /// Two prefill and two decoding stand-ins; four mixed ones where there is no handoff.
+    pub backends: &'a [SocketAddr],
+    /// The core of the routers.
+    pub core: Option<usize>,
+    /// Folder of configuration and logs.
+    pub folder: &'a Path,
+    /// Folder of the peers' start scripts.
+    pub peers: &'a Path,
+}
+
+/// A script may install its peer first.
+const PEER_READY_WITHIN: Duration = Duration::from_secs(180);
+
+impl Bench<'_> {
+    /// Starts our router in one of its two ways.
+    ///
+    /// # Errors
+    /// When it does not get ready or does not answer.
+    pub async fn ours(&self, router: &Path, kind: Kind) -> anyhow::Result<System> {
+        let name = kind.name().to_owned();
+        let config = self.folder.join(format!("{name}.yaml"));
+        std::fs::write(&config, self.configuration(kind == Kind::Handoff))?;
+        let flags =
+            ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1", "--config"];
+        let mut command = vec![router.to_string_lossy().into_owned()];
+        command.extend(flags.map(str::to_owned));
+        command.push(config.to_string_lossy().into_owned());
+        let start = Start { name: &name, command, core: self.core, logs: self.folder };
+        let (process, address) = start.ready().await?;
+        self.answering(System { kind, address, process: Some(process) }).await
+    }
+
+    /// Starts a peer by its script.
+    ///
+    /// # Errors
+    /// Why it cannot be measured here.
+    pub async fn peer(&self, kind: Kind) -> anyhow::Result<System> {
+        let script = self.peers.join(format!("{}.sh", kind.name()));
+        if !script.is_file() {
+            bail!("{} is missing", script.display());
+        }
+        let mut command = vec![script.to_string_lossy().into_owned(), "{port}".into()];
+        match kind {
+            Kind::VllmRouterPd => {
+                command.extend(["{prefill}", "--", "{decoding}"].map(str::to_owned))
+            }
+            _ => command.push("{backends}".into()),
+        }
+        self.command(kind, &command).await
+    }
+
+    /// Starts a router by a command, with `{port}`, `{backends}`, `{prefill}` and `{decoding}` filled in.
+    ///
+    /// # Errors
+    /// Why it cannot be measured here.
+    pub async fn command(&self, kind: Kind, words: &[String]) -> anyhow::Result<System> {
+        let port = free_port()?;
+        let name = kind.name().to_owned();
+        let command = self.fill(words, port);
+        let process = Start { name: &name, command, core: self.core, logs: self.folder }.spawn()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        self.answering(System { kind, address, process: Some(process) }).await
+    }
+
+    fn fill(&self, words: &[String], port: u16) -> Vec<String> {
+        let url = |address: &SocketAddr| format!("http://{address}");
+        let (prefill, decoding) = self.backends.split_at(self.backends.len() / 2);
+        words
+            .iter()
+            .flat_map(|word| match word.as_str() {
+                "{backends}" => self.backends.iter().map(url).collect(),
+                "{prefill}" => prefill.iter().map(url).collect(),
+                "{decoding}" => decoding.iter().map(url).collect(),
+                word => vec![word.replace("{port}", &port.to_string())],
+            })
+            .collect()
+    }
+
+    /// Waits until the system answers.
+    async fn answering(&self, mut system: System) -> anyhow::Result<System> {
+        let end = Instant::now() + PEER_READY_WITHIN;
+        while !load::answers(system.address).await {
+            if let Some(status) = system.process.as_mut().and_then(Process::ended) {
+                let words = process::last_words(self.folder, system.kind.name());
+                bail!("it ended ({status}): {}", words.unwrap_or_default());
+            }
+            if Instant::now() > end {
+                bail!("no answer within {} s", PEER_READY_WITHIN.as_secs());
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        Ok(system)
+    }
+
+    fn configuration(&self, handoff: bool) -> String {
+        let mode = if handoff { "Always" } else { "Never" };
+        let half = self.backends.len() / 2;
+        let endpoints: String = self
+            .backends
+            .iter()
+            .enumerate()
+            .map(|(index, address)| {
+                let tag = match (handoff, index < half) {
+                    (false, _) => "",
+                    (true, true) => ", tags: [prefill]",
+                    (true, false) => ", tags: [decoding]",
+                };
+                format!("- {{name: e{index}, url: \"http://{address}\"{tag}, models: [tiny]}}\n")
+            })
+            .collect();
+        format!(
+            "apiVersion: qoe-router.io/v1alpha1\nkind: QoERoute\nmetadata: {{name: bench}}\nspec:\n  \
+             models: [tiny]\n  handoff: {{mode: {mode}}}\n---\n\
+             apiVersion: qoe-router.io/v1alpha1\nkind: EndpointList\nendpoints:\n{endpoints}"
+        )
+    }
+}
+
+/// A port that was free a moment ago: the peers cannot tell which one they got.
+fn free_port() -> anyhow::Result<u16> {
+    let socket = TcpListener::bind("127.0.0.1:0").context("no free port")?;
+    Ok(socket.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_configuration_name_the_right_backends() {
+        let backends = [1, 2, 3, 4].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let bench = Bench {
+            backends: &backends,
+            core: None,
+            folder: Path::new("."),
+            peers: Path::new("."),
+        };
+        let words = ["run", "--port={port}", "{prefill}", "--", "{decoding}"].map(str::to_owned);
+        let url = |port| format!("http://127.0.0.1:{port}");
+        let expected =
+            ["run".into(), "--port=9".into(), url(1), url(2), "--".into(), url(3), url(4)].to_vec();
+        assert_eq!(bench.fill(&words, 9), expected);
+        let (local, handoff) = (bench.configuration(false), bench.configuration(true));
+        assert!(!local.contains("tags") && local.contains("mode: Never"));
+        assert!(handoff.contains("e1, url: \"http://127.0.0.1:2\", tags: [prefill]"), "{handoff}");
+        assert!(handoff.contains("e2, url: \"http://127.0.0.1:3\", tags: [decoding]"), "{handoff}");
+    }
+}
