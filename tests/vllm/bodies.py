@@ -62,7 +62,7 @@ def assert_alike(got, right, where: str = "") -> None:
                 assert_alike(got[key], right[key], f"{where}.{key}")
         case list(), list():
             assert len(got) == len(right), f"{where}: {len(got)} for {len(right)}"
-            for index, pair in enumerate(zip(got, right)):
+            for index, pair in enumerate(zip(got, right, strict=True)):
                 assert_alike(*pair, f"{where}[{index}]")
         case float(), float():
             assert abs(got - right) < 0.01, f"{where}: {got} for {right}"

@@ -18,6 +18,8 @@ class World:
     decoding: list[Vllm]
     pair: Router
     square: Router
+    auto: Router
+    tokens_moved: int = 0
 
     @property
     def servers(self) -> list[Vllm]:
@@ -62,5 +64,5 @@ def run_all(world: World, wanted: str) -> tuple[int, int]:
 
 
 def show_logs(world: World) -> None:
-    for child in [world.pair, world.square, *world.servers]:
+    for child in [world.pair, world.square, world.auto, *world.servers]:
         print(f"{child.tail()}\n--- {child.name} is {'alive' if child.alive() else 'dead'}", flush=True)

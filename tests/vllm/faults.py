@@ -26,7 +26,7 @@ def prefill_killed_at_work(world: World) -> str:
         until("some prefill legs have arrived", 20, lambda: unread_requests(victim) >= AT_ONCE // 4)
         kill(victim)
         answers = [one.result() for one in asked]
-    for body, answer in zip(requests, answers):
+    for body, answer in zip(requests, answers, strict=True):
         assert_right(answer, plain_text(world, body))
     started = time.monotonic()
     later = bodies.chat()
@@ -50,7 +50,7 @@ def prefill_killed_before_its_kv_is_fetched(world: World) -> str:
         kill(victim)
         stack.close()
         answers = [one.result() for one in asked]
-    for answer, text in zip(answers, wanted):
+    for answer, text in zip(answers, wanted, strict=True):
         assert_right(answer, text)
     return f"{plans(answers)}: all {AT_ONCE} right"
 

@@ -73,8 +73,8 @@ def disguised(body: dict) -> list[str]:
     rest = json.dumps({key: value for key, value in body.items() if key != "kv_transfer_params"})[1:-1]
     escaped = '"kv\\u005ftransfer\\u005Fparams"'
     return [
-        f'{{{escaped}: {params}, {rest}}}',
-        f'{{{rest}, {escaped}: {params}}}',
+        f"{{{escaped}: {params}, {rest}}}",
+        f"{{{rest}, {escaped}: {params}}}",
         f'{{"kv_transfer_params": null, {rest}, "kv_transfer_params": {params}}}',
         f'{{\n\t"kv_transfer_params"\r\n :{params} ,{rest}}}',
     ]

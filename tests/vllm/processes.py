@@ -138,6 +138,7 @@ class Router(Child):
         command = [binary, "--config", str(config), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         super().__init__(name, command, stdout=subprocess.PIPE)
         self.url, self.admin = self._ready_line()
+        until(f"{name} ready", 20, lambda: http_client.get(self.admin + "/ready").status == 200)
 
     def _ready_line(self) -> tuple[str, str]:
         out = self.process.stdout

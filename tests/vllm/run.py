@@ -4,6 +4,7 @@ Usage: run.py [WORD]     only the tests whose name contains WORD, or whose file 
 """
 
 import os
+import signal
 import sys
 import time
 
@@ -16,6 +17,7 @@ from processes import Router, Vllm, start_fleet
 import text, shapes, surface, sdk, hostile, leaving, faults  # noqa: E401, F401  isort: skip
 
 ALWAYS = "mode: Always"
+AUTO = "mode: Auto, minPromptTokens: 256"
 
 
 def warm_up(servers: list[Vllm]) -> None:
@@ -33,15 +35,19 @@ def start(binary: str) -> World:
     prefill, decoding = servers[:2], servers[2:]
     pair = Router("router-1p1d", binary, [prefill[0], decoding[0]], ALWAYS)
     square = Router("router-2p2d", binary, servers, ALWAYS)
+    auto = Router("router-auto", binary, servers, AUTO)
     print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
-    return World(prefill, decoding, pair, square)
+    return World(prefill, decoding, pair, square, auto)
 
 
 def main() -> int:
+    # An orderly exit, at which the servers are ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     world = start(os.environ["QOE_ROUTER_BIN"])
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     passed, failed = run_all(world, wanted)
-    print(f"\n{passed} passed, {failed} failed", flush=True)
+    print(f"\n{world.tokens_moved} prompt tokens moved by NIXL and not computed a second time")
+    print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed or not passed else 0
 
 

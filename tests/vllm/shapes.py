@@ -25,8 +25,9 @@ def several_choices(world: World) -> str:
 
 @case
 def logprobs(world: World) -> str:
-    plans = alike(world, CHAT, bodies.chat(logprobs=True, top_logprobs=3)), alike(
-        world, COMPLETIONS, bodies.completion(logprobs=3)
+    plans = (
+        alike(world, CHAT, bodies.chat(logprobs=True, top_logprobs=3)),
+        alike(world, COMPLETIONS, bodies.completion(logprobs=3)),
     )
     return f"within 0.01, {said(*plans)}"
 

@@ -37,6 +37,21 @@ def long_and_ragged_prompts(world: World) -> str:
     return same_text(world, CHAT, lambda: bodies.chat(next(prompts)), rounds=len(lengths) // 2)
 
 
+@case
+def auto_hands_off_where_it_pays(world: World) -> str:
+    """Short prompts stay whole, long ones part, and a conversation that goes on stays where it decodes."""
+    short, long, going_on = bodies.chat(1), bodies.chat(60), bodies.chat(60)
+    going_on["messages"] += [{"role": "assistant", "content": "so"}, {"role": "user", "content": "and then?"}]
+    plans = []
+    for body, wanted in ((short, "local"), (long, "handoff"), (going_on, "local")):
+        answer = bodies.assert_ok(post(world.auto.url + CHAT, body, x_qoe_explain="1"))
+        assert answer.headers["x-qoe-plan"].lower() == wanted, bodies.plan(answer)
+        right = bodies.assert_ok(post(world.plain.url + CHAT, body))
+        assert bodies.text(answer) == bodies.text(right), (bodies.text(answer), bodies.text(right))
+        plans.append(f"{bodies.usage(answer)['prompt_tokens']} tokens {bodies.plan(answer)}")
+    return ", ".join(plans)
+
+
 def same_text(world: World, path: str, fresh, rounds: int = ROUNDS) -> str:
     """Each of `rounds` prompts through both routers, against the plain server."""
     moved = 0
@@ -48,6 +63,7 @@ def same_text(world: World, path: str, fresh, rounds: int = ROUNDS) -> str:
             assert bodies.text(answer) == bodies.text(right), (bodies.text(answer), bodies.text(right))
             assert bodies.usage(answer) == bodies.usage(right), (bodies.usage(answer), bodies.usage(right))
             moved += tokens
+    world.tokens_moved += moved
     return f"{2 * rounds} texts equal, 1P+1D and 2P+2D; {moved} prompt tokens moved by NIXL"
 
 
