@@ -46,7 +46,8 @@ def main() -> int:
     world = start(os.environ["QOE_ROUTER_BIN"])
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     passed, failed = run_all(world, wanted)
-    print(f"\n{world.tokens_moved} prompt tokens moved by NIXL and not computed a second time")
+    if world.tokens_moved:
+        print(f"\n{world.tokens_moved} prompt tokens moved by NIXL and not computed a second time")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed or not passed else 0
 
