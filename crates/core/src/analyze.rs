@@ -13,6 +13,7 @@ mod body;
 mod headers;
 mod lenient;
 mod members;
+mod nested;
 
 #[cfg(test)]
 mod tests;

@@ -38,7 +38,8 @@ const GROUP_LABELS: [&str; 4] = [
 #[must_use]
 pub fn group(labels: &BTreeMap<String, String>) -> Option<String> {
     let values: Vec<_> = GROUP_LABELS.iter().filter_map(|key| labels.get(*key)).collect();
-    (!values.is_empty()).then(|| values.into_iter().map(String::as_str).collect::<Vec<_>>().join("/"))
+    (!values.is_empty())
+        .then(|| values.into_iter().map(String::as_str).collect::<Vec<_>>().join("/"))
 }
 
 impl Endpoint {
@@ -248,10 +249,16 @@ pub(crate) mod tests {
         let e = state();
         let one = e.hold(Phase::Prefill, 100);
         let two = e.hold(Phase::Decoding, 50);
-        assert_eq!((e.in_flight_all(), e.tokens(Phase::Prefill), e.tokens(Phase::Decoding)), (2, 100, 50));
+        assert_eq!(
+            (e.in_flight_all(), e.tokens(Phase::Prefill), e.tokens(Phase::Decoding)),
+            (2, 100, 50)
+        );
         drop(one);
         drop(two);
-        assert_eq!((e.in_flight_all(), e.tokens(Phase::Prefill), e.tokens(Phase::Decoding)), (0, 0, 0));
+        assert_eq!(
+            (e.in_flight_all(), e.tokens(Phase::Prefill), e.tokens(Phase::Decoding)),
+            (0, 0, 0)
+        );
     }
 
     #[test]

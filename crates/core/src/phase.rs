@@ -185,7 +185,10 @@ mod tests {
     #[test]
     fn an_unknown_label_value_leaves_the_choice_to_what_follows() {
         assert_eq!(role(&[("role", "worker")], &[], &["vllm-prefill-1"]).0, Role::Prefill);
-        assert_eq!(role(&[("role", "worker")], &[], &["vllm-1"]), (Role::Mixed, RoleSource::Unknown));
+        assert_eq!(
+            role(&[("role", "worker")], &[], &["vllm-1"]),
+            (Role::Mixed, RoleSource::Unknown)
+        );
     }
 
     #[test]
@@ -195,12 +198,15 @@ mod tests {
             prefill_tags: vec!["p".into()],
             decoding_tags: vec!["d".into()],
         };
-        let labels: BTreeMap<String, String> =
-            [("example.com/role", "d"), ("llm-d.ai/role", "p")]
-                .map(|(k, v)| (k.to_string(), v.to_string()))
-                .into();
+        let labels: BTreeMap<String, String> = [("example.com/role", "d"), ("llm-d.ai/role", "p")]
+            .map(|(k, v)| (k.to_string(), v.to_string()))
+            .into();
         assert_eq!(rules.role(&labels, &[], &[]).0, Role::Decoding);
-        assert_eq!(rules.role(&BTreeMap::new(), &[], &["pod-7"]).0, Role::Mixed, "p is no word here");
+        assert_eq!(
+            rules.role(&BTreeMap::new(), &[], &["pod-7"]).0,
+            Role::Mixed,
+            "p is no word here"
+        );
         assert_eq!(rules.role(&BTreeMap::new(), &[], &["llama-p-7"]).0, Role::Prefill);
     }
 

@@ -177,7 +177,8 @@ pub fn plan(scope: &Scope<'_>, demand: &Demand<'_>, rng: &mut impl Rng) -> Optio
 /// Endpoints that serve the model and were not tried in vain, without the ejected ones unless all of them are.
 fn usable(scope: &Scope<'_>, model: Option<&str>) -> Vec<usize> {
     let may = |i: &usize| {
-        !scope.tried.endpoints.contains(i) && model.is_none_or(|model| scope.pool[*i].state.serves(model))
+        !scope.tried.endpoints.contains(i)
+            && model.is_none_or(|model| scope.pool[*i].state.serves(model))
     };
     let all: Vec<usize> = (0..scope.pool.len()).filter(may).collect();
     let healthy: Vec<usize> =

@@ -53,7 +53,8 @@ impl Qoe {
         for _ in 0..count {
             #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
             let ideal = ttft + self.tokens as f64 * itl;
-            let digested = at.max(ideal).max(if self.tokens == 0 { 0.0 } else { self.last_digested + itl });
+            let digested =
+                at.max(ideal).max(if self.tokens == 0 { 0.0 } else { self.last_digested + itl });
             self.delay += digested - ideal;
             self.sum_ideal += ideal;
             self.last_digested = digested;

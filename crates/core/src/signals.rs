@@ -136,7 +136,10 @@ mod tests {
         let stale = average.get(s(61)).expect("observed");
         assert!(stale.weight < 0.01, "{stale:?}");
         average.observe(9.0, s(61));
-        assert!((average.get(s(61)).expect("observed").value - 9.0).abs() < 0.1, "after silence: new");
+        assert!(
+            (average.get(s(61)).expect("observed").value - 9.0).abs() < 0.1,
+            "after silence: new"
+        );
     }
 
     #[test]

@@ -38,7 +38,13 @@ impl From<SmallVec<[Bytes; 8]>> for Segments {
 impl From<Bytes> for Segments {
     /// A body in one piece; without any byte there is no piece.
     fn from(body: Bytes) -> Self {
-        Self { parts: (!body.is_empty()).then_some(body).into_iter().collect::<SmallVec<_>>().into_iter() }
+        Self {
+            parts: (!body.is_empty())
+                .then_some(body)
+                .into_iter()
+                .collect::<SmallVec<_>>()
+                .into_iter(),
+        }
     }
 }
 

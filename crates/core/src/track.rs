@@ -132,7 +132,11 @@ impl Track {
     /// The phase the request is in: decoding once the leg that answers has departed.
     #[must_use]
     pub const fn phase(&self) -> Phase {
-        if self.sent.is_some() || self.prefill_sent.is_none() { Phase::Decoding } else { Phase::Prefill }
+        if self.sent.is_some() || self.prefill_sent.is_none() {
+            Phase::Decoding
+        } else {
+            Phase::Prefill
+        }
     }
 
     /// `count` tokens of a stream arrived. Returns the seconds since the tokens before, divided among these:
@@ -167,9 +171,8 @@ impl Track {
         let ttft = between(Some(self.began), self.first);
         let decoding = between(self.first, self.last);
         #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-        let itl = decoding
-            .filter(|_| self.tokens > 1)
-            .map(|seconds| seconds / (self.tokens - 1) as f64);
+        let itl =
+            decoding.filter(|_| self.tokens > 1).map(|seconds| seconds / (self.tokens - 1) as f64);
         let total = now.saturating_sub(self.began).as_secs_f64();
         Timings {
             prefill: between(self.prefill_sent, self.prefill_done),

@@ -1,1 +1,38 @@
-//! Placeholder until the first commit of this crate.
+//! The router: takes OpenAI traffic, parts its phases, and tells what it did.
+//!
+//! Owns: the listener and its workers, a request's way through them, connections to endpoints, the stand-alone
+//! configuration, and looking at endpoints' metrics. Decisions are made by `qoe-core`.
+//! Must not: know Kubernetes; decide anything that could be decided by a pure function.
+//!
+//! ```text
+//! worker ─ handler ─ surface, analyze, snapshot (whose is it?)
+//!             └ execute ─ plan (core) ─ legs ─ upstream (pool, exchange)
+//!                  └ relay ─ ticket ─ record, metrics
+//! background ─ config (file → snapshot) · scrape (endpoints → signals)
+//! ```
+
+pub mod args;
+mod body;
+pub mod config;
+mod error;
+mod execute;
+mod handler;
+mod headers;
+mod metrics;
+mod models;
+mod multipart;
+mod pages;
+mod record;
+mod relay;
+mod scrape;
+mod server;
+mod shared;
+mod snapshot;
+mod stored;
+mod surface;
+mod ticket;
+mod upgrade;
+mod upstream;
+mod worker;
+
+pub use server::Router;

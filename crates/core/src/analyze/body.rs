@@ -1,36 +1,13 @@
 //! One walk over a body, and what it says.
 
 use super::lenient::{self, Read};
+use super::nested::{self, LONGEST_NAME, Prompt};
 use super::{AnalyzeError, Api, Members, Name, WholeReason};
 use crate::json::{JsonError, Kind, Scanner, Value};
 use crate::phase::Phase;
 
-/// Bytes of the longest model name or response id that is read.
-const LONGEST_NAME: usize = 1024;
 /// SGLang has three or four of them.
 const MOST_BOOTSTRAP: usize = 16;
-
-/// What a `prompt` is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Prompt {
-    /// Absent, or of no readable type.
-    #[default]
-    None,
-    Text,
-    /// A list of so many token ids.
-    Tokens(u32),
-    /// A list of prompts, be it only one.
-    Batch,
-}
-
-impl Prompt {
-    pub(super) const fn tokens(self) -> Option<u32> {
-        match self {
-            Self::Tokens(count) => Some(count),
-            _ => None,
-        }
-    }
-}
 
 /// What a body says.
 #[derive(Default)]
@@ -100,13 +77,13 @@ impl Reading {
                 self.messages_bytes = scan.position() - start;
             }
             Name::Prompt => {
-                self.prompt = prompt(scan)?;
+                self.prompt = nested::prompt(scan)?;
                 self.prompt_bytes = scan.position() - start;
             }
             Name::Input => self.input_bytes = scan.skip()?.raw.len(),
             Name::StreamOptions => self.stream_options(scan)?,
-            Name::VllmXargs => extra_arguments(name, scan)?,
-            Name::SamplingParams => sampling_params(scan)?,
+            Name::VllmXargs => nested::extra_arguments(name, scan)?,
+            Name::SamplingParams => nested::sampling_params(scan)?,
             _ => self.scalar(name, &scan.skip()?)?,
         }
         Ok(())
@@ -171,7 +148,7 @@ impl Reading {
         self.has_messages = true;
         let mut list = scan.array()?;
         while scan.item(&mut list)? {
-            self.assistant |= is_assistant(scan)?;
+            self.assistant |= nested::is_assistant(scan)?;
         }
         Ok(())
     }
@@ -217,79 +194,6 @@ impl Reading {
         let single = self.max_tokens().is_some_and(|limit| limit <= 1);
         self.whole.or(of_prompt).or(single.then_some(WholeReason::SingleToken))
     }
-}
-
-/// Reads one message.
-fn is_assistant(scan: &mut Scanner<'_>) -> Result<bool, JsonError> {
-    if scan.peek()? != Kind::Object {
-        return scan.skip().map(|_| false);
-    }
-    let mut assistant = false;
-    let mut message = scan.object()?;
-    while let Some(key) = scan.key(&mut message)? {
-        let value = scan.skip()?;
-        if key.is("role") {
-            assistant = value.raw.len() <= LONGEST_NAME
-                && value.text().is_some_and(|role| role == "assistant");
-        }
-    }
-    Ok(assistant)
-}
-
-/// Text, one list of token ids, or a list of prompts.
-fn prompt(scan: &mut Scanner<'_>) -> Result<Prompt, JsonError> {
-    match scan.peek()? {
-        Kind::String => scan.skip().map(|_| Prompt::Text),
-        Kind::Array => prompt_list(scan),
-        _ => scan.skip().map(|_| Prompt::None),
-    }
-}
-
-fn prompt_list(scan: &mut Scanner<'_>) -> Result<Prompt, JsonError> {
-    let (mut count, mut all_tokens) = (0_u32, true);
-    let mut list = scan.array()?;
-    while scan.item(&mut list)? {
-        all_tokens &= scan.skip()?.kind == Kind::Number;
-        count += 1;
-    }
-    Ok(if all_tokens && count > 0 { Prompt::Tokens(count) } else { Prompt::Batch })
-}
-
-/// vLLM copies these to where the engine looks for its transfer parameters, so none may hide there.
-fn extra_arguments(member: Name, scan: &mut Scanner<'_>) -> Result<(), AnalyzeError> {
-    if scan.peek()? != Kind::Object {
-        scan.skip()?;
-        return Ok(());
-    }
-    let mut arguments = scan.object()?;
-    while let Some(key) = scan.key(&mut arguments)? {
-        if let Some(name) = Name::of(&key).filter(|name| name.is_stripped()) {
-            return Err(AnalyzeError::Reserved {
-                member: member.as_str(),
-                key: name.as_str(),
-                at: key.at,
-            });
-        }
-        scan.skip()?;
-    }
-    Ok(())
-}
-
-/// The token API nests the same arguments in `sampling_params.extra_args`.
-fn sampling_params(scan: &mut Scanner<'_>) -> Result<(), AnalyzeError> {
-    if scan.peek()? != Kind::Object {
-        scan.skip()?;
-        return Ok(());
-    }
-    let mut params = scan.object()?;
-    while let Some(key) = scan.key(&mut params)? {
-        if key.is("extra_args") {
-            extra_arguments(Name::SamplingParams, scan)?;
-        } else {
-            scan.skip()?;
-        }
-    }
-    Ok(())
 }
 
 /// A string, or nothing.

@@ -3,6 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+/// What is before a token, the token, and what is after it.
+pub(crate) type Padded = (String, String, String);
+
 /// Whitespace, mostly none.
 pub(crate) fn blank() -> impl Strategy<Value = String> {
     prop_oneof![4 => Just(String::new()), 1 => "[ \t\r\n]{1,3}"]
@@ -57,7 +60,7 @@ pub(crate) fn value() -> impl Strategy<Value = String> {
 }
 
 /// `{…}` of members: name and value in JSON, each with what is before and after it.
-pub(crate) fn object(members: Vec<((String, String, String), (String, String, String))>) -> String {
+pub(crate) fn object(members: Vec<(Padded, Padded)>) -> String {
     let members: Vec<String> = members
         .into_iter()
         .map(|((a, key, b), (c, value, d))| format!("{a}{key}{b}:{c}{value}{d}"))
@@ -65,7 +68,7 @@ pub(crate) fn object(members: Vec<((String, String, String), (String, String, St
     format!("{{{}}}", members.join(","))
 }
 
-fn array(items: Vec<(String, String, String)>) -> String {
+fn array(items: Vec<Padded>) -> String {
     let items: Vec<String> =
         items.into_iter().map(|(a, item, b)| format!("{a}{item}{b}")).collect();
     format!("[{}]", items.join(","))

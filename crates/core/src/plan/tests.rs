@@ -3,8 +3,8 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::connector::Connector;
-use crate::endpoint::tests::endpoint;
 use crate::endpoint::Served;
+use crate::endpoint::tests::endpoint;
 
 const NOW: Duration = Duration::from_secs(100);
 
@@ -105,7 +105,10 @@ fn what_failed_is_not_asked_again() {
     let next = after(&[], &[0]);
     assert!(matches!(next, Some((Plan::Handoff { prefill: 1, .. }, _))), "{next:?}");
     let none = after(&[], &[0, 1]);
-    assert!(matches!(none, Some((Plan::Local { endpoint: 2 | 3 }, Reason::PrefillFailed))), "{none:?}");
+    assert!(
+        matches!(none, Some((Plan::Local { endpoint: 2 | 3 }, Reason::PrefillFailed))),
+        "{none:?}"
+    );
     let decoding = after(&[2], &[]);
     assert!(matches!(decoding, Some((Plan::Handoff { decoding: 3, .. }, _))), "{decoding:?}");
     assert_eq!(after(&[0, 1, 2, 3], &[]), None);
@@ -134,8 +137,9 @@ fn a_prefill_endpoint_without_kv_parameters_is_not_handed_from_for_a_while() {
 
 #[test]
 fn only_pairs_of_one_group_and_connector() {
-    let in_group = |name: &str, role, group: &str| {
-        Endpoint { group: Some(group.into()), ..endpoint(name, role) }
+    let in_group = |name: &str, role, group: &str| Endpoint {
+        group: Some(group.into()),
+        ..endpoint(name, role)
     };
     let pool = [
         in_group("p", Role::Prefill, "1"),
@@ -154,7 +158,11 @@ fn only_pairs_of_one_group_and_connector() {
 fn an_endpoint_is_left_out_once_it_is_known_not_to_serve_the_model() {
     let pool = pool("dd");
     let demand = Demand { model: Some("llama"), ..PROMPT };
-    pool[0].state.set_served(vec![Served { id: "mistral".into(), parent: None, card: "{}".into() }]);
+    pool[0].state.set_served(vec![Served {
+        id: "mistral".into(),
+        parent: None,
+        card: "{}".into(),
+    }]);
     assert_eq!(Case::new(&pool).plan(demand), local(1, Reason::PrefillPoolEmpty));
     pool[1].state.set_served(Vec::new());
     assert_eq!(Case::new(&pool).plan(demand), None);

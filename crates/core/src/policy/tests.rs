@@ -26,9 +26,8 @@ fn round_robin_takes_turns_in_each_phase() {
     let pool = pool(3);
     let turns = Turns::default();
     let mut rng = SmallRng::seed_from_u64(1);
-    let mut next = |phase| {
-        Policy::RoundRobin.pick(&pool, &[0, 1, 2], occasion(phase), &turns, &mut rng)
-    };
+    let mut next =
+        |phase| Policy::RoundRobin.pick(&pool, &[0, 1, 2], occasion(phase), &turns, &mut rng);
     let taken: Vec<_> = (0..4).filter_map(|_| next(Phase::Prefill)).collect();
     assert_eq!(taken, [0, 1, 2, 0]);
     assert_eq!(next(Phase::Decoding), Some(0), "the other phase has its own turn");
@@ -58,7 +57,13 @@ fn power_of_two_never_takes_the_worse_of_two_and_uses_all() {
     let mut seen = [0; 3];
     for _ in 0..300 {
         let all = [0, 1, 2];
-        let chosen = Policy::PowerOfTwo.pick(&pool, &all, occasion(Phase::Decoding), &Turns::default(), &mut rng);
+        let chosen = Policy::PowerOfTwo.pick(
+            &pool,
+            &all,
+            occasion(Phase::Decoding),
+            &Turns::default(),
+            &mut rng,
+        );
         seen[chosen.expect("candidates")] += 1;
     }
     assert_eq!(seen[0], 0, "the busiest loses every draw");
@@ -104,7 +109,8 @@ fn an_unknown_signal_is_neutral() {
     pool[0].state.signals.ttft.set(0.2, NOW);
     pool[1].state.signals.ttft.set(0.8, NOW);
     let neutral = Neutral::of(&pool, &[0, 1, 2], NOW);
-    let score = |i: usize| Weights::default().score(&pool[i].state, &neutral, occasion(Phase::Prefill));
+    let score =
+        |i: usize| Weights::default().score(&pool[i].state, &neutral, occasion(Phase::Prefill));
     assert!(score(0) < score(2) && score(2) < score(1), "between the known ones");
 }
 

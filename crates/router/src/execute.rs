@@ -1,0 +1,206 @@
+//! Carrying out plans until one succeeds: the fallback ladder. Nothing is lost that could be served.
+//!
+//! Prefill fails → another prefill endpoint → whole on a decoding endpoint. Decoding fails before the first byte →
+//! whole on another. Further attempts spend the route's retry budget; what an endpoint answered with 4xx is final.
+
+mod legs;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use qoe_core::analyze::{Api, WholeReason};
+use qoe_core::endpoint::EndpointState;
+use qoe_core::plan::{Demand, Plan, Reason, Scope, Tried, plan};
+use qoe_core::splice::Segments;
+
+use crate::body::Reply;
+use crate::error::Failure;
+use crate::headers;
+use crate::relay::{Relay, Tap};
+use crate::ticket::Ticket;
+use crate::upstream::Exchange;
+use crate::worker::Worker;
+
+/// What a client asked, ready to be sent on.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) target: PathAndQuery,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The body for an endpoint that serves it whole.
+    pub(crate) whole: Segments,
+    /// The API of a generation request.
+    pub(crate) generate: Option<Api>,
+    /// Endpoints, as indices into the route's pool, that alone may serve it; tried in turn. Empty: by plan.
+    pub(crate) pinned: Vec<usize>,
+    /// Responses of this call are stored at the endpoint that makes them.
+    pub(crate) stores: bool,
+    /// The client wants to know the plan.
+    pub(crate) explain: bool,
+}
+
+/// An endpoint's answer, begun.
+struct Answered {
+    head: http::response::Parts,
+    exchange: Exchange,
+    first: Option<Bytes>,
+    endpoint: Arc<EndpointState>,
+}
+
+/// Why a plan was not carried out, and what may follow.
+enum Setback {
+    /// Nothing more.
+    Final(Failure),
+    /// Another attempt, if the budget allows.
+    Another(Failure),
+    /// Another attempt, which is paid for already.
+    Replan(Failure),
+    /// The same without a handoff; nothing was lost but time.
+    Whole(Reason),
+}
+
+/// Serves a call on its ticket's route.
+pub(crate) async fn serve(worker: &Rc<Worker>, call: Call, mut ticket: Ticket) -> Response<Reply> {
+    let mut attempts =
+        Attempts { worker, call: &call, ticket: &mut ticket, tried: Tried::default(), whole: None };
+    match attempts.run().await {
+        Ok(answered) => reply(worker, &call, ticket, answered),
+        Err(failure) => {
+            ticket.failed(&failure);
+            let mut response = failure.into_response();
+            explain(&mut response, &call, &ticket);
+            response
+        }
+    }
+}
+
+/// The client's answer, relayed from the endpoint's.
+fn reply(
+    worker: &Rc<Worker>,
+    call: &Call,
+    mut ticket: Ticket,
+    answered: Answered,
+) -> Response<Reply> {
+    let Answered { mut head, exchange, first, endpoint } = answered;
+    headers::strip_hop_by_hop(&mut head.headers);
+    ticket.answered(head.status);
+    if call.stores {
+        let first = first.as_deref().unwrap_or_default();
+        worker.shared.stored.learn(first, &endpoint.name);
+    }
+    let tap = match call.generate {
+        _ if headers::is_event_stream(&head.headers) => Tap::events(call.generate.is_some()),
+        Some(_) => Tap::whole(),
+        None => Tap::Nothing,
+    };
+    let mut response = Response::from_parts(head, Reply::empty());
+    explain(&mut response, call, &ticket);
+    let relay = Relay::new(exchange, first, tap, ticket, endpoint, Rc::clone(&worker.pool));
+    *response.body_mut() = Reply::Relay(Box::new(relay));
+    response
+}
+
+fn explain(response: &mut Response<Reply>, call: &Call, ticket: &Ticket) {
+    if !call.explain {
+        return;
+    }
+    for (name, value) in ticket.explained() {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+struct Attempts<'a> {
+    worker: &'a Rc<Worker>,
+    call: &'a Call,
+    ticket: &'a mut Ticket,
+    tried: Tried,
+    /// Why no handoff is made any more.
+    whole: Option<Reason>,
+}
+
+impl Attempts<'_> {
+    async fn run(&mut self) -> Result<Answered, Failure> {
+        if !self.call.pinned.is_empty() {
+            return self.pinned().await;
+        }
+        self.ticket.route().state.budget.earn();
+        let mut last = None;
+        loop {
+            let Some((plan, reason)) = self.plan() else {
+                let route = self.ticket.route().name.to_string();
+                return Err(last.unwrap_or(Failure::NoEndpoint { route }));
+            };
+            let setback = match plan {
+                Plan::Local { endpoint } => self.local(endpoint, reason).await,
+                Plan::Handoff { prefill, decoding } => {
+                    self.handoff(prefill, decoding, reason).await
+                }
+            };
+            match setback {
+                Ok(answered) => return Ok(answered),
+                Err(Setback::Final(failure)) => return Err(failure),
+                Err(Setback::Whole(reason)) => self.whole = Some(reason),
+                Err(Setback::Replan(failure)) => last = Some(failure),
+                Err(Setback::Another(failure)) if self.may_try_again() => last = Some(failure),
+                Err(Setback::Another(failure)) => return Err(failure),
+            }
+        }
+    }
+
+    /// The next plan, over what was not tried in vain.
+    fn plan(&self) -> Option<(Plan, Reason)> {
+        let route = self.ticket.route();
+        let asked = self.ticket.asked();
+        let one = self.call.generate.is_none().then_some(Reason::Whole(WholeReason::OtherApi));
+        let demand = Demand {
+            model: asked.analysis.model.as_deref(),
+            phase: asked.analysis.phase,
+            prompt_tokens: asked.prompt_tokens,
+            expected_output_tokens: asked.analysis.expected_output_tokens,
+            whole: one.or(asked.analysis.whole.map(Reason::Whole)).or(self.whole),
+        };
+        let scope = Scope {
+            pool: &route.pool,
+            policy: &route.policy,
+            handoff: route.handoff,
+            turns: &route.state.turns,
+            tried: &self.tried,
+            now: self.ticket.now(),
+        };
+        plan(&scope, &demand, &mut *self.worker.rng.borrow_mut())
+    }
+
+    fn may_try_again(&self) -> bool {
+        let now = self.ticket.now();
+        self.ticket.route().state.budget.spend(now)
+    }
+
+    /// Only these may serve it: each in turn, until one knows of it.
+    async fn pinned(&mut self) -> Result<Answered, Failure> {
+        let mut last = Failure::NoStoredResponse;
+        for &endpoint in &self.call.pinned {
+            match self.local(endpoint, Reason::StoredResponse).await {
+                Ok(answered) => return Ok(answered),
+                Err(Setback::Final(failure)) if failure.status() != StatusCode::NOT_FOUND => {
+                    return Err(failure);
+                }
+                Err(
+                    Setback::Final(failure) | Setback::Another(failure) | Setback::Replan(failure),
+                ) => last = failure,
+                Err(Setback::Whole(_)) => {}
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Whether a stream was asked for, so that its first bytes are waited for before the head goes on.
+fn streams(head: &http::response::Parts) -> bool {
+    head.headers.get(CONTENT_TYPE).is_some() && headers::is_event_stream(&head.headers)
+}

@@ -1,0 +1,274 @@
+//! The exchanges with endpoints that a plan is made of.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderValue, Request, StatusCode};
+use qoe_core::answer::{kv_params_of, usage_of};
+use qoe_core::endpoint::EndpointState;
+use qoe_core::phase::Phase;
+use qoe_core::plan::Reason;
+use qoe_core::splice::{self, Segments};
+use qoe_core::sse::Scan;
+use tokio::time::timeout;
+
+use super::{Answered, Attempts, Setback, streams};
+use crate::body::Leg;
+use crate::error::{Answer, Failure};
+use crate::headers;
+use crate::upstream::{Connection, Exchange, UpstreamError, read_all};
+
+/// Largest answer of a prefill leg: one token and its parameters.
+const MAX_PREFILL_ANSWER: usize = 4 << 20;
+/// Largest error body that is kept to be passed on.
+const MAX_ERROR_BODY: usize = 256 * 1024;
+
+impl Attempts<'_> {
+    /// One endpoint serves the whole request.
+    pub(super) async fn local(
+        &mut self,
+        endpoint: usize,
+        reason: Reason,
+    ) -> Result<Answered, Setback> {
+        let state = Arc::clone(&self.ticket.route().pool[endpoint].state);
+        self.ticket.planned(reason, None, &state);
+        self.ticket.sent();
+        let answered = self.answer(&state, self.call.whole.clone()).await;
+        answered.inspect_err(|_| self.tried.endpoints.push(endpoint))
+    }
+
+    /// Prefill on one endpoint, decoding on another.
+    pub(super) async fn handoff(
+        &mut self,
+        prefill: usize,
+        decoding: usize,
+        reason: Reason,
+    ) -> Result<Answered, Setback> {
+        let route = Arc::clone(self.ticket.route());
+        let (from, to) = (&route.pool[prefill].state, &route.pool[decoding].state);
+        self.ticket.planned(reason, Some(from), to);
+        let params = match self.prefill(prefill).await {
+            Err(Setback::Another(failure)) => {
+                self.tried.prefill.push(prefill);
+                // Without budget for another prefill, decoding still serves it: that is no extra attempt.
+                if !self.may_try_again() {
+                    return Err(Setback::Whole(Reason::PrefillFailed));
+                }
+                return Err(Setback::Replan(failure));
+            }
+            params => params?,
+        };
+        let analysis = Arc::clone(&self.ticket.asked().analysis);
+        self.ticket.sent();
+        let leg = splice::decoding_leg(&self.call.body, &analysis, &params);
+        let answered = self.answer(to, leg).await;
+        answered.inspect_err(|_| {
+            // Whichever of the two is at fault: the next attempt needs neither's KV cache.
+            self.tried.endpoints.push(decoding);
+            self.whole = Some(Reason::HandoffFailed);
+        })
+    }
+
+    /// The prefill leg; what it answers for the decoding leg.
+    async fn prefill(&mut self, prefill: usize) -> Result<Bytes, Setback> {
+        let route = Arc::clone(self.ticket.route());
+        let endpoint = &route.pool[prefill];
+        let Some(request_params) = endpoint.connector.prefill_params() else {
+            return Err(Setback::Whole(Reason::NoPair));
+        };
+        let analysis = Arc::clone(&self.ticket.asked().analysis);
+        let leg = splice::prefill_leg(&self.call.body, &analysis, request_params);
+        self.ticket.prefill_sent();
+        let within = route.timeouts.prefill;
+        let (head, exchange) = self
+            .exchange(&endpoint.state, leg, within)
+            .await
+            .map_err(|error| self.failed(Phase::Prefill, &endpoint.state, error))?;
+        let (answer, exchange) =
+            self.whole_answer(Phase::Prefill, &endpoint.state, head, exchange).await?;
+        if let Some(connection) = exchange.into_idle() {
+            self.worker.pool.put(&endpoint.state.authority, connection);
+        }
+        self.ticket.prefill_done(&endpoint.state);
+        if let Some(usage) = usage_of(&answer) {
+            route.state.counted(analysis.prompt_bytes, usage.prompt_tokens);
+        }
+        let params = kv_params_of(&answer).unwrap_or(b"null");
+        match endpoint.connector.check(params) {
+            Ok(()) => Ok(answer.slice_ref(params)),
+            Err(incomplete) => {
+                tracing::info!(endpoint = %endpoint.state.name, %incomplete, "prefill gave no usable KV parameters; served whole for a while");
+                endpoint.state.distrust_kv(self.ticket.now());
+                Err(Setback::Whole(Reason::KvParamsMissing))
+            }
+        }
+    }
+
+    /// The body of a good answer, read whole; a setback for any other status.
+    async fn whole_answer(
+        &mut self,
+        phase: Phase,
+        endpoint: &Arc<EndpointState>,
+        head: http::response::Parts,
+        exchange: Exchange,
+    ) -> Result<(Bytes, Exchange), Setback> {
+        let within = self.ticket.route().timeouts.prefill;
+        let limit = if head.status.is_success() { MAX_PREFILL_ANSWER } else { MAX_ERROR_BODY };
+        let (body, exchange) = read_all(exchange, limit, within)
+            .await
+            .map_err(|error| self.failed(phase, endpoint, error))?;
+        if head.status.is_success() {
+            return Ok((body, exchange));
+        }
+        if let Some(connection) = exchange.into_idle() {
+            self.worker.pool.put(&endpoint.authority, connection);
+        }
+        Err(self.answered(phase, endpoint, head, body))
+    }
+
+    /// The leg that answers: waits for its head, and for the first bytes of a stream, so that a failure until then
+    /// can still be mended.
+    async fn answer(
+        &mut self,
+        endpoint: &Arc<EndpointState>,
+        leg: Segments,
+    ) -> Result<Answered, Setback> {
+        let timeouts = self.ticket.route().timeouts;
+        let streamed = self.ticket.asked().analysis.stream;
+        let within = if streamed { timeouts.first_token } else { timeouts.answer };
+        let phase = Phase::Decoding;
+        let (head, mut exchange) = self
+            .exchange(endpoint, leg, within)
+            .await
+            .map_err(|error| self.failed(phase, endpoint, error))?;
+        if head.status.is_client_error() || head.status.is_server_error() {
+            return match self.whole_answer(phase, endpoint, head, exchange).await {
+                Err(setback) => Err(setback),
+                Ok(_) => unreachable!("an error status is a setback"),
+            };
+        }
+        let first = if streams(&head) || self.call.stores {
+            let first = first_bytes(&mut exchange, timeouts.first_token, streams(&head)).await;
+            first.map_err(|error| self.failed(phase, endpoint, error))?
+        } else {
+            None
+        };
+        Ok(Answered { head, exchange, first, endpoint: Arc::clone(endpoint) })
+    }
+
+    /// One request to one endpoint, up to the head of its answer. A pooled connection that its peer has closed in
+    /// the meantime is replaced by a new one.
+    async fn exchange(
+        &self,
+        endpoint: &EndpointState,
+        leg: Segments,
+        within: Duration,
+    ) -> Result<(http::response::Parts, Exchange), UpstreamError> {
+        let connect = self.ticket.route().timeouts.connect;
+        let mut connection = self.worker.pool.take(&endpoint.authority, connect).await?;
+        loop {
+            let reused = connection.reused();
+            let request = self.request(endpoint, leg.clone());
+            match timeout(within, connection.send(request)).await {
+                Err(_) => return Err(UpstreamError::Timeout(within)),
+                Ok(Ok(response)) => {
+                    let (head, body) = response.into_parts();
+                    return Ok((head, Exchange::new(connection, body)));
+                }
+                Ok(Err(_)) if reused => {
+                    connection = Connection::open(&endpoint.authority, connect).await?;
+                }
+                Ok(Err(error)) => return Err(UpstreamError::Broken(error)),
+            }
+        }
+    }
+
+    fn request(&self, endpoint: &EndpointState, leg: Segments) -> Request<Leg> {
+        let mut request = Request::new(Leg::from(leg));
+        *request.method_mut() = self.call.method.clone();
+        *request.uri_mut() = self.call.target.clone().into();
+        *request.headers_mut() = self.call.headers.clone();
+        let host = HeaderValue::from_str(&endpoint.authority);
+        request.headers_mut().insert(HOST, host.expect("an authority is a valid header value"));
+        request
+    }
+
+    /// An endpoint did not answer: it is told of, and another may.
+    fn failed(&self, phase: Phase, endpoint: &EndpointState, error: UpstreamError) -> Setback {
+        let route = &self.ticket.route().name;
+        let metrics = &self.worker.shared.metrics;
+        metrics.attempt_failed(route, &endpoint.name, phase.as_str(), error.kind());
+        let ejected = endpoint.failed(self.ticket.now());
+        tracing::warn!(
+            route = %route,
+            endpoint = %endpoint.name,
+            phase = phase.as_str(),
+            %error,
+            ejected_for = ejected.map(|ejected| ejected.as_secs()),
+            "an endpoint failed"
+        );
+        Setback::Another(Failure::Upstream {
+            route: route.to_string(),
+            phase,
+            endpoint: endpoint.name.to_string(),
+            error,
+        })
+    }
+
+    /// An endpoint answered with an error. 4xx is the client's, and final; the rest, and "too many", may be
+    /// different elsewhere.
+    fn answered(
+        &self,
+        phase: Phase,
+        endpoint: &EndpointState,
+        mut head: http::response::Parts,
+        body: Bytes,
+    ) -> Setback {
+        headers::strip_hop_by_hop(&mut head.headers);
+        head.headers.remove(http::header::CONTENT_LENGTH);
+        let status = head.status;
+        let answer = Box::new(Answer { status, headers: head.headers, body });
+        let route = self.ticket.route().name.to_string();
+        let failure =
+            Failure::Answered { route, phase, endpoint: endpoint.name.to_string(), answer };
+        if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+            return Setback::Final(failure);
+        }
+        let metrics = &self.worker.shared.metrics;
+        let route = &self.ticket.route().name;
+        metrics.attempt_failed(route, &endpoint.name, phase.as_str(), failure.kind());
+        // A full queue is no illness.
+        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+            endpoint.failed(self.ticket.now());
+        }
+        Setback::Another(failure)
+    }
+}
+
+/// The first bytes of an answer; of a stream, not if they tell of an error or are all there is.
+async fn first_bytes(
+    exchange: &mut Exchange,
+    within: Duration,
+    events: bool,
+) -> Result<Option<Bytes>, UpstreamError> {
+    let first = timeout(within, poll_fn(|cx| exchange.poll_chunk(cx)))
+        .await
+        .map_err(|_| UpstreamError::Timeout(within))?
+        .transpose()
+        .map_err(UpstreamError::Broken)?;
+    if events {
+        let mut scan = Scan::default();
+        let content = scan.feed(first.as_deref().unwrap_or_default()).content_events;
+        let summary = scan.summary();
+        if summary.error_seen && content == 0 {
+            return Err(UpstreamError::ErrorEvent);
+        }
+        if exchange.ended() && first.is_none() {
+            return Err(UpstreamError::EndedEarly);
+        }
+    }
+    Ok(first)
+}

@@ -1,0 +1,94 @@
+//! The admin port's pages: what is configured, how endpoints do, what was served lately.
+
+use std::sync::Arc;
+
+use qoe_core::endpoint::{Endpoint, EndpointState};
+use qoe_core::phase::Phase;
+use qoe_core::signals::Average;
+use qoe_runtime::admin::{Admin, AdminResponse, Query};
+use serde_json::{Value, json};
+
+use crate::shared::Shared;
+
+/// Requests that a page shows unless it is asked for more.
+const SHOWN: usize = 100;
+
+/// Adds the router's pages.
+pub(crate) fn add(admin: Admin, shared: &Arc<Shared>) -> Admin {
+    let page = |page: fn(&Shared, &Query) -> Value| {
+        let shared = Arc::clone(shared);
+        move |query: &Query| AdminResponse::json(&page(&shared, query))
+    };
+    admin
+        .route("/config_dump", page(config_dump))
+        .route("/debug/endpoints", page(endpoints))
+        .route("/debug/requests", page(requests))
+}
+
+fn config_dump(shared: &Shared, _: &Query) -> Value {
+    let snapshot = shared.snapshot.load();
+    let routes: Vec<_> = snapshot
+        .source
+        .routes
+        .iter()
+        .zip(&snapshot.routes)
+        .map(|(named, route)| {
+            json!({
+                "name": named.name,
+                "namespace": named.namespace,
+                "spec": named.spec,
+                "endpoints": route.pool.iter().map(member).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({"version": snapshot.version, "routes": routes})
+}
+
+fn member(endpoint: &Endpoint) -> Value {
+    json!({
+        "name": endpoint.state.name,
+        "authority": endpoint.state.authority,
+        "role": endpoint.role,
+        "roleSource": endpoint.role_source,
+        "connector": endpoint.connector,
+        "group": endpoint.group,
+    })
+}
+
+fn endpoints(shared: &Shared, _: &Query) -> Value {
+    let snapshot = shared.snapshot.load();
+    let now = shared.now();
+    let live = |state: &EndpointState| {
+        let average = |average: &Average| {
+            average.get(now).map(|known| json!({"value": known.value, "weight": known.weight}))
+        };
+        let signals = &state.signals;
+        json!({
+            "name": state.name,
+            "authority": state.authority,
+            "models": state.served().map(|s| s.iter().map(|m| m.id.clone()).collect::<Vec<_>>()),
+            "ejected": state.ejected(now),
+            "kvTrusted": state.trusts_kv(now),
+            "inFlight": {
+                "prefill": state.in_flight(Phase::Prefill),
+                "decoding": state.in_flight(Phase::Decoding),
+                "prefillTokens": state.tokens(Phase::Prefill),
+                "decodingTokens": state.tokens(Phase::Decoding),
+            },
+            "signals": {
+                "ttftSeconds": average(&signals.ttft),
+                "itlSeconds": average(&signals.itl),
+                "prefixHitRate": average(&signals.prefix_hit_rate),
+                "kvUse": average(&signals.kv_use),
+                "running": average(&signals.running),
+                "waiting": average(&signals.waiting),
+            },
+        })
+    };
+    json!({"endpoints": snapshot.endpoints.iter().map(|state| live(state)).collect::<Vec<_>>()})
+}
+
+/// `?limit=N`: so many.
+fn requests(shared: &Shared, query: &Query) -> Value {
+    json!({"requests": shared.ring.last(query.parsed("limit").unwrap_or(SHOWN))})
+}

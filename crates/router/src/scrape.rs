@@ -1,0 +1,194 @@
+//! Looking at what endpoints publish of themselves: `/metrics` every interval, `/v1/models` now and then.
+//!
+//! It informs choices and nothing else: an endpoint that cannot be looked at is not thereby unavailable.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use http::header::HOST;
+use http::{HeaderValue, Request};
+use qoe_core::endpoint::EndpointState;
+use qoe_core::exposition::EngineMetrics;
+use qoe_core::splice::Segments;
+
+use crate::body::Leg;
+use crate::models;
+use crate::shared::Shared;
+use crate::upstream::{Connection, Exchange, UpstreamError, read_all};
+
+/// One look must be over within this.
+const WITHIN: Duration = Duration::from_secs(5);
+/// Largest page that is read.
+const MAX_PAGE: usize = 8 << 20;
+/// An endpoint is asked for its models at each look until it answered, and then at every so many.
+const MODELS_EVERY: u32 = 30;
+
+/// What is kept of an endpoint from one look to the next.
+#[derive(Default)]
+struct Looked {
+    connection: Option<Connection>,
+    counters: Option<(f64, f64)>,
+    looks: u32,
+}
+
+/// Looks at all endpoints for ever, each `interval`.
+pub(crate) async fn run(shared: Arc<Shared>, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looked: HashMap<Arc<str>, Looked> = HashMap::new();
+    loop {
+        ticks.tick().await;
+        let snapshot = shared.snapshot.load_full();
+        let mut looks: FuturesUnordered<_> = snapshot
+            .endpoints
+            .iter()
+            .map(|endpoint| {
+                let known = looked.remove(&endpoint.name).unwrap_or_default();
+                look(&shared, endpoint, known, is_named(&snapshot.source, &endpoint.name))
+            })
+            .collect();
+        // Endpoints that are gone are forgotten, with their connections.
+        let mut next = HashMap::with_capacity(snapshot.endpoints.len());
+        while let Some((name, known)) = looks.next().await {
+            next.insert(name, known);
+        }
+        drop(looks);
+        looked = next;
+    }
+}
+
+/// Whether the configuration itself names the endpoint's models.
+fn is_named(source: &qoe_api::standalone::StandaloneConfig, name: &str) -> bool {
+    source.endpoints.iter().any(|endpoint| endpoint.name == name && !endpoint.models.is_empty())
+}
+
+async fn look(
+    shared: &Shared,
+    endpoint: &Arc<EndpointState>,
+    mut known: Looked,
+    models_named: bool,
+) -> (Arc<str>, Looked) {
+    let looked =
+        tokio::time::timeout(WITHIN, look_within(shared, endpoint, &mut known, models_named));
+    let ok = matches!(looked.await, Ok(Ok(())));
+    if !ok {
+        known.connection = None;
+    }
+    shared.metrics.scraped(ok);
+    shared.metrics.endpoint_in_flight(&endpoint.name, endpoint.in_flight_all());
+    (Arc::clone(&endpoint.name), known)
+}
+
+async fn look_within(
+    shared: &Shared,
+    endpoint: &EndpointState,
+    known: &mut Looked,
+    models_named: bool,
+) -> Result<(), UpstreamError> {
+    if !models_named && (endpoint.served().is_none() || known.looks % MODELS_EVERY == 0) {
+        let page = get(endpoint, known, "/v1/models").await?;
+        if let Some(served) = models::parse(&page)
+            && !models::same(endpoint.served().as_ref(), &served)
+        {
+            endpoint.set_served(served);
+        }
+    }
+    known.looks = known.looks.wrapping_add(1);
+    let page = get(endpoint, known, "/metrics").await?;
+    take_in(endpoint, known, &EngineMetrics::parse(&page), shared.now());
+    Ok(())
+}
+
+/// One page, on the connection of the last look if it is still open.
+async fn get(
+    endpoint: &EndpointState,
+    known: &mut Looked,
+    path: &'static str,
+) -> Result<Bytes, UpstreamError> {
+    let request = || {
+        let mut request = Request::new(Leg::from(Segments::from(Bytes::new())));
+        *request.uri_mut() = http::Uri::from_static(path);
+        let host = HeaderValue::from_str(&endpoint.authority);
+        request.headers_mut().insert(HOST, host.expect("an authority is a valid header value"));
+        request
+    };
+    let open = || Connection::open(&endpoint.authority, WITHIN);
+    let kept = known.connection.take();
+    let mut connection = match kept {
+        Some(connection) => connection,
+        None => open().await?,
+    };
+    let response = match connection.send(request()).await {
+        Ok(response) => response,
+        Err(_) if connection.reused() => {
+            connection = open().await?;
+            connection.send(request()).await.map_err(UpstreamError::Broken)?
+        }
+        Err(error) => return Err(UpstreamError::Broken(error)),
+    };
+    let found = response.status().is_success();
+    let exchange = Exchange::new(connection, response.into_body());
+    let (page, exchange) = read_all(exchange, MAX_PAGE, WITHIN).await?;
+    known.connection = exchange.into_idle();
+    Ok(if found { page } else { Bytes::new() })
+}
+
+/// What a page says becomes signals. What it does not say stays as it was, and fades.
+fn take_in(endpoint: &EndpointState, known: &mut Looked, page: &EngineMetrics, now: Duration) {
+    let signals = &endpoint.signals;
+    let gauges = [
+        (&signals.running, page.running),
+        (&signals.waiting, page.waiting),
+        (&signals.kv_use, page.kv_use),
+        (&signals.prefix_hit_rate, page.prefix_hit_rate),
+    ];
+    for (signal, value) in gauges {
+        if let Some(value) = value {
+            signal.set(value, now);
+        }
+    }
+    let (Some(queries), Some(hits)) = (page.prefix_queries_total, page.prefix_hits_total) else {
+        return;
+    };
+    // The hit rate is a ratio of rates; a counter that fell belongs to a restarted engine.
+    if let Some((queried, hit)) = known.counters.replace((queries, hits))
+        && queries > queried
+        && hits >= hit
+    {
+        signals.prefix_hit_rate.observe((hits - hit) / (queries - queried), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(queries: f64, hits: f64) -> EngineMetrics {
+        EngineMetrics {
+            running: Some(3.0),
+            prefix_queries_total: Some(queries),
+            prefix_hits_total: Some(hits),
+            ..EngineMetrics::default()
+        }
+    }
+
+    #[test]
+    fn the_hit_rate_is_a_ratio_of_rates_and_survives_a_restart_of_the_engine() {
+        let endpoint = EndpointState::new("a", "127.0.0.1:1");
+        let mut known = Looked::default();
+        let now = Duration::from_secs(1);
+        let rate = || endpoint.signals.prefix_hit_rate.get(now).map(|rate| rate.value);
+        take_in(&endpoint, &mut known, &page(1000.0, 900.0), now);
+        assert_eq!(rate(), None, "one look has no rate");
+        take_in(&endpoint, &mut known, &page(1100.0, 925.0), now);
+        assert_eq!(rate(), Some(0.25));
+        take_in(&endpoint, &mut known, &page(10.0, 10.0), now);
+        assert_eq!(rate(), Some(0.25), "counters fell");
+        assert_eq!(endpoint.signals.running.get(now).map(|r| r.value), Some(3.0));
+        assert!(endpoint.signals.kv_use.get(now).is_none(), "missing is unknown");
+    }
+}

@@ -1,0 +1,127 @@
+//! The process: workers, the background, the admin port, and their common end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use prometheus_client::registry::Registry;
+use qoe_runtime::admin::{Admin, AdminServer};
+use qoe_runtime::drain::{self, DrainTrigger, DrainWatch};
+use qoe_runtime::readiness::Readiness;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use crate::args::Serve;
+use crate::config::ConfigFile;
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+use crate::{pages, scrape, worker};
+
+/// A running router. Dropped, it stops at once; [`Router::shut_down`] lets requests in flight end.
+pub struct Router {
+    address: SocketAddr,
+    admin: AdminServer,
+    readiness: Readiness,
+    trigger: DrainTrigger,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Router {
+    /// Starts the router. It serves when this returns.
+    ///
+    /// # Errors
+    /// The configuration is bad, or an address cannot be bound.
+    pub fn start(args: &Serve) -> anyhow::Result<Self> {
+        let path = args.config.clone().context(
+            "no configuration: give --config FILE with QoERoute and EndpointList documents",
+        )?;
+        let mut registry = Registry::default();
+        let shared = Shared::new(Metrics::register(&mut registry));
+        let config = ConfigFile::open(path, &shared)?;
+        let readiness = Readiness::new();
+        let admin = pages::add(Admin::new(readiness.clone(), Arc::new(registry)), &shared)
+            .serve(args.admin)
+            .with_context(|| format!("cannot listen on {} (--admin)", args.admin))?;
+        let (trigger, watch) = drain::channel();
+        let (address, mut threads) = workers(args, &shared, &watch)?;
+        threads.push(background(shared, config, args.scrape_interval(), watch)?);
+        Ok(Self { address, admin, readiness, trigger, threads })
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the admin pages are.
+    #[must_use]
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Takes nothing new, and waits until requests in flight have ended, at most `within`.
+    pub async fn shut_down(mut self, within: Duration) {
+        self.readiness.shut_down();
+        self.trigger.start(Instant::now() + within);
+        self.trigger.finished().await;
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.readiness.shut_down();
+        self.trigger.start(Instant::now());
+    }
+}
+
+/// Starts the workers, all on one address.
+fn workers(
+    args: &Serve,
+    shared: &Arc<Shared>,
+    watch: &DrainWatch,
+) -> anyhow::Result<(SocketAddr, Vec<JoinHandle<()>>)> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let context = || format!("cannot listen on {} (--listen)", args.listen);
+    let first = worker::listen(args.listen).with_context(context)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for _ in 1..args.workers.unwrap_or(cores).max(1) {
+        listeners.push(worker::listen(address).with_context(context)?);
+    }
+    let threads = listeners.into_iter().enumerate().map(|(i, listener)| {
+        let (shared, watch) = (Arc::clone(shared), watch.clone());
+        std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
+            if let Err(error) = worker::run(listener, shared, watch) {
+                tracing::error!(%error, "a worker ended");
+            }
+        })
+    });
+    Ok((address, threads.collect::<Result<_, _>>()?))
+}
+
+/// Starts the thread that looks at the configuration file and at the endpoints.
+fn background(
+    shared: Arc<Shared>,
+    config: ConfigFile,
+    interval: Duration,
+    watch: DrainWatch,
+) -> anyhow::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("background".into()).spawn(move || {
+        let work = async {
+            tokio::select! {
+                () = config.watch(Arc::clone(&shared)) => {}
+                () = scrape::run(Arc::clone(&shared), interval) => {}
+                _ = watch.draining() => {}
+            }
+        };
+        LocalSet::new().block_on(&runtime, work);
+    })?;
+    Ok(thread)
+}

@@ -1,0 +1,231 @@
+//! The configuration and endpoints that requests are served by: immutable, swapped whole.
+
+mod lower;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use qoe_api::standalone::StandaloneConfig;
+use qoe_core::analyze::{Analysis, HeaderRules, Priority};
+use qoe_core::budget::Budget;
+use qoe_core::endpoint::{Endpoint, EndpointState, Served};
+use qoe_core::plan::HandoffRule;
+use qoe_core::policy::{Policy, Turns};
+use qoe_core::qoe::Target;
+
+use crate::error::{Failure, known_models};
+
+/// All routes and endpoints at one moment.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    /// Counts configurations, from 1; 0 is the empty one before the first.
+    pub(crate) version: u64,
+    /// The routes, in the order of the file.
+    pub(crate) routes: Vec<Arc<Route>>,
+    /// The endpoints, in the order of the file.
+    pub(crate) endpoints: Vec<Arc<EndpointState>>,
+    by_model: HashMap<String, usize>,
+    /// What it was made of, for `/config_dump`.
+    pub(crate) source: StandaloneConfig,
+}
+
+/// One route, ready to serve.
+pub(crate) struct Route {
+    pub(crate) name: Arc<str>,
+    /// The names clients send; empty: whatever the endpoints serve.
+    pub(crate) models: Vec<String>,
+    pub(crate) pool: Vec<Endpoint>,
+    pub(crate) policy: Policy,
+    pub(crate) handoff: HandoffRule,
+    pub(crate) headers: HeaderRules,
+    pub(crate) targets: Targets,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) max_body_bytes: usize,
+    /// 0: no limit.
+    pub(crate) max_in_flight: u32,
+    pub(crate) allow_admin_paths: Vec<String>,
+    /// What outlives a reload.
+    pub(crate) state: Arc<RouteState>,
+}
+
+/// The promise, by priority.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Targets {
+    pub(crate) high: Target,
+    pub(crate) medium: Target,
+    pub(crate) low: Target,
+}
+
+/// How long the router waits for endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) first_token: Duration,
+    pub(crate) prefill: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) answer: Duration,
+}
+
+/// The live state of a route.
+pub(crate) struct RouteState {
+    pub(crate) turns: Turns,
+    pub(crate) budget: Budget,
+    pub(crate) in_flight: AtomicU32,
+    bytes_per_token: AtomicU64,
+}
+
+/// Bytes of a prompt for one token, before any endpoint has counted: English text with common tokenizers.
+const BYTES_PER_TOKEN: f64 = 4.0;
+/// How much one counted prompt moves the estimate.
+const BYTES_PER_TOKEN_GAIN: f64 = 0.1;
+
+impl Default for RouteState {
+    fn default() -> Self {
+        Self {
+            turns: Turns::default(),
+            budget: Budget::default(),
+            in_flight: AtomicU32::new(0),
+            bytes_per_token: AtomicU64::new(BYTES_PER_TOKEN.to_bits()),
+        }
+    }
+}
+
+impl RouteState {
+    /// Prompt tokens of a request: counted where the client sent tokens, else estimated from the bytes.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate of at most some millions"
+    )]
+    pub(crate) fn prompt_tokens(&self, analysis: &Analysis) -> u64 {
+        if let Some(exact) = analysis.prompt_tokens_exact {
+            return u64::from(exact);
+        }
+        let per_token = f64::from_bits(self.bytes_per_token.load(Ordering::Relaxed));
+        (analysis.prompt_bytes as f64 / per_token).ceil() as u64
+    }
+
+    /// An endpoint counted the tokens of a prompt of so many bytes. Estimates learn from it; a lost race loses one
+    /// sample.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub(crate) fn counted(&self, bytes: usize, tokens: u64) {
+        if bytes < 256 || tokens == 0 {
+            return; // The chat template's own tokens would weigh too much.
+        }
+        let seen = (bytes as f64 / tokens as f64).clamp(0.5, 16.0);
+        let old = f64::from_bits(self.bytes_per_token.load(Ordering::Relaxed));
+        let new = old + BYTES_PER_TOKEN_GAIN * (seen - old);
+        self.bytes_per_token.store(new.to_bits(), Ordering::Relaxed);
+    }
+}
+
+impl Route {
+    /// The promise to one request: its own word first, then its priority's.
+    pub(crate) fn target(&self, analysis: &Analysis) -> Target {
+        let Target { ttft, itl } = match analysis.priority {
+            Priority::High => self.targets.high,
+            Priority::Medium => self.targets.medium,
+            Priority::Low => self.targets.low,
+        };
+        Target {
+            ttft: analysis.ttft_target.unwrap_or(ttft),
+            itl: analysis.itl_target.unwrap_or(itl),
+        }
+    }
+
+    /// Whether a model that no route names may be asked for here: the endpoints serve it, and it is either any
+    /// model's turn (a route without names) or adapts a model of this route.
+    fn serves_unnamed(&self, model: &str) -> bool {
+        let admits = |served: &Served| {
+            served.id == model
+                && (self.models.is_empty()
+                    || served.parent.as_ref().is_some_and(|parent| self.models.contains(parent)))
+        };
+        self.pool.iter().any(|e| e.state.served().is_some_and(|served| served.iter().any(admits)))
+    }
+}
+
+impl Snapshot {
+    /// The snapshot that `source` means. State of endpoints and routes of `previous` that are still there is kept.
+    pub(crate) fn of(source: StandaloneConfig, previous: &Self) -> Self {
+        lower::snapshot(source, previous)
+    }
+
+    /// The route for a request: by its model; without one, the only route there is.
+    pub(crate) fn route(&self, model: Option<&str>) -> Result<&Arc<Route>, Failure> {
+        if self.version == 0 {
+            return Err(Failure::NotConfigured);
+        }
+        let Some(model) = model else {
+            return match self.routes.as_slice() {
+                [only] => Ok(only),
+                _ => Err(Failure::NoModel { known: self.known_models() }),
+            };
+        };
+        if let Some(&i) = self.by_model.get(model) {
+            return Ok(&self.routes[i]);
+        }
+        self.routes.iter().find(|route| route.serves_unnamed(model)).ok_or_else(|| {
+            Failure::UnknownModel { model: shortened(model), known: self.known_models() }
+        })
+    }
+
+    /// The route that lets clients call an administrative path.
+    pub(crate) fn route_allowing(&self, path: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.allow_admin_paths.iter().any(|p| p == path))
+    }
+
+    /// How to read headers before the route is known.
+    pub(crate) fn header_rules(&self) -> HeaderRules {
+        match self.routes.as_slice() {
+            [only] => only.headers.clone(),
+            _ => HeaderRules::default(),
+        }
+    }
+
+    /// The largest body that any route takes.
+    pub(crate) fn max_body_bytes(&self) -> usize {
+        self.routes.iter().map(|route| route.max_body_bytes).max().unwrap_or(1 << 20)
+    }
+
+    /// The models that clients may ask for, each with its `/v1/models` entry where an endpoint gave one.
+    pub(crate) fn models(&self) -> Vec<(String, Option<Box<str>>)> {
+        let mut models: Vec<(String, Option<Box<str>>)> = Vec::new();
+        for route in &self.routes {
+            for endpoint in &route.pool {
+                let Some(served) = endpoint.state.served() else { continue };
+                for model in served.iter().filter(|m| self.route(Some(&m.id)).is_ok()) {
+                    if models.iter().all(|(id, _)| *id != model.id) {
+                        models.push((model.id.clone(), Some(model.card.clone())));
+                    }
+                }
+            }
+            for name in &route.models {
+                if models.iter().all(|(id, _)| id != name) {
+                    models.push((name.clone(), None));
+                }
+            }
+        }
+        models
+    }
+
+    fn known_models(&self) -> String {
+        let models = self.models();
+        known_models(models.iter().map(|(id, _)| id.as_str()))
+    }
+}
+
+/// A client's model name for an error message: not longer than names are.
+fn shortened(model: &str) -> String {
+    const MOST: usize = 200;
+    match model.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &model[..end]),
+        None => model.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

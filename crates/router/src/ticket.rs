@@ -1,0 +1,308 @@
+//! The ticket: the in-flight record of one request. It settles exactly once, however the request ends.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::HeaderValue;
+use prometheus_client::metrics::histogram::Histogram;
+use qoe_core::analyze::Analysis;
+use qoe_core::endpoint::{EndpointState, Hold};
+use qoe_core::phase::Phase;
+use qoe_core::plan::Reason;
+use qoe_core::track::{Outcome, Track};
+
+use crate::error::Failure;
+use crate::record::Record;
+use crate::shared::Shared;
+use crate::snapshot::Route;
+
+/// A live estimate of the ITL is passed on to the endpoint's signals this often.
+const ITL_EVERY: Duration = Duration::from_millis(250);
+
+/// What the client asked, as far as it is told later.
+pub(crate) struct Asked {
+    pub(crate) request_id: HeaderValue,
+    pub(crate) api: &'static str,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) analysis: Arc<Analysis>,
+}
+
+/// What became of the last plan.
+#[derive(Default)]
+struct Planned {
+    plan: Option<&'static str>,
+    reason: Option<Reason>,
+    prefill: Option<Arc<str>>,
+    decoding: Option<Arc<EndpointState>>,
+    attempts: u32,
+}
+
+/// One request in flight.
+pub(crate) struct Ticket {
+    shared: Arc<Shared>,
+    route: Arc<Route>,
+    asked: Asked,
+    planned: Planned,
+    track: Track,
+    holds: Vec<Hold>,
+    itl: Histogram,
+    itl_sum: f64,
+    itl_count: u32,
+    itl_told: Duration,
+    status: Option<u16>,
+    settled: bool,
+}
+
+impl Ticket {
+    /// Opens the ticket of a request on its route, or refuses it where the route is full.
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        route: &Arc<Route>,
+        asked: Asked,
+        began: Duration,
+    ) -> Result<Self, Failure> {
+        let in_flight = &route.state.in_flight;
+        let before = in_flight.fetch_add(1, Ordering::Relaxed);
+        if route.max_in_flight != 0 && before >= route.max_in_flight {
+            in_flight.fetch_sub(1, Ordering::Relaxed);
+            let (route, limit) = (route.name.to_string(), route.max_in_flight);
+            return Err(Failure::TooManyInFlight { route, limit });
+        }
+        shared.metrics.ignored_headers(&route.name, asked.analysis.ignored_headers);
+        Ok(Self {
+            track: Track::new(route.target(&asked.analysis), began),
+            itl: shared.metrics.itl(&route.name),
+            shared: Arc::clone(shared),
+            route: Arc::clone(route),
+            asked,
+            planned: Planned::default(),
+            holds: Vec::new(),
+            itl_sum: 0.0,
+            itl_count: 0,
+            itl_told: began,
+            status: None,
+            settled: false,
+        })
+    }
+
+    pub(crate) const fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    pub(crate) const fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.shared.now()
+    }
+
+    /// A plan is carried out: whom it involves is held until the next plan or the end.
+    pub(crate) fn planned(
+        &mut self,
+        reason: Reason,
+        prefill: Option<&Arc<EndpointState>>,
+        decoding: &Arc<EndpointState>,
+    ) {
+        self.holds.clear();
+        let tokens = self.asked.prompt_tokens;
+        self.holds.extend(prefill.map(|endpoint| endpoint.hold(Phase::Prefill, tokens)));
+        self.holds.push(decoding.hold(Phase::Decoding, tokens));
+        self.planned.plan = Some(if prefill.is_some() { "handoff" } else { "local" });
+        self.planned.reason = Some(reason);
+        self.planned.prefill = prefill.map(|endpoint| Arc::clone(&endpoint.name));
+        self.planned.decoding = Some(Arc::clone(decoding));
+        self.planned.attempts += 1;
+    }
+
+    /// The prefill leg departs.
+    pub(crate) fn prefill_sent(&mut self) {
+        let now = self.now();
+        self.track.prefill_sent(now);
+    }
+
+    /// The prefill leg was answered: its endpoint is free, and its seconds are learned.
+    pub(crate) fn prefill_done(&mut self, endpoint: &EndpointState) {
+        let now = self.now();
+        let seconds = self.track.prefill_done(now);
+        endpoint.signals.ttft.observe(seconds, now);
+        endpoint.succeeded();
+        self.holds.retain(|hold| !std::ptr::eq(Arc::as_ptr(hold.state()), endpoint));
+    }
+
+    /// The leg that answers departs.
+    pub(crate) fn sent(&mut self) {
+        let now = self.now();
+        self.track.sent(now);
+    }
+
+    /// Tokens of the stream passed.
+    pub(crate) fn streamed(&mut self, tokens: u32) {
+        if tokens == 0 {
+            return;
+        }
+        let now = self.now();
+        let first = self.track.first_token_after().is_none();
+        if let Some(gap) = self.track.streamed(tokens, now) {
+            self.itl.observe(gap);
+            self.itl_sum += gap * f64::from(tokens);
+            self.itl_count += tokens;
+        }
+        let Some(decoding) = &self.planned.decoding else { return };
+        if first && let Some(seconds) = self.track.first_token_after() {
+            decoding.signals.ttft.observe(seconds, now);
+        }
+        if self.itl_count > 0 && now.saturating_sub(self.itl_told) >= ITL_EVERY {
+            decoding.signals.itl.observe(self.itl_sum / f64::from(self.itl_count), now);
+            (self.itl_sum, self.itl_count, self.itl_told) = (0.0, 0, now);
+        }
+    }
+
+    /// The endpoint said how many tokens it read and made.
+    pub(crate) fn counted(&mut self, usage: qoe_core::answer::Usage) {
+        self.track.counted(usage.completion_tokens);
+        self.route.state.counted(self.asked.analysis.prompt_bytes, usage.prompt_tokens);
+    }
+
+    /// The client is told this status.
+    pub(crate) const fn answered(&mut self, status: http::StatusCode) {
+        self.status = Some(status.as_u16());
+    }
+
+    /// The plan, for who asks: name and value of each header.
+    pub(crate) fn explained(&self) -> [(&'static str, Option<String>); 6] {
+        let Planned { plan, reason, prefill, decoding, attempts } = &self.planned;
+        [
+            ("x-qoe-route", Some(self.route.name.to_string())),
+            ("x-qoe-plan", plan.map(str::to_owned)),
+            ("x-qoe-reason", reason.map(|reason| reason.as_str().to_owned())),
+            ("x-qoe-prefill", prefill.as_ref().map(ToString::to_string)),
+            ("x-qoe-decoding", decoding.as_ref().map(|endpoint| endpoint.name.to_string())),
+            ("x-qoe-attempts", Some(attempts.to_string())),
+        ]
+    }
+
+    /// The request was answered whole, with this status.
+    pub(crate) fn succeeded(&mut self) {
+        let outcome = match self.status {
+            Some(429) => Outcome::Rejected,
+            Some(400..=499) => Outcome::ClientError,
+            Some(500..) => Outcome::Failure,
+            _ => Outcome::Success,
+        };
+        if let Some(decoding) = &self.planned.decoding
+            && outcome == Outcome::Success
+        {
+            decoding.succeeded();
+        }
+        self.settle(outcome, None, None);
+    }
+
+    /// The request failed.
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        self.status.get_or_insert(failure.status().as_u16());
+        self.settle(failure.outcome(), Some(failure.kind()), failure.phase());
+    }
+
+    /// The answer broke off after its head was sent.
+    pub(crate) fn broke_off(&mut self, failure: &'static str) {
+        if let Some(decoding) = &self.planned.decoding {
+            let now = self.now();
+            decoding.failed(now);
+            let phase = Phase::Decoding.as_str();
+            self.shared.metrics.attempt_failed(&self.route.name, &decoding.name, phase, failure);
+        }
+        self.settle(Outcome::Failure, Some(failure), Some(Phase::Decoding));
+    }
+
+    fn settle(
+        &mut self,
+        outcome: Outcome,
+        failure: Option<&'static str>,
+        failed_phase: Option<Phase>,
+    ) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        self.route.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.holds.clear();
+        let record = self.record(outcome, failure, failed_phase);
+        self.shared.metrics.ended(&record);
+        log(&record);
+        self.shared.ring.push(record);
+    }
+
+    fn record(
+        &self,
+        outcome: Outcome,
+        failure: Option<&'static str>,
+        failed_phase: Option<Phase>,
+    ) -> Record {
+        let Asked { request_id, api, prompt_tokens, analysis } = &self.asked;
+        Record {
+            ended_at_ms: unix_ms(),
+            request_id: String::from_utf8_lossy(request_id.as_bytes()).into(),
+            route: Arc::clone(&self.route.name),
+            api,
+            model: analysis.model.as_deref().map(Into::into),
+            phase: analysis.phase,
+            priority: analysis.priority.as_str(),
+            stream: analysis.stream,
+            prompt_tokens: *prompt_tokens,
+            plan: self.planned.plan,
+            reason: self.planned.reason,
+            prefill: self.planned.prefill.clone(),
+            decoding: self.planned.decoding.as_ref().map(|e| Arc::clone(&e.name)),
+            attempts: self.planned.attempts,
+            outcome,
+            status: self.status,
+            failure,
+            failed_phase,
+            timings: self.track.timings(self.now()),
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let phase = self.track.phase();
+        self.settle(Outcome::ClientGone, None, Some(phase));
+    }
+}
+
+/// One line a request; louder where the router or an endpoint failed it.
+fn log(record: &Record) {
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                request_id = %record.request_id,
+                route = %record.route,
+                api = record.api,
+                plan = record.plan,
+                reason = record.reason.map(Reason::as_str),
+                prefill = record.prefill.as_deref(),
+                decoding = record.decoding.as_deref(),
+                attempts = record.attempts,
+                outcome = record.outcome.as_str(),
+                status = record.status,
+                failure = record.failure,
+                ttft = record.timings.ttft,
+                itl = record.timings.itl,
+                total = record.timings.total,
+                tokens = record.timings.tokens,
+                qoe = record.timings.qoe,
+                sla_met = record.timings.sla_met,
+                "request"
+            )
+        };
+    }
+    match record.outcome {
+        Outcome::Failure => line!(warn),
+        _ => line!(debug),
+    }
+}
+
+fn unix_ms() -> u64 {
+    u64::try_from(qoe_runtime::telemetry::unix_time().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,130 @@
+//! One answer that is being read, with the connection it comes on.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, SizeHint};
+use hyper::body::Incoming;
+
+use super::Connection;
+
+/// Ready chunks are merged up to this size before they go on.
+const MERGE_BYTES: usize = 64 * 1024;
+
+/// An answer's body and the connection that delivers it.
+pub(crate) struct Exchange {
+    connection: Connection,
+    body: Incoming,
+    /// An error that came after chunks which had to go on first.
+    failed: Option<hyper::Error>,
+    ended: bool,
+}
+
+impl Exchange {
+    /// Takes over the reading of `body`, which comes on `connection`.
+    pub(crate) fn new(connection: Connection, body: Incoming) -> Self {
+        let ended = body.is_end_stream();
+        Self { connection, body, failed: None, ended }
+    }
+
+    /// Whether everything was read.
+    pub(crate) const fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// How much is still to come, as far as the answer says.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    /// All that is ready, as one chunk; `None` at the end.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        if let Some(error) = self.failed.take() {
+            self.ended = true;
+            return Poll::Ready(Some(Err(error)));
+        }
+        let mut merged = Merged::default();
+        let mut driven = false;
+        while !self.ended && merged.len() < MERGE_BYTES {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    driven = false;
+                    if let Ok(data) = frame.into_data() {
+                        merged.push(data);
+                    }
+                    self.ended = self.body.is_end_stream();
+                }
+                Poll::Ready(Some(Err(error))) if merged.is_empty() => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.failed = Some(error);
+                    break;
+                }
+                Poll::Ready(None) => self.ended = true,
+                Poll::Pending if driven => break,
+                Poll::Pending => {
+                    self.connection.drive(cx);
+                    driven = true;
+                }
+            }
+        }
+        match merged.take() {
+            Some(chunk) => Poll::Ready(Some(Ok(chunk))),
+            None if self.ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The connection, if the answer was read to its end and another request could follow.
+    pub(crate) fn into_idle(mut self) -> Option<Connection> {
+        if !self.ended {
+            return None;
+        }
+        // The driver sees the end of the message, and opens for the next one, when it is polled once more.
+        self.connection.drive(&mut Context::from_waker(std::task::Waker::noop()));
+        self.connection.is_ready().then_some(self.connection)
+    }
+}
+
+/// Chunks merged into one; a single one passes uncopied.
+#[derive(Default)]
+struct Merged {
+    first: Option<Bytes>,
+    rest: BytesMut,
+}
+
+impl Merged {
+    fn push(&mut self, data: Bytes) {
+        if self.rest.is_empty() {
+            match self.first.take() {
+                None => {
+                    self.first = (!data.is_empty()).then_some(data);
+                    return;
+                }
+                Some(first) => {
+                    self.rest.reserve((first.len() + data.len()) * 4);
+                    self.rest.extend_from_slice(&first);
+                }
+            }
+        }
+        self.rest.extend_from_slice(&data);
+    }
+
+    fn len(&self) -> usize {
+        self.first.as_ref().map_or(0, Bytes::len) + self.rest.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn take(self) -> Option<Bytes> {
+        self.first.or_else(|| (!self.rest.is_empty()).then(|| self.rest.freeze()))
+    }
+}

@@ -1,0 +1,145 @@
+//! A worker: one thread with its own listener, connections and pools. Workers share no locks on a request's way.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use qoe_runtime::drain::DrainWatch;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::handler::handle;
+use crate::shared::Shared;
+use crate::upstream::Pool;
+
+/// Accepted connections that wait for a worker.
+const BACKLOG: i32 = 4096;
+/// A request's head must come within this.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Largest head of a request; beyond, 431.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// After a failed accept (no file descriptors left, say), the listener rests.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// How often idle connections to endpoints are swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
+/// HTTP/2: most streams of one connection at once.
+const MAX_STREAMS: u32 = 1000;
+/// HTTP/2: most bytes buffered towards one slow stream.
+const MAX_SEND_BUFFER: usize = 256 * 1024;
+
+/// What one worker's requests share.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) rng: RefCell<SmallRng>,
+}
+
+/// A listener that other workers may open too: the kernel spreads connections over them.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Runs a worker on this thread until it has drained.
+pub(crate) fn run(
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    drain: DrainWatch,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let worker = Rc::new(Worker {
+        shared,
+        pool: Rc::default(),
+        rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
+    });
+    LocalSet::new().block_on(&runtime, async move {
+        let listener = TcpListener::from_std(listener)?;
+        serve(listener, worker, drain).await;
+        Ok(())
+    })
+}
+
+async fn serve(listener: TcpListener, worker: Rc<Worker>, drain: DrainWatch) {
+    let graceful = GracefulShutdown::new();
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    let deadline = loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connection(stream, &worker, &graceful),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            },
+            _ = sweep.tick() => worker.pool.sweep(),
+            deadline = drain.draining() => break deadline,
+        }
+    };
+    drop(listener);
+    if tokio::time::timeout_at(deadline, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections were cut at the drain's deadline");
+    }
+}
+
+/// Serves one connection, HTTP/1.1 or h2c, in a task of its own.
+fn connection(stream: TcpStream, worker: &Rc<Worker>, graceful: &GracefulShutdown) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended before it began");
+        return;
+    }
+    let worker = Rc::clone(worker);
+    let service = service_fn(move |request| handle(Rc::clone(&worker), request));
+    let builder = builder();
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection.into_owned());
+    spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a client's connection broke");
+        }
+    });
+}
+
+fn builder() -> auto::Builder<Local> {
+    let mut builder = auto::Builder::new(Local);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("64 KiB fits"))
+        .keep_alive_interval(Duration::from_secs(30));
+    builder
+}
+
+/// Spawns HTTP/2 streams on the worker's own thread.
+#[derive(Clone, Copy)]
+struct Local;
+
+impl<F: Future + 'static> Executor<F> for Local {
+    fn execute(&self, future: F) {
+        spawn_local(async move {
+            future.await;
+        });
+    }
+}
