@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::driver::{Clock, Driver};
+use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::wire::Stored;

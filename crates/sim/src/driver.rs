@@ -8,39 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
+use crate::clock::Clock;
 use crate::engine::{AddError, Engine, Event, Request, RequestId, Time};
 use crate::outbox::{Outbox, Output};
 
 /// Lateness up to which the engine catches up; beyond it (a stopped process) time is lost.
 const CATCH_UP: Duration = Duration::from_millis(250);
-
-/// Engine time: starts at zero and may run faster than the wall clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    start: Instant,
-    speed: f64,
-}
-
-impl Clock {
-    pub(crate) fn starting_now(speed: f64) -> Self {
-        Self { start: Instant::now(), speed }
-    }
-
-    pub(crate) fn now(&self) -> Time {
-        self.start.elapsed().mul_f64(self.speed)
-    }
-
-    fn instant(&self, time: Time) -> Instant {
-        self.start + time.div_f64(self.speed)
-    }
-
-    /// Wall-clock time since the start.
-    pub(crate) fn uptime(&self) -> Duration {
-        self.start.elapsed()
-    }
-}
 
 /// Whether the engine steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,25 +221,32 @@ impl State {
         }
     }
 
-    /// Hands events to those who wait for them.
+    /// Hands events to those who wait for them. A last token and the end go together: a reader on
+    /// another thread must not see the one without the other.
     fn deliver(&mut self) {
-        for event in std::mem::take(&mut self.events) {
-            let (id, finished) = match &event {
-                Event::PrefillDone { id, .. } | Event::Token { id, .. } => (*id, false),
-                Event::Finished { id, .. } => (*id, true),
-            };
-            let Some((outbox, choice)) = self.readers.get(&id) else { continue };
-            let choice = *choice;
-            outbox.push(match event {
-                Event::PrefillDone { prefilled, .. } => Output::Prefilled(choice, prefilled),
-                Event::Token { token, .. } => {
-                    self.mode = self.mode.after_token();
-                    Output::Token(choice, token)
+        let Self { events, readers, mode, .. } = self;
+        let mut events = events.drain(..).peekable();
+        while let Some(event) = events.next() {
+            match event {
+                Event::PrefillDone { id, prefilled } => {
+                    if let Some((outbox, choice)) = readers.get(&id) {
+                        outbox.push(Output::Prefilled(*choice, prefilled));
+                    }
                 }
-                Event::Finished { finish, .. } => Output::Finished(choice, finish),
-            });
-            if finished {
-                self.readers.remove(&id);
+                Event::Token { id, token } => {
+                    let Some((outbox, choice)) = readers.get(&id) else { continue };
+                    let end = match events.peek() {
+                        Some(Event::Finished { id: ended, finish }) if *ended == id => {
+                            Some(finish.clone())
+                        }
+                        _ => None,
+                    };
+                    *mode = mode.after_token();
+                    outbox.push(Output::Token(*choice, token, end));
+                }
+                Event::Finished { id, .. } => {
+                    readers.remove(&id);
+                }
             }
         }
     }

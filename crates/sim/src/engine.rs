@@ -13,6 +13,7 @@ mod lease;
 mod request;
 mod schedule;
 mod sequence;
+mod settle;
 
 use std::collections::VecDeque;
 use std::time::Duration;

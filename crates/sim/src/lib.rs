@@ -15,6 +15,7 @@
 
 mod app;
 mod args;
+mod clock;
 mod config;
 mod driver;
 pub mod engine;

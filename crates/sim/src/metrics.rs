@@ -1,91 +1,17 @@
 //! `/metrics`: what the engine has counted, under vLLM's names and labels.
 
-use std::fmt::Write as _;
+mod page;
+
+use page::Page;
 
 use crate::app::App;
 use crate::engine::Engine;
-use crate::stats::{Histogram, Stats};
-
-/// A metrics page being written.
-struct Page {
-    out: String,
-    /// `engine="0",model_name="…"`; a label that sorts before the others goes in between.
-    model: String,
-    created: f64,
-}
-
-impl Page {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.out, "# HELP vllm:{name} {help}");
-        let _ = writeln!(self.out, "# TYPE vllm:{name} {kind}");
-    }
-
-    /// One sample; `label` is an extra label as `(name, value)`.
-    fn sample(&mut self, name: &str, label: Option<(&str, &str)>, value: f64) {
-        let model = &self.model;
-        let labels = match label {
-            None => format!(r#"engine="0",model_name="{model}""#),
-            // Labels are sorted by name, as the Python client does.
-            Some((label, of)) if label < "model_name" => {
-                format!(r#"engine="0",{label}="{of}",model_name="{model}""#)
-            }
-            Some((label, of)) => format!(r#"engine="0",model_name="{model}",{label}="{of}""#),
-        };
-        let _ = writeln!(self.out, "vllm:{name}{{{labels}}} {value:?}");
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.head(name, "gauge", help);
-        self.sample(name, None, value);
-    }
-
-    fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, f64)]) {
-        self.head(name, "gauge", help);
-        for (of, value) in values {
-            self.sample(name, Some((label, of)), *value);
-        }
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.head(name, "counter", help);
-        self.sample(name, None, value as f64);
-        self.created(name.trim_end_matches("_total"), help, &[None]);
-    }
-
-    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
-        self.head(name, "counter", help);
-        for (of, value) in values {
-            self.sample(name, Some((label, of)), *value as f64);
-        }
-        let labels: Vec<_> = values.iter().map(|(of, _)| Some((label, *of))).collect();
-        self.created(name.trim_end_matches("_total"), help, &labels);
-    }
-
-    fn created(&mut self, base: &str, help: &str, labels: &[Option<(&str, &str)>]) {
-        let name = format!("{base}_created");
-        self.head(&name, "gauge", help);
-        for label in labels {
-            self.sample(&name, *label, self.created);
-        }
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, values: &Histogram) {
-        self.head(name, "histogram", help);
-        let bucket = format!("{name}_bucket");
-        for (bound, count) in values.buckets() {
-            self.sample(&bucket, Some(("le", &format!("{bound:?}"))), count as f64);
-        }
-        self.sample(&bucket, Some(("le", "+Inf")), values.count() as f64);
-        self.sample(&format!("{name}_count"), None, values.count() as f64);
-        self.sample(&format!("{name}_sum"), None, values.sum());
-        self.created(name, help, &[None]);
-    }
-}
+use crate::stats::Stats;
 
 /// The whole page.
 pub(crate) fn render(app: &App) -> String {
     let model = app.catalog().models.first().cloned().unwrap_or_default();
-    let mut page = Page { out: String::with_capacity(32 << 10), model, created: app.started() };
+    let mut page = Page::new(model, app.started());
     app.driver.with_engine(|engine, _| {
         if app.config.has_connector() {
             transfers(&mut page, engine.stats());
@@ -96,7 +22,7 @@ pub(crate) fn render(app: &App) -> String {
         times(&mut page, engine.stats());
         cache_config(&mut page, engine);
     });
-    page.out
+    page.finish()
 }
 
 fn requests(page: &mut Page, app: &App, engine: &Engine) {
@@ -188,11 +114,8 @@ fn ends(page: &mut Page, stats: &Stats) {
     );
     page.head("admission_rejections_total", "counter", "Admissions refused by a queue limit.");
     // The one family without an engine label: it is counted before an engine is chosen.
-    let _ = writeln!(
-        page.out,
-        r#"vllm:admission_rejections_total{{model_name="{}",reason="max_num_queued_reqs"}} {:?}"#,
-        page.model, stats.rejections as f64
-    );
+    let labels = format!(r#"model_name="{}",reason="max_num_queued_reqs""#, page.model());
+    page.line("admission_rejections_total", &labels, stats.rejections as f64);
 }
 
 fn times(page: &mut Page, stats: &Stats) {
@@ -265,9 +188,9 @@ fn cache_config(page: &mut Page, engine: &Engine) {
     page.head("cache_config_info", "gauge", "Information of the LLMEngine CacheConfig");
     let config = engine.config();
     let size = u64::from(config.block_size) * u64::from(config.kv_blocks);
-    let _ = writeln!(
-        page.out,
-        r#"vllm:cache_config_info{{block_size="{}",enable_prefix_caching="True",engine="0",kv_cache_size_tokens="{size}",num_gpu_blocks="{}"}} 1.0"#,
+    let labels = format!(
+        r#"block_size="{}",enable_prefix_caching="True",engine="0",kv_cache_size_tokens="{size}",num_gpu_blocks="{}""#,
         config.block_size, config.kv_blocks
     );
+    page.line("cache_config_info", &labels, 1.0);
 }

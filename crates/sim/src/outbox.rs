@@ -13,8 +13,8 @@ use crate::text::Token;
 #[derive(Clone, Debug)]
 pub(crate) enum Output {
     Prefilled(usize, Prefilled),
-    Token(usize, Token),
-    Finished(usize, Finish),
+    /// One token, and the choice's end if it is the last.
+    Token(usize, Token, Option<Finish>),
     /// The engine is gone: nothing follows for any choice.
     Failed,
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod answer;
 mod body;
+mod chunks;
 mod error;
 mod generate;
 mod info;
@@ -68,14 +69,16 @@ impl<'a> Route<'a> {
         })
     }
 
-    fn allows(self, path: &str, method: &Method) -> bool {
+    fn method(self) -> Method {
         match self {
-            Self::Models | Self::Version | Self::Load | Self::Metrics | Self::Response(_) => {
-                method == Method::GET
-            }
-            Self::Health => method == Method::GET || (path == "/ping" && method == Method::POST),
-            Self::Admin(action) => method == action.method(),
-            _ => method == Method::POST,
+            Self::Models
+            | Self::Health
+            | Self::Version
+            | Self::Load
+            | Self::Metrics
+            | Self::Response(_) => Method::GET,
+            Self::Admin(action) => action.method(),
+            _ => Method::POST,
         }
     }
 }
@@ -103,8 +106,9 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Reply, Api
         return Ok(Reply::json(StatusCode::UNAUTHORIZED, body));
     }
     let Some(route) = Route::of(path) else { return Ok(detail(StatusCode::NOT_FOUND)) };
-    if !route.allows(path, &head.method) {
-        return Ok(detail(StatusCode::METHOD_NOT_ALLOWED));
+    // `/ping` is the one path with two methods.
+    if head.method != route.method() && !(path == "/ping" && head.method == Method::POST) {
+        return Ok(detail(StatusCode::METHOD_NOT_ALLOWED).allowing(&route.method()));
     }
     let Ok(body) = Limited::new(incoming, MAX_BODY).collect().await else {
         return Ok(detail(StatusCode::BAD_REQUEST));

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::body::parse_value;
+use super::body::{members, parse_value};
 use super::error::ApiError;
 use super::reply::Reply;
 use crate::app::App;
@@ -82,7 +82,7 @@ pub(super) fn act(
 fn lora(app: &App, action: Action, body: &Bytes) -> Result<Reply, ApiError> {
     let body = parse_value(body)?;
     let Some(name) = body.get("lora_name").and_then(Value::as_str) else {
-        return Err(ApiError::bad_member("lora_name", "missing", "Field required"));
+        return Err(ApiError::missing("lora_name", &members(&body)));
     };
     let known = app.update_catalog(|catalog| {
         let known = catalog.loras.iter().any(|lora| lora == name);

@@ -1,18 +1,16 @@
-//! Answers of the generating endpoints, byte for byte in vLLM's member order.
-//!
-//! Chunks are put together from prepared pieces: a token costs two copies and no JSON tree.
+//! Answers of the generating endpoints that are sent whole, and what streams share with them:
+//! members in vLLM's order.
 
 use std::fmt::Write as _;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
 use super::body::{Api, Generation};
 use crate::engine::{Prefilled, Reason};
-use crate::text::{Token, append_token, detokenize};
+use crate::text::{Token, detokenize};
 
 /// vLLM's name for the build, which ends up in every answer.
-const FINGERPRINT: &str = "vllm-0.32.0-qoe-sim";
+pub(super) const FINGERPRINT: &str = "vllm-0.32.0-qoe-sim";
 
 /// What all answers of one request have in common.
 #[derive(Debug)]
@@ -26,8 +24,8 @@ pub(crate) struct Head {
     pub(crate) echo: bool,
     logprobs: bool,
     token_ids: bool,
-    include_usage: bool,
-    continuous_usage: bool,
+    pub(super) include_usage: bool,
+    pub(super) continuous_usage: bool,
 }
 
 impl Head {
@@ -52,11 +50,11 @@ impl Head {
         self.prompts.len() * self.samples
     }
 
-    fn prompt_tokens(&self) -> usize {
+    pub(super) fn prompt_tokens(&self) -> usize {
         self.prompts.iter().map(Vec::len).sum()
     }
 
-    fn prompt_of(&self, choice: usize) -> &[Token] {
+    pub(super) fn prompt_of(&self, choice: usize) -> &[Token] {
         &self.prompts[choice / self.samples]
     }
 
@@ -68,7 +66,7 @@ impl Head {
         }
     }
 
-    fn opening(&self, stream: bool) -> String {
+    pub(super) fn opening(&self, stream: bool) -> String {
         format!(
             r#"{{"id":{},"object":"{}","created":{},"model":{},"choices":["#,
             quoted(&self.id),
@@ -130,7 +128,7 @@ impl Head {
         }
     }
 
-    fn ids(&self, tokens: &[Token]) -> String {
+    pub(super) fn ids(&self, tokens: &[Token]) -> String {
         match self.token_ids {
             true => serde_json::to_string(tokens).unwrap_or_default(),
             false => "null".to_owned(),
@@ -140,7 +138,7 @@ impl Head {
     fn usage(&self, choices: &[Choice]) -> String {
         let written: usize = choices.iter().map(|choice| choice.tokens.len()).sum();
         let prompt = self.prompt_tokens();
-        let Prefilled { cached, created } = sum_prefilled(choices);
+        let Prefilled { cached, created } = sum_prefilled(choices, self.samples);
         let created = match self.api {
             Api::Chat => created.to_string(),
             Api::Completion => "null".to_owned(),
@@ -152,7 +150,7 @@ impl Head {
     }
 
     /// Invented but steady log probabilities, in the shape of the API that is spoken.
-    fn logprobs(&self, tokens: &[Token]) -> String {
+    pub(super) fn logprobs(&self, tokens: &[Token]) -> String {
         if !self.logprobs {
             return "null".to_owned();
         }
@@ -172,161 +170,21 @@ pub(crate) struct Choice {
     pub(crate) reason: Option<Reason>,
 }
 
-fn sum_prefilled(choices: &[Choice]) -> Prefilled {
-    choices.iter().fold(Prefilled::default(), |sum, choice| Prefilled {
+/// The prompts' caching, each counted once however many samples it has.
+pub(super) fn sum_prefilled(choices: &[Choice], samples: usize) -> Prefilled {
+    choices.iter().step_by(samples).fold(Prefilled::default(), |sum, choice| Prefilled {
         cached: sum.cached + choice.prefilled.cached,
         created: sum.created + choice.prefilled.created,
     })
 }
 
-fn reason_name(reason: Reason) -> &'static str {
+pub(super) fn reason_name(reason: Reason) -> &'static str {
     match reason {
         Reason::Stop => r#""stop""#,
         Reason::Length => r#""length""#,
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
-}
-
-/// Writes the events of a stream.
-#[derive(Debug)]
-pub(crate) struct Chunks {
-    head: Head,
-    opening: String,
-    choices: Vec<Choice>,
-    scratch: Vec<u8>,
-}
-
-impl Chunks {
-    pub(crate) fn new(head: Head) -> Self {
-        let opening = format!("data: {}", head.opening(true));
-        let choices = (0..head.choices()).map(|_| Choice::default()).collect();
-        Self { head, opening, choices, scratch: Vec::new() }
-    }
-
-    /// The first event of a choice: a chat's role, or the prompt that is echoed.
-    pub(crate) fn first(&mut self, out: &mut BytesMut, index: usize, prefilled: Prefilled) {
-        self.choices[index].prefilled = prefilled;
-        if self.head.api == Api::Chat {
-            self.begin(out);
-            let _ = write!(
-                out,
-                r#"{{"index":{index},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}]"#
-            );
-            self.push_usage(out);
-            let ids = self.head.ids(&self.head.prompts[0]);
-            let _ = write!(out, r#","prompt_token_ids":{ids},"prompt_text":null}}"#);
-            out.put_slice(b"\n\n");
-        } else if self.head.echo {
-            let echo = quoted(&detokenize(self.head.prompt_of(index)));
-            self.push_event(out, index, &echo, &[], None, false);
-        }
-    }
-
-    /// One token; `reason` and `last` (of the whole request) if it is the choice's last.
-    pub(crate) fn token(
-        &mut self,
-        out: &mut BytesMut,
-        index: usize,
-        token: Token,
-        end: Option<(Reason, bool)>,
-    ) {
-        self.choices[index].tokens.push(token);
-        self.scratch.clear();
-        append_token(&mut self.scratch, token);
-        let text = quoted(&String::from_utf8_lossy(&self.scratch));
-        let reason = end.map(|(reason, _)| reason);
-        let last = end.is_some_and(|(_, last)| last);
-        self.push_event(out, index, &text, &[token], reason, last);
-    }
-
-    fn push_event(
-        &self,
-        out: &mut BytesMut,
-        index: usize,
-        text: &str,
-        tokens: &[Token],
-        reason: Option<Reason>,
-        last: bool,
-    ) {
-        self.begin(out);
-        let logprobs = match tokens {
-            [] => "null".to_owned(),
-            tokens => self.head.logprobs(tokens),
-        };
-        let ids = self.head.ids(tokens);
-        let finish = reason.map_or("null", reason_name);
-        let _ = match self.head.api {
-            Api::Chat => write!(
-                out,
-                r#"{{"index":{index},"delta":{{"content":{text}}},"logprobs":{logprobs},"finish_reason":{finish}{},"token_ids":{ids}}}]"#,
-                if reason.is_some() { r#","stop_reason":null"# } else { "" }
-            ),
-            Api::Completion => write!(
-                out,
-                r#"{{"index":{index},"text":{text},"logprobs":{logprobs},"finish_reason":{finish},"stop_reason":null,"prompt_token_ids":null,"token_ids":{ids}}}]"#
-            ),
-        };
-        self.push_usage(out);
-        if last && !self.head.include_usage {
-            let _ = write!(out, r#","system_fingerprint":"{FINGERPRINT}""#);
-        }
-        out.put_slice(b"}\n\n");
-    }
-
-    /// The usage event, if it was asked for, and the end of the stream.
-    pub(crate) fn end(&self, out: &mut BytesMut) {
-        if self.head.include_usage {
-            self.begin(out);
-            let written: usize = self.choices.iter().map(|choice| choice.tokens.len()).sum();
-            let prompt = self.head.prompt_tokens();
-            let Prefilled { cached, created } = sum_prefilled(&self.choices);
-            let _ = write!(
-                out,
-                r#"],"usage":{{"prompt_tokens":{prompt},"total_tokens":{},"completion_tokens":{written},"prompt_tokens_details":{{"cached_tokens":{cached}"#,
-                prompt + written
-            );
-            if self.head.api == Api::Chat {
-                let _ = write!(out, r#","created_cache_tokens":{created}"#);
-            }
-            let _ = write!(out, r#"}}}},"system_fingerprint":"{FINGERPRINT}"}}"#);
-            out.put_slice(b"\n\n");
-        }
-        out.put_slice(b"data: [DONE]\n\n");
-    }
-
-    /// An error in the middle of a stream.
-    pub(crate) fn failed(out: &mut BytesMut, body: &str) {
-        out.put_slice(b"data: ");
-        out.put_slice(body.as_bytes());
-        out.put_slice(b"\n\ndata: [DONE]\n\n");
-    }
-
-    fn begin(&self, out: &mut BytesMut) {
-        out.put_slice(self.opening.as_bytes());
-    }
-
-    fn push_usage(&self, out: &mut BytesMut) {
-        if !self.head.continuous_usage {
-            return;
-        }
-        let written: usize = self.choices.iter().map(|choice| choice.tokens.len()).sum();
-        let prompt = self.head.prompt_tokens();
-        let _ = write!(
-            out,
-            r#","usage":{{"prompt_tokens":{prompt},"total_tokens":{},"completion_tokens":{written},"completion_tokens_details":null}}"#,
-            prompt + written
-        );
-    }
-
-    pub(crate) fn choices(&self) -> usize {
-        self.choices.len()
-    }
-}
-
-/// Splits what has been written off the buffer.
-pub(crate) fn take(out: &mut BytesMut) -> Bytes {
-    out.split().freeze()
 }

@@ -54,6 +54,20 @@ struct Body {
     add_generation_prompt: Option<bool>,
     continue_final_message: Option<bool>,
     kv_transfer_params: Option<Value>,
+    /// How many members there are: error messages say it.
+    #[serde(skip)]
+    members: usize,
+}
+
+impl Body {
+    fn described(&self) -> String {
+        format!("<dict of {} items>", self.members)
+    }
+}
+
+/// What an error message says of a whole body.
+pub(crate) fn members(body: &Value) -> String {
+    format!("<dict of {} items>", body.as_object().map_or(0, serde_json::Map::len))
 }
 
 /// A request that can be served.
@@ -87,6 +101,9 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(api: Api, bytes: &[u8], catalog: &Catalog) -> Result<Parsed, ApiError> {
     let mut body: Body =
         serde_json::from_slice(bytes).map_err(|error| json_error(bytes, &error))?;
+    if body.messages.is_none() && body.prompt.is_none() {
+        body.members = parse_value(bytes)?.as_object().map_or(0, serde_json::Map::len);
+    }
     let kv = body.kv_transfer_params.take().filter(|kv| !kv.is_null());
     Ok(Parsed { kv, generation: check(api, body, catalog) })
 }
@@ -98,7 +115,7 @@ pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, ApiError> {
 
 fn json_error(bytes: &[u8], error: &serde_json::Error) -> ApiError {
     if error.is_data() {
-        return ApiError::bad_member("", "type_error", &error.to_string());
+        return ApiError::bad_member("", "type_error", &error.to_string(), "");
     }
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
     ApiError::bad_json(lines.map(<[u8]>::len).sum::<usize>() + error.column())
@@ -121,7 +138,10 @@ fn check(api: Api, body: Body, catalog: &Catalog) -> Result<Generation, ApiError
     }
     let prompts = match api {
         Api::Chat => vec![chat(&body)?],
-        Api::Completion => completion(body.prompt)?,
+        Api::Completion => match body.prompt {
+            None => return Err(ApiError::missing("prompt", &body.described())),
+            Some(prompt) => completion(prompt)?,
+        },
     };
     let model = check_model(body.model, catalog)?;
     let max_tokens = prompts
@@ -149,11 +169,12 @@ fn check(api: Api, body: Body, catalog: &Catalog) -> Result<Generation, ApiError
 
 fn chat(body: &Body) -> Result<Vec<Token>, ApiError> {
     let messages = match &body.messages {
-        None => return Err(ApiError::bad_member("messages", "missing", "Field required")),
+        None => return Err(ApiError::missing("messages", &body.described())),
         Some(Value::Array(messages)) => messages,
-        Some(_) => {
+        Some(other) => {
             let what = "Input should be a valid list";
-            return Err(ApiError::bad_member("messages", "list_type", what));
+            let input = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+            return Err(ApiError::bad_member("messages", "list_type", what, &input));
         }
     };
     let open = body.continue_final_message.unwrap_or(false);
@@ -161,13 +182,12 @@ fn chat(body: &Body) -> Result<Vec<Token>, ApiError> {
     Ok(tokenize(&chat_prompt(messages, open, answer)))
 }
 
-fn completion(prompt: Option<PromptInput>) -> Result<Vec<Vec<Token>>, ApiError> {
+fn completion(prompt: PromptInput) -> Result<Vec<Vec<Token>>, ApiError> {
     let prompts = match prompt {
-        None => return Err(ApiError::bad_member("prompt", "missing", "Field required")),
-        Some(PromptInput::Text(text)) => vec![tokenize(&text)],
-        Some(PromptInput::Texts(texts)) => texts.iter().map(|text| tokenize(text)).collect(),
-        Some(PromptInput::Ids(ids)) => vec![ids],
-        Some(PromptInput::IdLists(lists)) => lists,
+        PromptInput::Text(text) => vec![tokenize(&text)],
+        PromptInput::Texts(texts) => texts.iter().map(|text| tokenize(text)).collect(),
+        PromptInput::Ids(ids) => vec![ids],
+        PromptInput::IdLists(lists) => lists,
     };
     if prompts.is_empty() || prompts.iter().any(Vec::is_empty) {
         return Err(ApiError::bad_value("prompt", "", "The prompt must not be empty."));

@@ -32,11 +32,18 @@ impl ApiError {
     }
 
     /// A member of the body is missing or has the wrong type.
-    pub(crate) fn bad_member(name: &str, kind: &str, what: &str) -> Self {
+    /// `input` shows what was there.
+    pub(crate) fn bad_member(name: &str, kind: &str, what: &str, input: &str) -> Self {
         let message = format!(
-            "1 validation error:\n  {{'type': '{kind}', 'loc': 'body.{name}', 'msg': '{what}'}}"
+            "1 validation error:\n  {{'type': '{kind}', 'loc': 'body.{name}', 'msg': '{what}', \
+             'input': '{input}'}}"
         );
         Self::new(StatusCode::BAD_REQUEST, "Bad Request", message).about(format!("body.{name}"))
+    }
+
+    /// A member that has to be there is not; `input` shows what is.
+    pub(crate) fn missing(name: &str, input: &str) -> Self {
+        Self::bad_member(name, "missing", "Field required", input)
     }
 
     /// A parameter has a value that cannot be served.

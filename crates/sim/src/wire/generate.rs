@@ -8,8 +8,9 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::answer::{Choice, Chunks, Head};
+use super::answer::{Choice, Head};
 use super::body::{Api, Generation, Parsed, parse};
+use super::chunks::Chunks;
 use super::error::ApiError;
 use super::reply::Reply;
 use super::stream::SseBody;
@@ -194,8 +195,9 @@ async fn collect(
                     pulled = None;
                     choices[at].prefilled = prefilled;
                 }
-                Output::Token(at, token) => choices[at].tokens.push(token),
-                Output::Finished(at, finish) => {
+                Output::Token(at, token, finish) => {
+                    choices[at].tokens.push(token);
+                    let Some(finish) = finish else { continue };
                     choices[at].reason = Some(finish.reason);
                     leased = finish.leased.map(|blocks| (at, blocks)).or(leased);
                 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::body::{check_model, parse_value};
+use super::body::{check_model, members, parse_value};
 use super::error::ApiError;
 use super::reply::Reply;
 use super::template::chat_prompt;
@@ -63,7 +63,7 @@ pub(super) fn tokenize(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     let text = match (body.get("prompt"), body.get("messages")) {
         (Some(Value::String(prompt)), _) => prompt.clone(),
         (_, Some(Value::Array(messages))) => chat_prompt(messages, false, true),
-        _ => return Err(ApiError::bad_member("prompt", "missing", "Field required")),
+        _ => return Err(ApiError::missing("prompt", &members(&body))),
     };
     let tokens = text::tokenize(&text);
     Ok(Reply::value(&json!({
@@ -78,7 +78,7 @@ pub(super) fn tokenize(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
 pub(super) fn detokenize(body: &Bytes) -> Result<Reply, ApiError> {
     let body = parse_value(body)?;
     let Some(tokens) = body.get("tokens").and_then(Value::as_array) else {
-        return Err(ApiError::bad_member("tokens", "missing", "Field required"));
+        return Err(ApiError::missing("tokens", &members(&body)));
     };
     let tokens: Vec<Token> = tokens.iter().filter_map(Value::as_u64).collect();
     Ok(Reply::value(&json!({"prompt": text::detokenize(&tokens)})))
@@ -92,7 +92,7 @@ pub(super) fn embeddings(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     let inputs: Vec<&str> = match body.get("input") {
         Some(Value::String(text)) => vec![text],
         Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
-        _ => return Err(ApiError::bad_member("input", "missing", "Field required")),
+        _ => return Err(ApiError::missing("input", &members(&body))),
     };
     let mut tokens = 0;
     let data: Vec<Value> = inputs

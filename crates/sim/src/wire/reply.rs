@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, SERVER};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
@@ -25,13 +25,21 @@ pub(crate) enum ReplyBody {
 pub(crate) struct Reply {
     status: StatusCode,
     content_type: Option<&'static str>,
+    allow: Option<HeaderValue>,
     body: ReplyBody,
 }
 
 impl Reply {
+    fn new(status: StatusCode, content_type: Option<&'static str>, body: ReplyBody) -> Self {
+        Self { status, content_type, allow: None, body }
+    }
+
+    fn full(status: StatusCode, content_type: &'static str, body: String) -> Self {
+        Self::new(status, Some(content_type), ReplyBody::Full(Full::new(body.into())))
+    }
+
     pub(crate) fn json(status: StatusCode, body: String) -> Self {
-        let body = ReplyBody::Full(Full::new(body.into()));
-        Self { status, content_type: Some("application/json"), body }
+        Self::full(status, "application/json", body)
     }
 
     pub(crate) fn value(value: &Value) -> Self {
@@ -39,18 +47,22 @@ impl Reply {
     }
 
     pub(crate) fn text(body: String) -> Self {
-        let content_type = Some("text/plain; version=1.0.0; charset=utf-8");
-        Self { status: StatusCode::OK, content_type, body: ReplyBody::Full(Full::new(body.into())) }
+        Self::full(StatusCode::OK, "text/plain; version=1.0.0; charset=utf-8", body)
     }
 
     pub(crate) fn empty() -> Self {
-        let body = ReplyBody::Full(Full::default());
-        Self { status: StatusCode::OK, content_type: None, body }
+        Self::new(StatusCode::OK, None, ReplyBody::Full(Full::default()))
     }
 
     pub(crate) fn stream(body: SseBody) -> Self {
         let content_type = Some("text/event-stream; charset=utf-8");
-        Self { status: StatusCode::OK, content_type, body: ReplyBody::Stream(Box::new(body)) }
+        Self::new(StatusCode::OK, content_type, ReplyBody::Stream(Box::new(body)))
+    }
+
+    /// Says which method the path has.
+    pub(crate) fn allowing(mut self, method: &Method) -> Self {
+        self.allow = HeaderValue::from_str(method.as_str()).ok();
+        self
     }
 
     /// The body, waited for.
@@ -67,8 +79,8 @@ impl Reply {
         if let Some(content_type) = self.content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, allow);
         }
         response
     }

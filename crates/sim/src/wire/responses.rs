@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::body::{Api, check_model, parse_value};
+use super::body::{Api, check_model, members, parse_value};
 use super::error::ApiError;
 use super::generate;
 use super::reply::Reply;
@@ -77,7 +77,7 @@ fn input(body: &Value) -> Result<Vec<Value>, ApiError> {
     match body.get("input") {
         Some(Value::String(text)) => Ok(vec![json!({"role": "user", "content": text})]),
         Some(Value::Array(messages)) => Ok(messages.clone()),
-        _ => Err(ApiError::bad_member("input", "missing", "Field required")),
+        _ => Err(ApiError::missing("input", &members(&body))),
     }
 }
 

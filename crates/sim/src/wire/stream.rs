@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
-use super::answer::{Chunks, take};
+use super::chunks::Chunks;
 use super::error::ApiError;
 use crate::driver::Ticket;
 use crate::outbox::Output;
@@ -48,28 +48,24 @@ impl SseBody {
             }
             self.write();
             if !self.buffer.is_empty() {
-                return Poll::Ready(Some(take(&mut self.buffer)));
+                return Poll::Ready(Some(self.buffer.split().freeze()));
             }
         }
         Poll::Ready(None)
     }
 
     fn write(&mut self) {
-        let mut outputs = std::mem::take(&mut self.outputs);
-        let mut rest = outputs.drain(..).peekable();
-        while let Some(output) = rest.next() {
+        for output in std::mem::take(&mut self.outputs) {
             match output {
                 Output::Prefilled(choice, prefilled) => {
                     self.pulled = None;
                     self.chunks.first(&mut self.buffer, choice, prefilled);
                 }
-                Output::Token(choice, token) => {
-                    // A choice's end follows its last token at once and goes into its event.
-                    let end = rest.next_if(|next| matches!(next, Output::Finished(..)));
-                    let end = end.and_then(|end| self.end_of(&end));
+                Output::Token(choice, token, finish) => {
+                    self.unfinished -= usize::from(finish.is_some());
+                    let end = finish.map(|finish| (finish.reason, self.unfinished == 0));
                     self.chunks.token(&mut self.buffer, choice, token, end);
                 }
-                Output::Finished(..) => {}
                 Output::Failed => {
                     Chunks::failed(&mut self.buffer, &ApiError::engine_dead().body());
                     self.done = true;
@@ -77,17 +73,9 @@ impl SseBody {
                 }
             }
         }
-        drop(rest);
-        self.outputs = outputs;
         if self.unfinished == 0 {
             self.chunks.end(&mut self.buffer);
             self.done = true;
         }
-    }
-
-    fn end_of(&mut self, output: &Output) -> Option<(crate::engine::Reason, bool)> {
-        let Output::Finished(_, finish) = output else { return None };
-        self.unfinished -= 1;
-        Some((finish.reason, self.unfinished == 0))
     }
 }
