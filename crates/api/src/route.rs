@@ -15,6 +15,10 @@ use crate::slo::Slo;
 #[cfg_attr(feature = "crd", derive(kube_derive::CustomResource))]
 #[cfg_attr(
     feature = "crd",
+    expect(clippy::duplicated_attributes, reason = "every print column has a type of its own")
+)]
+#[cfg_attr(
+    feature = "crd",
     kube(
         group = "qoe-router.io",
         version = "v1alpha1",
