@@ -27,6 +27,11 @@ impl Clock {
         self.start + time.div_f64(self.speed)
     }
 
+    /// How much engine time passes in a span of the wall clock.
+    pub(crate) fn engine_span(&self, wall: Duration) -> Time {
+        wall.mul_f64(self.speed)
+    }
+
     /// Wall-clock time since the start.
     pub(crate) fn uptime(&self) -> Duration {
         self.start.elapsed()

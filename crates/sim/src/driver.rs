@@ -14,7 +14,8 @@ use crate::clock::Clock;
 use crate::engine::{AddError, Engine, Event, Request, RequestId, Time};
 use crate::outbox::{Outbox, Output};
 
-/// Lateness up to which the engine catches up; beyond it (a stopped process) time is lost.
+/// Lateness, on the wall clock, up to which the engine catches up. Beyond it (a process that was
+/// stopped) time is lost, as it would be for a real engine.
 const CATCH_UP: Duration = Duration::from_millis(250);
 
 /// Whether the engine steps.
@@ -33,6 +34,8 @@ struct State {
     readers: HashMap<RequestId, (Arc<Outbox>, usize)>,
     next_id: RequestId,
     mode: Mode,
+    /// [`CATCH_UP`] in engine time.
+    catch_up: Time,
     events: Vec<Event>,
 }
 
@@ -88,6 +91,7 @@ impl Driver {
             readers: HashMap::new(),
             next_id: 1,
             mode: Mode::Running,
+            catch_up: clock.engine_span(CATCH_UP),
             events: Vec::new(),
         };
         Self(Arc::new(Shared { state: Mutex::new(state), wake: Notify::new(), clock }))
@@ -214,7 +218,7 @@ impl State {
             }
             self.engine.finish_step(&mut self.events);
             self.deliver();
-            let from = if now - end > CATCH_UP { now } else { end };
+            let from = if now - end > self.catch_up { now } else { end };
             if self.mode == Mode::Paused || self.engine.begin_step(from) == Some(from) {
                 return Next::Yield;
             }

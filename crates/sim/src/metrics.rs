@@ -43,6 +43,18 @@ fn requests(page: &mut Page, app: &App, engine: &Engine) {
         "reason",
         &[("capacity", (waiting - loading) as f64), ("deferred", loading as f64)],
     );
+    if app.config.has_connector() {
+        page.gauges(
+            "num_requests_kv_fetch_by_stage",
+            "Number of waiting requests by async KV load stage.",
+            "stage",
+            &[
+                ("waiting_to_start", 0.0),
+                ("in_progress", loading as f64),
+                ("completed_waiting", 0.0),
+            ],
+        );
+    }
     let sleep = app.sleep();
     let states = [("awake", 0), ("weights_offloaded", 1), ("discard_all", 2)];
     page.gauges(
@@ -107,15 +119,19 @@ fn ends(page: &mut Page, stats: &Stats) {
         &[
             ("stop", stats.ends.stop),
             ("length", stats.ends.length),
-            ("abort", stats.ends.abort),
+            // vLLM shows the label, but does not count clients that leave.
+            ("abort", 0),
             ("error", 0),
             ("repetition", 0),
         ],
     );
     page.head("admission_rejections_total", "counter", "Admissions refused by a queue limit.");
     // The one family without an engine label: it is counted before an engine is chosen.
-    let labels = format!(r#"model_name="{}",reason="max_num_queued_reqs""#, page.model());
-    page.line("admission_rejections_total", &labels, stats.rejections as f64);
+    let limits = [("max_num_queued_reqs", stats.rejections), ("max_num_queued_tokens", 0)];
+    for (limit, count) in limits {
+        let labels = format!(r#"model_name="{}",reason="{limit}""#, page.model());
+        page.line("admission_rejections_total", &labels, count as f64);
+    }
 }
 
 fn times(page: &mut Page, stats: &Stats) {

@@ -143,8 +143,7 @@ impl SideChannel {
         let release = Release { channel: self, id };
         send(&mut connection, &answer).await?;
         // Nothing more comes: this waits for the end of the transfer.
-        let mut rest = [0; 1];
-        connection.read(&mut rest).await?;
+        connection.fill_buf().await?;
         drop(release);
         Ok(())
     }

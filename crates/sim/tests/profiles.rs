@@ -1,4 +1,5 @@
 //! The profiles against measured step times.
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
 use qoe_sim::Profile;
 use qoe_sim::profile::StepLoad;

@@ -56,6 +56,10 @@ pub(super) fn get(app: &App, id: &str) -> Result<Reply, ApiError> {
 /// `POST /v1/responses`
 pub(super) async fn create(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     let body = parse_value(body)?;
+    if body.get("stream").and_then(Value::as_bool) == Some(true) {
+        let what = "This simulator does not stream responses.";
+        return Err(ApiError::bad_value("stream", true, what));
+    }
     let asked = body.get("model").and_then(Value::as_str).map(str::to_owned);
     let model = check_model(asked, &app.catalog())?;
     let previous = body.get("previous_response_id").and_then(Value::as_str);
@@ -77,7 +81,7 @@ fn input(body: &Value) -> Result<Vec<Value>, ApiError> {
     match body.get("input") {
         Some(Value::String(text)) => Ok(vec![json!({"role": "user", "content": text})]),
         Some(Value::Array(messages)) => Ok(messages.clone()),
-        _ => Err(ApiError::missing("input", &members(&body))),
+        _ => Err(ApiError::missing("input", &members(body))),
     }
 }
 

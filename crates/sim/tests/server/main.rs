@@ -1,4 +1,5 @@
 //! A running server, from outside: real sockets on free ports, an engine without delay.
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
 mod common;
 mod faults;
