@@ -34,7 +34,7 @@ struct BackendArgs {
     /// Address to listen on; may be given several times.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: Vec<SocketAddr>,
-    /// The answer to requests whose `user` asks for none: unary, burst:TOKENS or paced:MS:TOKENS.
+    /// The answer to requests without a word `mode=MODE` in their prompt: unary, burst:TOKENS or paced:MS:TOKENS.
     #[arg(long, default_value = "unary")]
     mode: Mode,
 }

@@ -46,6 +46,9 @@ pub struct DemoArgs {
     /// Chats a second.
     #[arg(long, default_value_t = Mix::default().chat_rate)]
     chat_rate: f64,
+    /// Agents' requests a second.
+    #[arg(long, default_value_t = Mix::default().agent_rate)]
+    agent_rate: f64,
     /// Documents a second.
     #[arg(long, default_value_t = Mix::default().document_rate)]
     document_rate: f64,
@@ -60,6 +63,17 @@ const LAST_ANSWERS: Duration = Duration::from_secs(4);
 /// A load generator later than this at p99 measures itself.
 const LATE: f64 = 20.0;
 
+impl DemoArgs {
+    fn mix(&self) -> Mix {
+        Mix {
+            chat_rate: self.chat_rate,
+            agent_rate: self.agent_rate,
+            document_rate: self.document_rate,
+            ..Mix::default()
+        }
+    }
+}
+
 /// Runs the demo.
 ///
 /// # Errors
@@ -71,8 +85,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let sim = crate::program("qoe-sim", args.sim_bin.as_deref())?;
     let (profile, folder) = (args.profile.as_str(), args.out.as_path());
     let parts = Parts { router: &router, sim: &sim, profile, model: MODEL, folder };
-    let mix =
-        Mix { chat_rate: args.chat_rate, document_rate: args.document_rate, ..Mix::default() };
+    let mix = args.mix();
     let duration = Duration::from_secs(args.seconds) / 2 - LAST_ANSWERS;
     let plan = mix.plan(duration);
     println!(

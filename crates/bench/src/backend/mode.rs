@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use memchr::memmem;
 
-/// `unary`, `burst:N` or `paced:MS:N`; a request asks for one in its `user` member, which routers pass on.
+/// `unary`, `burst:N` or `paced:MS:N`; a request asks for one in its prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// One JSON object of about 2 KB.
@@ -22,15 +22,14 @@ pub enum Mode {
 pub struct UnknownMode(String);
 
 impl Mode {
-    /// The mode that a request body asks for.
+    /// The mode that a request body asks for, as a word `mode=MODE` of its prompt: the one part of a request that
+    /// every router passes on.
     #[must_use]
     pub fn asked(body: &[u8]) -> Option<Self> {
-        const MEMBER: &[u8] = b"\"user\"";
-        let value = &body[memmem::find(body, MEMBER)? + MEMBER.len()..];
-        let value = value.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        let value = value.strip_prefix(b"\"")?;
-        let end = memchr::memchr(b'"', value)?;
-        std::str::from_utf8(&value[..end]).ok()?.parse().ok()
+        const WORD: &[u8] = b"mode=";
+        let mode = &body[memmem::find(body, WORD)? + WORD.len()..];
+        let end = mode.iter().position(|&byte| !byte.is_ascii_alphanumeric() && byte != b':')?;
+        std::str::from_utf8(&mode[..end]).ok()?.parse().ok()
     }
 }
 

@@ -41,10 +41,10 @@ async fn one_connection_serves_every_mode() {
     let unary = ask(&mut client, r#"{"messages":[]}"#).await;
     assert!((1_900..2_200).contains(&unary.text.len()), "{} bytes", unary.text.len());
     let tokens = |answer: &Answer| answer.events.iter().filter(|e| **e == Event::Token).count();
-    let burst = ask(&mut client, r#"{"user": "burst:16"}"#).await;
+    let burst = ask(&mut client, r#"{"content":"mode=burst:16 x"}"#).await;
     assert_eq!((tokens(&burst), burst.events.last()), (16, Some(&Event::Done)));
     let before = time::Instant::now();
-    let paced = ask(&mut client, r#"{"user":"paced:20:5"}"#).await;
+    let paced = ask(&mut client, r#"{"content":"mode=paced:20:5 x"}"#).await;
     assert_eq!((tokens(&paced), paced.events.last()), (5, Some(&Event::Done)));
     assert!(before.elapsed() >= std::time::Duration::from_millis(80), "four gaps of 20 ms");
 }
@@ -52,25 +52,27 @@ async fn one_connection_serves_every_mode() {
 #[tokio::test]
 async fn a_prefill_leg_gets_complete_parameters() {
     let mut client = stand_in().await;
-    let body = r#"{"user":"burst:16","kv_transfer_params":{"do_remote_decode": true}}"#;
+    let body = r#"{"content":"mode=burst:16 x","kv_transfer_params":{"do_remote_decode": true}}"#;
     let prefill = String::from_utf8(ask(&mut client, body).await.text).unwrap();
     for key in
         ["remote_block_ids", "remote_engine_id", "remote_request_id", "remote_host", "remote_port"]
     {
         assert!(prefill.contains(key), "{key}");
     }
-    let decoding = r#"{"user":"burst:3","kv_transfer_params":{"do_remote_decode":false,"do_remote_prefill":true}}"#;
+    let decoding = r#"{"content":"mode=burst:3 x","kv_transfer_params":{"do_remote_decode":false,"do_remote_prefill":true}}"#;
     assert_eq!(ask(&mut client, decoding).await.events.len(), 6);
 }
 
 #[tokio::test]
 async fn long_prompts_and_chunked_requests_arrive() {
     let mut client = stand_in().await;
-    let body =
-        format!(r#"{{"messages":[{{"content":"{}"}}],"user":"burst:2"}}"#, "x".repeat(1 << 17));
+    let body = format!(
+        r#"{{"messages":[{{"content":"{}"}}],"content":"mode=burst:2 x"}}"#,
+        "x".repeat(1 << 17)
+    );
     assert_eq!(ask(&mut client, &body).await.events.len(), 5);
     let chunked = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n\
-                   13\r\n{\"user\": \"burst:7\"}\r\n0\r\n\r\n";
+                   14\r\n{\"p\":\"mode=burst:7\"}\r\n0\r\n\r\n";
     let mut answer = Answer::default();
     client.send(chunked.as_bytes(), &mut answer).await.unwrap();
     assert_eq!(answer.events.len(), 10);
@@ -80,5 +82,5 @@ async fn long_prompts_and_chunked_requests_arrive() {
 fn modes_are_named() {
     assert_eq!("paced:20:7".parse(), Ok(Mode::Paced(std::time::Duration::from_millis(20), 7)));
     assert!("burst".parse::<Mode>().is_err());
-    assert_eq!(Mode::asked(br#"{"user":"somebody"}"#), None);
+    assert_eq!(Mode::asked(br#"{"content":"mode=somebody"}"#), None);
 }

@@ -165,7 +165,7 @@ fn configuration(
 ) -> String {
     let mut yaml = format!(
         "apiVersion: qoe-router.io/v1alpha1\nkind: QoERoute\nmetadata: {{name: demo}}\nspec:\n  \
-         models: [{model}]\n  {}\n  slo: {{ttftMilliseconds: 500, itlMilliseconds: 25}}\n---\n\
+         models: [{model}]\n  {}\n  slo: {{ttftMilliseconds: 500, itlMilliseconds: 50}}\n---\n\
          apiVersion: qoe-router.io/v1alpha1\nkind: EndpointList\nendpoints:\n",
         variant.policy()
     );

@@ -8,11 +8,13 @@ use rand::{RngExt, SeedableRng};
 
 use crate::request;
 
-/// Two kinds of traffic that share a model in production.
+/// Three kinds of traffic that share a model in production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// A short question and a streamed answer that somebody reads.
     Chat,
+    /// The same, read by a program that waits for every token: a coding or voice agent.
+    Agent,
     /// A long document, and a short answer: a summary, a label, an extraction.
     Document,
 }
@@ -22,6 +24,8 @@ pub enum Class {
 pub struct Mix {
     /// Chats a second.
     pub chat_rate: f64,
+    /// Agents' requests a second.
+    pub agent_rate: f64,
     /// Documents a second.
     pub document_rate: f64,
     /// Fixes every arrival, size and word.
@@ -30,7 +34,7 @@ pub struct Mix {
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { chat_rate: 22.0, document_rate: 7.0, seed: 7 }
+        Self { chat_rate: 14.0, agent_rate: 10.0, document_rate: 8.0, seed: 7 }
     }
 }
 
@@ -53,33 +57,34 @@ pub struct Planned {
 impl Class {
     const fn prompt_tokens(self) -> std::ops::RangeInclusive<u32> {
         match self {
-            Self::Chat => 60..=400,
+            Self::Chat | Self::Agent => 60..=400,
             Self::Document => 4_000..=8_000,
         }
     }
 
     const fn output_tokens(self) -> std::ops::RangeInclusive<u32> {
         match self {
-            Self::Chat => 150..=300,
+            Self::Chat | Self::Agent => 150..=300,
             Self::Document => 20..=60,
         }
     }
 
-    /// What was promised to its users.
+    /// What was promised to its users. People read about 20 tokens a second; agents are sold 100.
     #[must_use]
     pub const fn target(self) -> Target {
-        let ttft = match self {
-            Self::Chat => 500,
-            Self::Document => 2_000,
+        let (ttft, itl) = match self {
+            Self::Chat => (500, 50),
+            Self::Agent => (500, 10),
+            Self::Document => (2_000, 50),
         };
-        Target { ttft: Duration::from_millis(ttft), itl: Duration::from_millis(25) }
+        Target { ttft: Duration::from_millis(ttft), itl: Duration::from_millis(itl) }
     }
 
-    /// High, medium and low by their share in tenths.
-    fn priority(self, draw: u32) -> u8 {
+    /// 1 high, 2 medium, 3 low, by a draw of 0..10.
+    const fn priority(self, draw: u32) -> u8 {
         match (self, draw) {
-            (Self::Chat, 0..3) => 1,
-            (Self::Chat, _) | (Self::Document, 0..3) => 2,
+            (Self::Agent, 0..5) => 1,
+            (Self::Agent | Self::Chat, _) | (Self::Document, 0..3) => 2,
             (Self::Document, _) => 3,
         }
     }
@@ -90,6 +95,7 @@ impl Mix {
     #[must_use]
     pub fn plan(&self, duration: Duration) -> Vec<Planned> {
         let mut all = arrivals(Class::Chat, self.chat_rate, duration, self.seed);
+        all.extend(arrivals(Class::Agent, self.agent_rate, duration, self.seed ^ 0xA6E7));
         all.extend(arrivals(Class::Document, self.document_rate, duration, self.seed ^ 0xD0C5));
         all.sort_by_key(|planned| planned.at);
         all
@@ -99,10 +105,11 @@ impl Mix {
     #[must_use]
     pub fn describe(&self) -> String {
         format!(
-            "open loop, Poisson, seed {}: {} chats/s (60–400 prompt tokens, 150–300 streamed, 30 % high priority; \
-             promised TTFT 500 ms) + {} documents/s (4,000–8,000 prompt tokens, 20–60 out, 70 % low priority; \
-             promised TTFT 2 s); promised ITL 25 ms; no shared prefixes",
-            self.seed, self.chat_rate, self.document_rate
+            "open loop, Poisson, seed {}, no shared prefixes:\n\
+             - {} chats/s: 60–400 prompt tokens, 150–300 streamed to a reader; promised TTFT 500 ms, ITL 50 ms\n\
+             - {} agents/s: the same, read by programs, half of high priority; promised TTFT 500 ms, ITL 10 ms\n\
+             - {} documents/s: 4,000–8,000 prompt tokens, 20–60 out, 70 % of low priority; promised TTFT 2 s, ITL 50 ms",
+            self.seed, self.chat_rate, self.agent_rate, self.document_rate
         )
     }
 }
@@ -142,6 +149,7 @@ impl Planned {
             ("x-request-priority", self.priority.to_string()),
             ("x-expected-output-tokens", tokens.to_string()),
             ("x-sla-target-ms", self.class.target().ttft.as_millis().to_string()),
+            ("x-llm-d-slo-tpot-ms", self.class.target().itl.as_millis().to_string()),
             ("x-qoe-explain", "1".to_owned()),
         ];
         request::post(&body, &headers.each_ref().map(|(name, value)| (*name, value.as_str())))
@@ -165,7 +173,8 @@ mod tests {
 
     #[test]
     fn rates_and_sizes_are_those_of_the_mix() {
-        let plan = Mix { chat_rate: 50.0, document_rate: 5.0, seed: 1 }.plan(MINUTE);
+        let plan =
+            Mix { chat_rate: 30.0, agent_rate: 20.0, document_rate: 5.0, seed: 1 }.plan(MINUTE);
         let documents = plan.iter().filter(|planned| planned.class == Class::Document).count();
         assert!((240..360).contains(&documents), "{documents} documents");
         assert!(

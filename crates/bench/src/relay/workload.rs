@@ -74,7 +74,7 @@ impl Workload {
         let tokens = self.tokens(paced).unwrap_or(64);
         request::post(
             &format!(
-                r#"{{"model":"tiny","user":"{mode}","stream":{stream},"max_tokens":{tokens},"temperature":0,"messages":[{{"role":"user","content":"{prompt}"}}]}}"#
+                r#"{{"model":"tiny","stream":{stream},"max_tokens":{tokens},"temperature":0,"messages":[{{"role":"user","content":"mode={mode} {prompt}"}}]}}"#
             ),
             &[],
         )
