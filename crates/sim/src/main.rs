@@ -5,9 +5,14 @@ use std::io::Write;
 use anyhow::Context;
 use clap::Parser;
 use qoe_sim::{Args, Server};
+use tracing_subscriber::EnvFilter;
 
 fn main() -> anyhow::Result<()> {
     let config = Args::parse().into_config();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let server = Server::start(config).await.context("cannot start")?;

@@ -4,7 +4,7 @@ use http::Method;
 use qoe_sim::{Config, Role, Server};
 use serde_json::{Value, json};
 
-use crate::common::{chat, get, metric, post, request, send, start, with};
+use crate::common::{chat, get, metric, post, request, send, start, text, with};
 
 #[tokio::test]
 async fn metrics_count_what_happened() {
@@ -37,6 +37,34 @@ async fn choices_echo_and_token_lists() {
     let by_ids = post(&server, path, &body).await.json().await;
     let plain = choices[0]["text"].as_str().unwrap().strip_prefix("one two");
     assert_eq!(by_ids["choices"][0]["text"].as_str(), plain);
+}
+
+#[tokio::test]
+async fn a_message_that_is_open_goes_on_as_it_would_have() {
+    let (one, other) = (start(Role::None).await, start(Role::None).await);
+    let path = "/v1/chat/completions";
+    let whole = post(&one, path, &chat(30, 20)).await.json().await;
+    let head = post(&one, path, &chat(30, 7)).await.json().await;
+    let mut rest = with(chat(30, 13), "continue_final_message", json!(true));
+    rest["add_generation_prompt"] = json!(false);
+    let said = json!({"role": "assistant", "content": text(&head)});
+    rest["messages"].as_array_mut().unwrap().push(said);
+    let rest = post(&other, path, &rest).await.json().await;
+    assert_eq!(format!("{}{}", text(&head), text(&rest)), text(&whole));
+}
+
+#[tokio::test]
+async fn an_answer_without_a_limit_comes_to_an_end() {
+    let server = start(Role::None).await;
+    let mut body = chat(10, 1);
+    body.as_object_mut().unwrap().remove("max_tokens");
+    let answer = post(&server, "/v1/chat/completions", &body).await.json().await;
+    assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+    let tokens = answer["usage"]["completion_tokens"].as_u64().unwrap();
+    body["min_tokens"] = json!(tokens + 50);
+    let longer = post(&server, "/v1/chat/completions", &body).await.json().await;
+    assert!(longer["usage"]["completion_tokens"].as_u64().unwrap() >= tokens + 50);
+    assert!(text(&longer).starts_with(text(&answer)));
 }
 
 #[tokio::test]
