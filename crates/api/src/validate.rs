@@ -190,7 +190,6 @@ impl Check {
         self.range("timeouts.prefillSeconds", timeouts.prefill_seconds, TIMEOUT_SECONDS);
         self.range("timeouts.idleSeconds", timeouts.idle_seconds, TIMEOUT_SECONDS);
         self.range("timeouts.answerSeconds", timeouts.answer_seconds, TIMEOUT_SECONDS);
-        self.range("timeouts.answerSeconds", timeouts.answer_seconds, TIMEOUT_SECONDS);
     }
 
     fn limits(&mut self, limits: &Limits) {

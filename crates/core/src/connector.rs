@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::json::{JsonError, Scanner};
+use crate::json::{self, JsonError};
 
 /// The connector of a pair of endpoints. The set is closed: each has its own wire protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,15 +66,11 @@ impl Connector {
 /// Which of the needed members are there, with a value.
 fn present(params: &[u8]) -> Result<[bool; NIXL_PULL_MEMBERS.len()], JsonError> {
     let mut seen = [false; NIXL_PULL_MEMBERS.len()];
-    let mut scan = Scanner::new(params)?;
-    let mut open = scan.object()?;
-    while let Some(key) = scan.key(&mut open)? {
-        let value = scan.skip()?;
-        if let Some(i) = NIXL_PULL_MEMBERS.iter().position(|name| key.is(name)) {
-            seen[i] = !matches!(value.raw, b"null" | b"\"\"" | b"[]");
+    for member in &json::members(params)? {
+        if let Some(i) = NIXL_PULL_MEMBERS.iter().position(|name| member.key_is(params, name)) {
+            seen[i] = !matches!(&params[member.value.clone()], b"null" | b"\"\"" | b"[]");
         }
     }
-    scan.end()?;
     Ok(seen)
 }
 

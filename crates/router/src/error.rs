@@ -22,6 +22,8 @@ const RETRY_AFTER_SECONDS: &str = "1";
 pub(crate) enum Failure {
     #[error("{0}")]
     Body(#[from] AnalyzeError),
+    #[error("the form must not have the field `{0}`: what it sets is the router's")]
+    ReservedField(&'static str),
     #[error("the request's body could not be read: {0}")]
     BodyUnreadable(#[source] hyper::Error),
     #[error("the request's body did not come within {0} s")]
@@ -105,9 +107,10 @@ impl Failure {
             Self::Body(AnalyzeError::TooLarge(_)) | Self::BodyTooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
-            Self::Body(_) | Self::BodyUnreadable(_) | Self::NoModel { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Body(_)
+            | Self::ReservedField(_)
+            | Self::BodyUnreadable(_)
+            | Self::NoModel { .. } => StatusCode::BAD_REQUEST,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnknownPath(_) | Self::UnknownModel { .. } | Self::NoStoredResponse => {
@@ -134,7 +137,7 @@ impl Failure {
     /// A short name for metrics and the request's record.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Body(_) => "bad_body",
+            Self::Body(_) | Self::ReservedField(_) => "bad_body",
             Self::BodyUnreadable(_) => "body_unreadable",
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyTooLarge(_) => "body_too_large",

@@ -16,12 +16,13 @@ use crate::body::Reply;
 use crate::error::Failure;
 use crate::execute::{Call, serve};
 use crate::headers::{self, EXPLAIN, REQUEST_ID};
+use crate::multipart::{self, Form};
 use crate::snapshot::{Route, Snapshot};
 use crate::surface::Surface;
 use crate::ticket::{Asked, Ticket};
 use crate::upstream::collect;
 use crate::worker::Worker;
-use crate::{models, multipart, upgrade};
+use crate::{models, upgrade};
 
 /// Longer targets are refused.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -163,7 +164,11 @@ fn understand(
         _ => Api::Other,
     };
     if surface != Surface::Administrative && is("multipart/form-data") && api == Api::Other {
-        let model = content_type.and_then(|t| multipart::model(t.to_str().ok()?, body));
+        let content_type = content_type.and_then(|t| t.to_str().ok()).unwrap_or_default();
+        let Form { model, reserved } = multipart::read(content_type, body);
+        if let Some(field) = reserved {
+            return Err(Failure::ReservedField(field));
+        }
         return Ok(Analysis { model, ..Analysis::without_body(&head.headers, &rules) });
     }
     let has_json = api != Api::Other || (!body.is_empty() && surface != Surface::Administrative);

@@ -165,12 +165,15 @@ impl Snapshot {
                 _ => Err(Failure::NoModel { known: self.known_models() }),
             };
         };
-        if let Some(&i) = self.by_model.get(model) {
-            return Ok(&self.routes[i]);
-        }
-        self.routes.iter().find(|route| route.serves_unnamed(model)).ok_or_else(|| {
-            Failure::UnknownModel { model: shortened(model), known: self.known_models() }
+        self.route_of(model).ok_or_else(|| Failure::UnknownModel {
+            model: shortened(model),
+            known: self.known_models(),
         })
+    }
+
+    fn route_of(&self, model: &str) -> Option<&Arc<Route>> {
+        let named = self.by_model.get(model).map(|&i| &self.routes[i]);
+        named.or_else(|| self.routes.iter().find(|route| route.serves_unnamed(model)))
     }
 
     /// The route that lets clients call an administrative path.
@@ -197,7 +200,7 @@ impl Snapshot {
         for route in &self.routes {
             for endpoint in &route.pool {
                 let Some(served) = endpoint.state.served() else { continue };
-                for model in served.iter().filter(|m| self.route(Some(&m.id)).is_ok()) {
+                for model in served.iter().filter(|m| self.route_of(&m.id).is_some()) {
                     if models.iter().all(|(id, _)| *id != model.id) {
                         models.push((model.id.clone(), Some(model.card.clone())));
                     }
