@@ -59,6 +59,8 @@ const EJECT_AFTER: u32 = 3;
 const EJECT_FIRST: Duration = Duration::from_secs(1);
 /// Longest time out.
 const EJECT_LONGEST: Duration = Duration::from_secs(30);
+/// Handed-over KV caches in a row that could not be used, after which an endpoint is not handed from.
+const DISTRUST_AFTER: u32 = 3;
 /// How long a prefill endpoint that answered without KV parameters is not handed from.
 const KV_DISTRUST: Duration = Duration::from_secs(30);
 
@@ -87,6 +89,7 @@ pub struct EndpointState {
     tokens: [AtomicU64; 2],
     failures: AtomicU32,
     ejected_until: AtomicU64,
+    kv_failures: AtomicU32,
     kv_distrusted_until: AtomicU64,
 }
 
@@ -103,6 +106,7 @@ impl EndpointState {
             tokens: Default::default(),
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
+            kv_failures: AtomicU32::new(0),
             kv_distrusted_until: AtomicU64::new(0),
         }
     }
@@ -171,8 +175,12 @@ impl EndpointState {
         }
     }
 
-    /// A request failed by this endpoint's doing. Returns for how long the endpoint is now ejected, if it is.
+    /// A request failed by this endpoint's doing. Returns for how long the endpoint is now ejected, if that is new:
+    /// what fails while it is ejected was sent before, and tells nothing more.
     pub fn failed(&self, now: Duration) -> Option<Duration> {
+        if self.ejected(now) {
+            return None;
+        }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let beyond = failures.checked_sub(EJECT_AFTER)?;
         let time_out = EJECT_FIRST.saturating_mul(1 << beyond.min(10)).min(EJECT_LONGEST);
@@ -184,6 +192,17 @@ impl EndpointState {
     #[must_use]
     pub fn ejected(&self, now: Duration) -> bool {
         self.ejected_until.load(Ordering::Relaxed) > millis(now)
+    }
+
+    /// A KV cache that was handed over from here could not be used, or could. Some failures in a row, and it is
+    /// not handed from for a while: the fault may be the other's, so one is not enough.
+    pub fn kv_handed_over(&self, worked: bool, now: Duration) {
+        if worked {
+            self.kv_failures.store(0, Ordering::Relaxed);
+        } else if self.kv_failures.fetch_add(1, Ordering::Relaxed) + 1 >= DISTRUST_AFTER {
+            self.kv_failures.store(0, Ordering::Relaxed);
+            self.distrust_kv(now);
+        }
     }
 
     /// It was asked to hand over and answered without usable KV parameters.
@@ -267,14 +286,30 @@ pub(crate) mod tests {
         let now = Duration::from_secs(100);
         assert_eq!((e.failed(now), e.failed(now)), (None, None));
         assert_eq!(e.failed(now), Some(EJECT_FIRST));
-        assert_eq!(e.failed(now), Some(EJECT_FIRST * 2));
-        assert!(e.ejected(now) && !e.ejected(now + EJECT_FIRST * 2));
-        for _ in 0..100 {
-            e.failed(now);
+        assert_eq!(e.failed(now), None, "requests of the same moment count once");
+        let later = now + EJECT_FIRST;
+        assert!(e.ejected(now) && !e.ejected(later));
+        assert_eq!(e.failed(later), Some(EJECT_FIRST * 2));
+        let mut at = later;
+        for _ in 0..10 {
+            at += EJECT_LONGEST;
+            assert!(e.failed(at) <= Some(EJECT_LONGEST));
         }
-        assert!(!e.ejected(now + EJECT_LONGEST));
+        assert!(!e.ejected(at + EJECT_LONGEST));
         e.succeeded();
-        assert!(!e.ejected(now));
+        assert!(!e.ejected(at));
+    }
+
+    #[test]
+    fn kv_that_fails_again_and_again_is_not_handed_over_for_a_while() {
+        let e = state();
+        let now = Duration::from_secs(100);
+        for worked in [false, false, true, false, false] {
+            e.kv_handed_over(worked, now);
+            assert!(e.trusts_kv(now));
+        }
+        e.kv_handed_over(false, now);
+        assert!(!e.trusts_kv(now) && e.trusts_kv(now + KV_DISTRUST));
     }
 
     #[test]

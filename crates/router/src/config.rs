@@ -80,7 +80,7 @@ fn apply(shared: &Shared, config: StandaloneConfig) {
     if previous.version > 0 && previous.source == config {
         return;
     }
-    let snapshot = Snapshot::of(config, &previous);
+    let snapshot = Snapshot::of(config, &previous, &shared.metrics);
     for route in &snapshot.routes {
         for endpoint in &route.pool {
             tracing::info!(

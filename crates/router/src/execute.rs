@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use qoe_core::analyze::{Api, WholeReason};
@@ -198,9 +197,4 @@ impl Attempts<'_> {
         }
         Err(last)
     }
-}
-
-/// Whether a stream was asked for, so that its first bytes are waited for before the head goes on.
-fn streams(head: &http::response::Parts) -> bool {
-    head.headers.get(CONTENT_TYPE).is_some() && headers::is_event_stream(&head.headers)
 }

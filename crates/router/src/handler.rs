@@ -37,7 +37,7 @@ pub(crate) async fn handle(
     let request_id = headers::request_id(request.headers(), &mut *worker.rng.borrow_mut());
     let answered = answer(&worker, request, &request_id).await;
     let mut response = answered.unwrap_or_else(|failure| {
-        worker.shared.metrics.refused(failure.outcome().as_str(), failure.kind());
+        worker.shared.metrics.refused(failure.kind());
         tracing::debug!(request_id = ?request_id, %failure, "refused");
         failure.into_response()
     });

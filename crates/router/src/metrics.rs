@@ -1,14 +1,13 @@
 //! What Prometheus sees. Labels are enums, or names bounded by configuration: never what a client sent.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use qoe_core::track::Timings;
+use qoe_core::track::{Outcome, Timings};
 
 use crate::record::Record;
 
@@ -21,39 +20,28 @@ const ITL_SECONDS: [f64; 12] =
 /// QoE.
 const RATIO: [f64; 10] = [0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0];
 
-type Labelled<M> = Family<Labels, M>;
-
-/// Labels of all request metrics; those that do not apply are left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Labels {
-    route: String,
-    outcome: Option<&'static str>,
-    plan: Option<&'static str>,
-    reason: Option<&'static str>,
-    phase: Option<&'static str>,
-    endpoint: Option<String>,
-    failure: Option<&'static str>,
-    met: Option<&'static str>,
-}
+/// `N` labels of a metric: names with their values.
+type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 
 /// All metrics of the router.
 pub(crate) struct Metrics {
-    requests: Labelled<Counter>,
-    plans: Labelled<Counter>,
-    failures: Labelled<Counter>,
-    retries: Labelled<Counter>,
-    sla: Labelled<Counter>,
-    tokens: Labelled<Counter>,
-    ignored_headers: Labelled<Counter>,
-    ttft: Labelled<Histogram>,
-    duration: Labelled<Histogram>,
-    prefill: Labelled<Histogram>,
-    transfer_and_queue: Labelled<Histogram>,
-    qoe: Labelled<Histogram>,
-    itl: Labelled<Histogram>,
-    endpoint_in_flight: Labelled<Gauge>,
-    config_reloads: Labelled<Counter>,
-    scrapes: Labelled<Counter>,
+    requests: Family<Labels<2>, Counter>,
+    plans: Family<Labels<3>, Counter>,
+    failures: Family<Labels<4>, Counter>,
+    retries: Family<Labels<1>, Counter>,
+    sla: Family<Labels<2>, Counter>,
+    tokens: Family<Labels<1>, Counter>,
+    refused: Family<Labels<1>, Counter>,
+    ignored_headers: Family<Labels<1>, Counter>,
+    ttft: Family<Labels<1>, Histogram>,
+    duration: Family<Labels<1>, Histogram>,
+    prefill: Family<Labels<1>, Histogram>,
+    transfer_and_queue: Family<Labels<1>, Histogram>,
+    qoe: Family<Labels<1>, Histogram>,
+    itl: Family<Labels<1>, Histogram>,
+    endpoint_in_flight: Family<Labels<1>, Gauge>,
+    config_reloads: Family<Labels<1>, Counter>,
+    scrapes: Family<Labels<1>, Counter>,
     /// The version of the configuration in use.
     pub(crate) config_version: Gauge,
 }
@@ -70,6 +58,7 @@ impl Metrics {
             retries: Family::default(),
             sla: Family::default(),
             tokens: Family::default(),
+            refused: Family::default(),
             ignored_headers: Family::default(),
             ttft: Family::new_with_constructor(seconds),
             duration: Family::new_with_constructor(seconds),
@@ -135,43 +124,31 @@ impl Metrics {
         metrics
     }
 
-    /// The histogram of a route's inter-token latencies: resolved once a request, observed for each token.
-    pub(crate) fn itl(&self, route: &Arc<str>) -> Histogram {
-        self.itl.get_or_create(&Labels { route: route.to_string(), ..Labels::default() }).clone()
-    }
-
-    /// A request ended.
-    pub(crate) fn ended(&self, record: &Record) {
-        let route = Labels { route: record.route.to_string(), ..Labels::default() };
-        let outcome = Labels { outcome: Some(record.outcome.as_str()), ..route.clone() };
-        self.requests.get_or_create(&outcome).inc();
-        if let (Some(plan), Some(reason)) = (record.plan, record.reason) {
-            let (plan, reason) = (Some(plan), Some(reason.as_str()));
-            self.plans.get_or_create(&Labels { plan, reason, ..route.clone() }).inc();
-        }
-        if record.attempts > 1 {
-            self.retries.get_or_create(&route).inc_by(u64::from(record.attempts - 1));
-        }
-        self.timed(route, &record.timings);
-    }
-
-    fn timed(&self, route: Labels, timings: &Timings) {
-        let histograms = [
-            (&self.ttft, timings.ttft),
-            (&self.duration, Some(timings.total)),
-            (&self.prefill, timings.prefill),
-            (&self.transfer_and_queue, timings.transfer_and_queue),
-            (&self.qoe, timings.qoe),
-        ];
-        for (histogram, value) in histograms {
-            if let Some(value) = value {
-                histogram.get_or_create(&route).observe(value);
-            }
-        }
-        self.tokens.get_or_create(&route).inc_by(timings.tokens);
-        if let Some(met) = timings.sla_met {
-            let met = Some(if met { "true" } else { "false" });
-            self.sla.get_or_create(&Labels { met, ..route }).inc();
+    /// The metrics of one route, resolved once.
+    pub(crate) fn of_route(&self, route: &str) -> RouteMetrics {
+        let route = Cow::Owned::<'static, str>(route.to_owned());
+        let label: Labels<1> = [("route", route.clone())];
+        let outcome = |outcome: Outcome| {
+            let labels = [("route", route.clone()), ("outcome", outcome.as_str().into())];
+            self.requests.get_or_create_owned(&labels)
+        };
+        let sla = |met: &'static str| {
+            self.sla.get_or_create_owned(&[("route", route.clone()), ("met", met.into())])
+        };
+        RouteMetrics {
+            requests: Outcome::ALL.map(outcome),
+            sla: [sla("false"), sla("true")],
+            retries: self.retries.get_or_create_owned(&label),
+            tokens: self.tokens.get_or_create_owned(&label),
+            ignored_headers: self.ignored_headers.get_or_create_owned(&label),
+            ttft: self.ttft.get_or_create_owned(&label),
+            duration: self.duration.get_or_create_owned(&label),
+            prefill: self.prefill.get_or_create_owned(&label),
+            transfer_and_queue: self.transfer_and_queue.get_or_create_owned(&label),
+            qoe: self.qoe.get_or_create_owned(&label),
+            itl: self.itl.get_or_create_owned(&label),
+            plans: self.plans.clone(),
+            route,
         }
     }
 
@@ -183,45 +160,85 @@ impl Metrics {
         phase: &'static str,
         failure: &'static str,
     ) {
-        let labels = Labels {
-            route: route.to_owned(),
-            endpoint: Some(endpoint.to_owned()),
-            phase: Some(phase),
-            failure: Some(failure),
-            ..Labels::default()
-        };
+        let labels = [
+            ("route", route.to_owned().into()),
+            ("endpoint", endpoint.to_owned().into()),
+            ("phase", phase.into()),
+            ("failure", failure.into()),
+        ];
         self.failures.get_or_create(&labels).inc();
     }
 
     /// A request was answered before any route was found for it.
-    pub(crate) fn refused(&self, outcome: &'static str, failure: &'static str) {
-        let (outcome, failure) = (Some(outcome), Some(failure));
-        self.requests.get_or_create(&Labels { outcome, failure, ..Labels::default() }).inc();
-    }
-
-    /// Header values of a request that made no sense.
-    pub(crate) fn ignored_headers(&self, route: &str, count: u32) {
-        if count > 0 {
-            let labels = Labels { route: route.to_owned(), ..Labels::default() };
-            self.ignored_headers.get_or_create(&labels).inc_by(u64::from(count));
-        }
+    pub(crate) fn refused(&self, failure: &'static str) {
+        self.refused.get_or_create(&[("failure", failure.into())]).inc();
     }
 
     /// Sets the in-flight gauge of an endpoint; called at each look at it.
     pub(crate) fn endpoint_in_flight(&self, endpoint: &str, in_flight: u32) {
-        let labels = Labels { endpoint: Some(endpoint.to_owned()), ..Labels::default() };
+        let labels = [("endpoint", endpoint.to_owned().into())];
         self.endpoint_in_flight.get_or_create(&labels).set(i64::from(in_flight));
     }
 
     /// A configuration was read.
     pub(crate) fn config_read(&self, outcome: &'static str) {
-        let labels = Labels { outcome: Some(outcome), ..Labels::default() };
-        self.config_reloads.get_or_create(&labels).inc();
+        self.config_reloads.get_or_create(&[("outcome", outcome.into())]).inc();
     }
 
     /// An endpoint was looked at.
     pub(crate) fn scraped(&self, ok: bool) {
-        let outcome = Some(if ok { "success" } else { "failure" });
-        self.scrapes.get_or_create(&Labels { outcome, ..Labels::default() }).inc();
+        let outcome = if ok { "success" } else { "failure" };
+        self.scrapes.get_or_create(&[("outcome", outcome.into())]).inc();
+    }
+}
+
+/// The metrics of one route.
+pub(crate) struct RouteMetrics {
+    requests: [Counter; Outcome::ALL.len()],
+    /// Kept or not: by `usize::from(met)`.
+    sla: [Counter; 2],
+    retries: Counter,
+    tokens: Counter,
+    pub(crate) ignored_headers: Counter,
+    ttft: Histogram,
+    duration: Histogram,
+    prefill: Histogram,
+    transfer_and_queue: Histogram,
+    qoe: Histogram,
+    pub(crate) itl: Histogram,
+    plans: Family<Labels<3>, Counter>,
+    route: Cow<'static, str>,
+}
+
+impl RouteMetrics {
+    /// A request ended.
+    pub(crate) fn ended(&self, record: &Record) {
+        self.requests[record.outcome as usize].inc();
+        if let (Some(plan), Some(reason)) = (record.plan, record.reason) {
+            let route = ("route", self.route.clone());
+            let labels = [route, ("plan", plan.into()), ("reason", reason.as_str().into())];
+            self.plans.get_or_create(&labels).inc();
+        }
+        self.retries.inc_by(u64::from(record.attempts.saturating_sub(1)));
+        self.timed(&record.timings);
+    }
+
+    fn timed(&self, timings: &Timings) {
+        let histograms = [
+            (&self.ttft, timings.ttft),
+            (&self.duration, Some(timings.total)),
+            (&self.prefill, timings.prefill),
+            (&self.transfer_and_queue, timings.transfer_and_queue),
+            (&self.qoe, timings.qoe),
+        ];
+        for (histogram, value) in histograms {
+            if let Some(value) = value {
+                histogram.observe(value);
+            }
+        }
+        self.tokens.inc_by(timings.tokens);
+        if let Some(met) = timings.sla_met {
+            self.sla[usize::from(met)].inc();
+        }
     }
 }

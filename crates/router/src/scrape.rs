@@ -89,7 +89,7 @@ async fn look_within(
     known: &mut Looked,
     models_named: bool,
 ) -> Result<(), UpstreamError> {
-    if !models_named && (endpoint.served().is_none() || known.looks % MODELS_EVERY == 0) {
+    if !models_named && (endpoint.served().is_none() || known.looks.is_multiple_of(MODELS_EVERY)) {
         let page = get(endpoint, known, "/v1/models").await?;
         if let Some(served) = models::parse(&page)
             && !models::same(endpoint.served().as_ref(), &served)

@@ -16,6 +16,7 @@ use qoe_core::policy::{Policy, Turns};
 use qoe_core::qoe::Target;
 
 use crate::error::{Failure, known_models};
+use crate::metrics::{Metrics, RouteMetrics};
 
 /// All routes and endpoints at one moment.
 #[derive(Default)]
@@ -73,6 +74,7 @@ pub(crate) struct RouteState {
     pub(crate) turns: Turns,
     pub(crate) budget: Budget,
     pub(crate) in_flight: AtomicU32,
+    pub(crate) metrics: RouteMetrics,
     bytes_per_token: AtomicU64,
 }
 
@@ -81,18 +83,17 @@ const BYTES_PER_TOKEN: f64 = 4.0;
 /// How much one counted prompt moves the estimate.
 const BYTES_PER_TOKEN_GAIN: f64 = 0.1;
 
-impl Default for RouteState {
-    fn default() -> Self {
+impl RouteState {
+    fn new(metrics: RouteMetrics) -> Self {
         Self {
+            metrics,
             turns: Turns::default(),
             budget: Budget::default(),
             in_flight: AtomicU32::new(0),
             bytes_per_token: AtomicU64::new(BYTES_PER_TOKEN.to_bits()),
         }
     }
-}
 
-impl RouteState {
     /// Prompt tokens of a request: counted where the client sent tokens, else estimated from the bytes.
     #[expect(
         clippy::cast_precision_loss,
@@ -150,8 +151,8 @@ impl Route {
 
 impl Snapshot {
     /// The snapshot that `source` means. State of endpoints and routes of `previous` that are still there is kept.
-    pub(crate) fn of(source: StandaloneConfig, previous: &Self) -> Self {
-        lower::snapshot(source, previous)
+    pub(crate) fn of(source: StandaloneConfig, previous: &Self, metrics: &Metrics) -> Self {
+        lower::snapshot(source, previous, metrics)
     }
 
     /// The route for a request: by its model; without one, the only route there is.

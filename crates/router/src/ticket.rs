@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderValue;
-use prometheus_client::metrics::histogram::Histogram;
 use qoe_core::analyze::Analysis;
 use qoe_core::endpoint::{EndpointState, Hold};
 use qoe_core::phase::Phase;
@@ -46,7 +45,6 @@ pub(crate) struct Ticket {
     planned: Planned,
     track: Track,
     holds: Vec<Hold>,
-    itl: Histogram,
     itl_sum: f64,
     itl_count: u32,
     itl_told: Duration,
@@ -69,10 +67,10 @@ impl Ticket {
             let (route, limit) = (route.name.to_string(), route.max_in_flight);
             return Err(Failure::TooManyInFlight { route, limit });
         }
-        shared.metrics.ignored_headers(&route.name, asked.analysis.ignored_headers);
+        let metrics = &route.state.metrics;
+        metrics.ignored_headers.inc_by(u64::from(asked.analysis.ignored_headers));
         Ok(Self {
             track: Track::new(route.target(&asked.analysis), began),
-            itl: shared.metrics.itl(&route.name),
             shared: Arc::clone(shared),
             route: Arc::clone(route),
             asked,
@@ -145,7 +143,7 @@ impl Ticket {
         let now = self.now();
         let first = self.track.first_token_after().is_none();
         if let Some(gap) = self.track.streamed(tokens, now) {
-            self.itl.observe(gap);
+            self.route.state.metrics.itl.observe(gap);
             self.itl_sum += gap * f64::from(tokens);
             self.itl_count += tokens;
         }
@@ -228,7 +226,7 @@ impl Ticket {
         self.route.state.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.holds.clear();
         let record = self.record(outcome, failure, failed_phase);
-        self.shared.metrics.ended(&record);
+        self.route.state.metrics.ended(&record);
         log(&record);
         self.shared.ring.push(record);
     }

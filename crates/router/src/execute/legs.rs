@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode};
 use qoe_core::answer::{kv_params_of, usage_of};
 use qoe_core::endpoint::EndpointState;
@@ -15,7 +15,7 @@ use qoe_core::splice::{self, Segments};
 use qoe_core::sse::Scan;
 use tokio::time::timeout;
 
-use super::{Answered, Attempts, Setback, streams};
+use super::{Answered, Attempts, Setback};
 use crate::body::Leg;
 use crate::error::{Answer, Failure};
 use crate::headers;
@@ -25,6 +25,27 @@ use crate::upstream::{Connection, Exchange, UpstreamError, read_all};
 const MAX_PREFILL_ANSWER: usize = 4 << 20;
 /// Largest error body that is kept to be passed on.
 const MAX_ERROR_BODY: usize = 256 * 1024;
+/// A stream whose first so many chunks have no content goes on to the client all the same.
+const MAX_FIRST_CHUNKS: usize = 64;
+
+/// Whom a leg goes to, and as what.
+#[derive(Clone, Copy)]
+struct Party<'a> {
+    phase: Phase,
+    endpoint: &'a Arc<EndpointState>,
+    /// It was given another endpoint's KV cache: an error may be that one's doing.
+    handed_over: bool,
+}
+
+impl<'a> Party<'a> {
+    const fn prefill(endpoint: &'a Arc<EndpointState>) -> Self {
+        Self { phase: Phase::Prefill, endpoint, handed_over: false }
+    }
+
+    const fn decoding(endpoint: &'a Arc<EndpointState>, handed_over: bool) -> Self {
+        Self { phase: Phase::Decoding, endpoint, handed_over }
+    }
+}
 
 impl Attempts<'_> {
     /// One endpoint serves the whole request.
@@ -36,7 +57,7 @@ impl Attempts<'_> {
         let state = Arc::clone(&self.ticket.route().pool[endpoint].state);
         self.ticket.planned(reason, None, &state);
         self.ticket.sent();
-        let answered = self.answer(&state, self.call.whole.clone()).await;
+        let answered = self.answer(Party::decoding(&state, false), self.call.whole.clone()).await;
         answered.inspect_err(|_| self.tried.endpoints.push(endpoint))
     }
 
@@ -64,7 +85,10 @@ impl Attempts<'_> {
         let analysis = Arc::clone(&self.ticket.asked().analysis);
         self.ticket.sent();
         let leg = splice::decoding_leg(&self.call.body, &analysis, &params);
-        let answered = self.answer(to, leg).await;
+        let answered = self.answer(Party::decoding(to, true), leg).await;
+        if !matches!(answered, Err(Setback::Final(_))) {
+            from.kv_handed_over(answered.is_ok(), self.ticket.now());
+        }
         answered.inspect_err(|_| {
             // Whichever of the two is at fault: the next attempt needs neither's KV cache.
             self.tried.endpoints.push(decoding);
@@ -82,16 +106,16 @@ impl Attempts<'_> {
         let analysis = Arc::clone(&self.ticket.asked().analysis);
         let leg = splice::prefill_leg(&self.call.body, &analysis, request_params);
         self.ticket.prefill_sent();
-        let within = route.timeouts.prefill;
+        let party = Party::prefill(&endpoint.state);
         let (head, exchange) = self
-            .exchange(&endpoint.state, leg, within)
+            .exchange(&endpoint.state, leg, route.timeouts.prefill)
             .await
-            .map_err(|error| self.failed(Phase::Prefill, &endpoint.state, error))?;
-        let (answer, exchange) =
-            self.whole_answer(Phase::Prefill, &endpoint.state, head, exchange).await?;
-        if let Some(connection) = exchange.into_idle() {
-            self.worker.pool.put(&endpoint.state.authority, connection);
+            .map_err(|error| self.failed(party, error))?;
+        if !head.status.is_success() {
+            return Err(self.refused(party, head, exchange).await);
         }
+        let answer = self.read(&endpoint.state, exchange, MAX_PREFILL_ANSWER).await;
+        let answer = answer.map_err(|error| self.failed(party, error))?;
         self.ticket.prefill_done(&endpoint.state);
         if let Some(usage) = usage_of(&answer) {
             route.state.counted(analysis.prompt_bytes, usage.prompt_tokens);
@@ -107,56 +131,42 @@ impl Attempts<'_> {
         }
     }
 
-    /// The body of a good answer, read whole; a setback for any other status.
-    async fn whole_answer(
-        &mut self,
-        phase: Phase,
-        endpoint: &Arc<EndpointState>,
-        head: http::response::Parts,
-        exchange: Exchange,
-    ) -> Result<(Bytes, Exchange), Setback> {
-        let within = self.ticket.route().timeouts.prefill;
-        let limit = if head.status.is_success() { MAX_PREFILL_ANSWER } else { MAX_ERROR_BODY };
-        let (body, exchange) = read_all(exchange, limit, within)
-            .await
-            .map_err(|error| self.failed(phase, endpoint, error))?;
-        if head.status.is_success() {
-            return Ok((body, exchange));
-        }
-        if let Some(connection) = exchange.into_idle() {
-            self.worker.pool.put(&endpoint.authority, connection);
-        }
-        Err(self.answered(phase, endpoint, head, body))
-    }
-
     /// The leg that answers: waits for its head, and for the first bytes of a stream, so that a failure until then
     /// can still be mended.
-    async fn answer(
-        &mut self,
-        endpoint: &Arc<EndpointState>,
-        leg: Segments,
-    ) -> Result<Answered, Setback> {
+    async fn answer(&mut self, party: Party<'_>, leg: Segments) -> Result<Answered, Setback> {
         let timeouts = self.ticket.route().timeouts;
         let streamed = self.ticket.asked().analysis.stream;
         let within = if streamed { timeouts.first_token } else { timeouts.answer };
-        let phase = Phase::Decoding;
         let (head, mut exchange) = self
-            .exchange(endpoint, leg, within)
+            .exchange(party.endpoint, leg, within)
             .await
-            .map_err(|error| self.failed(phase, endpoint, error))?;
+            .map_err(|error| self.failed(party, error))?;
         if head.status.is_client_error() || head.status.is_server_error() {
-            return match self.whole_answer(phase, endpoint, head, exchange).await {
-                Err(setback) => Err(setback),
-                Ok(_) => unreachable!("an error status is a setback"),
-            };
+            return Err(self.refused(party, head, exchange).await);
         }
-        let first = if streams(&head) || self.call.stores {
-            let first = first_bytes(&mut exchange, timeouts.first_token, streams(&head)).await;
-            first.map_err(|error| self.failed(phase, endpoint, error))?
-        } else {
-            None
-        };
-        Ok(Answered { head, exchange, first, endpoint: Arc::clone(endpoint) })
+        let events = headers::is_event_stream(&head.headers);
+        let mut first = None;
+        if events || self.call.stores {
+            let reading = timeout(timeouts.first_token, first_bytes(&mut exchange, events));
+            let read = reading.await.unwrap_or(Err(UpstreamError::Timeout(timeouts.first_token)));
+            first = read.map_err(|error| self.failed(party, error))?;
+        }
+        Ok(Answered { head, exchange, first, endpoint: Arc::clone(party.endpoint) })
+    }
+
+    /// An answer's whole body, of which the connection then goes back to the pool.
+    async fn read(
+        &self,
+        endpoint: &EndpointState,
+        exchange: Exchange,
+        limit: usize,
+    ) -> Result<Bytes, UpstreamError> {
+        let within = self.ticket.route().timeouts.prefill;
+        let (body, exchange) = read_all(exchange, limit, within).await?;
+        if let Some(connection) = exchange.into_idle() {
+            self.worker.pool.put(&endpoint.authority, connection);
+        }
+        Ok(body)
     }
 
     /// One request to one endpoint, up to the head of its answer. A pooled connection that its peer has closed in
@@ -197,11 +207,13 @@ impl Attempts<'_> {
     }
 
     /// An endpoint did not answer: it is told of, and another may.
-    fn failed(&self, phase: Phase, endpoint: &EndpointState, error: UpstreamError) -> Setback {
+    fn failed(&self, party: Party<'_>, error: UpstreamError) -> Setback {
+        let Party { phase, endpoint, handed_over } = party;
         let route = &self.ticket.route().name;
         let metrics = &self.worker.shared.metrics;
         metrics.attempt_failed(route, &endpoint.name, phase.as_str(), error.kind());
-        let ejected = endpoint.failed(self.ticket.now());
+        let excused = handed_over && matches!(error, UpstreamError::ErrorEvent);
+        let ejected = if excused { None } else { endpoint.failed(self.ticket.now()) };
         tracing::warn!(
             route = %route,
             endpoint = %endpoint.name,
@@ -220,15 +232,19 @@ impl Attempts<'_> {
 
     /// An endpoint answered with an error. 4xx is the client's, and final; the rest, and "too many", may be
     /// different elsewhere.
-    fn answered(
+    async fn refused(
         &self,
-        phase: Phase,
-        endpoint: &EndpointState,
+        party: Party<'_>,
         mut head: http::response::Parts,
-        body: Bytes,
+        exchange: Exchange,
     ) -> Setback {
+        let Party { phase, endpoint, handed_over } = party;
+        let body = match self.read(endpoint, exchange, MAX_ERROR_BODY).await {
+            Ok(body) => body,
+            Err(error) => return self.failed(party, error),
+        };
         headers::strip_hop_by_hop(&mut head.headers);
-        head.headers.remove(http::header::CONTENT_LENGTH);
+        head.headers.remove(CONTENT_LENGTH);
         let status = head.status;
         let answer = Box::new(Answer { status, headers: head.headers, body });
         let route = self.ticket.route().name.to_string();
@@ -241,34 +257,45 @@ impl Attempts<'_> {
         let route = &self.ticket.route().name;
         metrics.attempt_failed(route, &endpoint.name, phase.as_str(), failure.kind());
         // A full queue is no illness.
-        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+        let ill = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+        if ill && !handed_over {
             endpoint.failed(self.ticket.now());
         }
         Setback::Another(failure)
     }
 }
 
-/// The first bytes of an answer; of a stream, not if they tell of an error or are all there is.
+/// The first bytes of an answer. Of a stream: all up to its first content, which a role or a comment is not; an
+/// error that comes before is no answer.
 async fn first_bytes(
     exchange: &mut Exchange,
-    within: Duration,
     events: bool,
 ) -> Result<Option<Bytes>, UpstreamError> {
-    let first = timeout(within, poll_fn(|cx| exchange.poll_chunk(cx)))
-        .await
-        .map_err(|_| UpstreamError::Timeout(within))?
-        .transpose()
-        .map_err(UpstreamError::Broken)?;
-    if events {
-        let mut scan = Scan::default();
-        let content = scan.feed(first.as_deref().unwrap_or_default()).content_events;
-        let summary = scan.summary();
-        if summary.error_seen && content == 0 {
+    let mut chunks: Vec<Bytes> = Vec::new();
+    let mut scan = Scan::default();
+    loop {
+        let chunk = poll_fn(|cx| exchange.poll_chunk(cx)).await.transpose();
+        let Some(chunk) = chunk.map_err(UpstreamError::Broken)? else {
+            return if chunks.is_empty() && events {
+                Err(UpstreamError::EndedEarly)
+            } else {
+                Ok(joined(chunks))
+            };
+        };
+        let content = scan.feed(&chunk).content_events > 0;
+        chunks.push(chunk);
+        if content || !events || chunks.len() >= MAX_FIRST_CHUNKS {
+            return Ok(joined(chunks));
+        }
+        if scan.summary().error_seen {
             return Err(UpstreamError::ErrorEvent);
         }
-        if exchange.ended() && first.is_none() {
-            return Err(UpstreamError::EndedEarly);
-        }
     }
-    Ok(first)
+}
+
+fn joined(mut chunks: Vec<Bytes>) -> Option<Bytes> {
+    match chunks.len() {
+        0 | 1 => chunks.pop(),
+        _ => Some(chunks.concat().into()),
+    }
 }

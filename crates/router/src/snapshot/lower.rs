@@ -15,13 +15,21 @@ use qoe_core::policy::{Policy, Weights};
 use qoe_core::qoe::Target;
 
 use super::{Route, RouteState, Snapshot, Targets, Timeouts};
+use crate::metrics::Metrics;
 
-pub(super) fn snapshot(source: StandaloneConfig, previous: &Snapshot) -> Snapshot {
+pub(super) fn snapshot(
+    source: StandaloneConfig,
+    previous: &Snapshot,
+    metrics: &Metrics,
+) -> Snapshot {
     let endpoints: Vec<_> = source.endpoints.iter().map(|spec| state(spec, previous)).collect();
     let routes: Vec<_> = source
         .routes
         .iter()
-        .map(|named| Arc::new(route(named, &source, &endpoints, previous)))
+        .map(|named| {
+            let pool = pool(&named.spec, &source, &endpoints);
+            Arc::new(route(named, pool, previous, metrics))
+        })
         .collect();
     let by_model = routes
         .iter()
@@ -52,21 +60,14 @@ fn named_model(id: &str) -> Served {
     Served { id: id.to_owned(), parent: None, card: card.to_string().into() }
 }
 
-fn route(
-    named: &NamedRoute,
-    source: &StandaloneConfig,
-    states: &[Arc<EndpointState>],
-    previous: &Snapshot,
-) -> Route {
+fn route(named: &NamedRoute, pool: Vec<Endpoint>, previous: &Snapshot, metrics: &Metrics) -> Route {
     let spec = &named.spec;
     let kept = previous.routes.iter().find(|route| *route.name == *named.name);
-    let selected = source.endpoints.iter().zip(states).filter(|(e, _)| {
-        spec.endpoints.selector.match_labels.iter().all(|(k, v)| e.labels.get(k) == Some(v))
-    });
+    let new = || Arc::new(RouteState::new(metrics.of_route(&named.name)));
     Route {
         name: named.name.as_str().into(),
         models: spec.models.clone(),
-        pool: selected.map(|(e, state)| member(spec, e, state)).collect(),
+        pool,
         policy: policy(&spec.policy),
         handoff: HandoffRule {
             mode: match spec.handoff.mode {
@@ -82,8 +83,22 @@ fn route(
         max_body_bytes: usize::try_from(spec.limits.max_body_bytes).unwrap_or(usize::MAX),
         max_in_flight: spec.limits.max_in_flight,
         allow_admin_paths: spec.allow_admin_paths.clone(),
-        state: kept.map_or_else(|| Arc::new(RouteState::default()), |kept| Arc::clone(&kept.state)),
+        state: kept.map_or_else(new, |kept| Arc::clone(&kept.state)),
     }
+}
+
+/// The endpoints that a route selects.
+fn pool(
+    spec: &api::QoERouteSpec,
+    source: &StandaloneConfig,
+    states: &[Arc<EndpointState>],
+) -> Vec<Endpoint> {
+    let wanted = &spec.endpoints.selector.match_labels;
+    let selected = |endpoint: &EndpointSpec| {
+        wanted.iter().all(|(key, value)| endpoint.labels.get(key) == Some(value))
+    };
+    let endpoints = source.endpoints.iter().zip(states).filter(|(e, _)| selected(e));
+    endpoints.map(|(endpoint, state)| member(spec, endpoint, state)).collect()
 }
 
 fn member(

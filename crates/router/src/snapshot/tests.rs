@@ -1,4 +1,5 @@
 use http::HeaderMap;
+use prometheus_client::registry::Registry;
 
 use super::*;
 
@@ -25,7 +26,8 @@ endpoints:
 "#;
 
 fn snapshot(file: &str, previous: &Snapshot) -> Snapshot {
-    Snapshot::of(qoe_api::standalone::load(file).expect("a good file"), previous)
+    let metrics = Metrics::register(&mut Registry::default());
+    Snapshot::of(qoe_api::standalone::load(file).expect("a good file"), previous, &metrics)
 }
 
 fn served(id: &str, parent: Option<&str>) -> Served {
@@ -95,7 +97,7 @@ fn before_the_first_configuration_nothing_is_served() {
 
 #[test]
 fn prompt_tokens_are_estimated_by_what_endpoints_counted() {
-    let state = RouteState::default();
+    let state = RouteState::new(Metrics::register(&mut Registry::default()).of_route("r"));
     let rules = HeaderRules::default();
     let body = format!(r#"{{"model":"m","prompt":"{}"}}"#, "x".repeat(8000));
     let analysis = qoe_core::analyze::analyze(
