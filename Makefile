@@ -1,0 +1,48 @@
+# qoe-router. `make help` lists what there is; each target does all of its own set-up.
+
+CARGO ?= cargo
+CACHE := $(or $(QOE_ROUTER_CACHE),$(HOME)/.cache/qoe-router)
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+BINS := target/release/qoe-router target/release/qoe-sim target/release/qoe-bench
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-vllm bench lint deny peers clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the release binaries
+	$(CARGO) build --release -p qoe-router -p qoe-sim -p qoe-bench
+
+demo: build ## Round-robin against QoE routing on four simulated GPUs, side by side (KEEP=1 leaves it running)
+	target/release/qoe-bench demo $(if $(KEEP),--keep)
+
+test: ## Unit, property and system tests; no network, no GPU
+	$(CARGO) test --workspace
+	$(CARGO) test -p qoe-api --features crd
+
+test-vllm: ## The same router before real vLLM servers on this CPU, with real KV transfer
+	$(CARGO) build --release -p qoe-router
+	QOE_ROUTER_BIN=$(CURDIR)/target/release/qoe-router tests/vllm/run.sh
+
+bench: build peers ## What routing costs, beside Envoy and vllm-router in one run
+	target/release/qoe-bench relay $(BENCH_ARGS)
+
+peers:
+	tests/peers/install.sh
+
+lint: deny ## Format, clippy, licences and forbidden dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	@! $(CARGO) tree -p qoe-router -e normal --prefix none | grep -E '^kube' || \
+	  { echo 'qoe-router must not depend on kube' >&2; exit 1; }
+
+deny: $(DENY)
+	$(DENY) --log-level error check bans licenses sources
+
+$(DENY):
+	$(CARGO) install --quiet --locked --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
+
+clean: ## Remove what was built here (the cache of large tools stays: $QOE_ROUTER_CACHE)
+	$(CARGO) clean
