@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 mod drive;
 mod lineup;
@@ -77,7 +77,7 @@ impl DemoArgs {
 /// Runs the demo.
 ///
 /// # Errors
-/// When a process does not start, or the results cannot be written.
+/// When a process does not start, the results cannot be written, or the router lost requests or never handed off.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make {}", args.out.display()))?;
@@ -89,7 +89,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let duration = Duration::from_secs(args.seconds) / 2 - LAST_ANSWERS;
     let plan = mix.plan(duration);
     println!(
-        "load: {}\nfour simulated GPUs: {}; {} requests a run\n",
+        "{}\nfour simulated GPUs: {}; {} requests a run\n",
         mix.describe(),
         args.profile,
         plan.len()
@@ -101,7 +101,16 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let results = results(&mixed, &split);
     println!("\n{results}");
     save(&args.out, &mix, &mixed, &split)?;
-    try_by_hand(line_up, args.keep).await
+    try_by_hand(line_up, args.keep).await?;
+    judge(&split.summary)
+}
+
+/// Slower is a figure; a request that failed, or no handoff at all, is a fault.
+fn judge(summary: &Summary) -> anyhow::Result<()> {
+    let failed = summary.failures.len();
+    ensure!(failed == 0, "{failed} requests failed before the disaggregated endpoints");
+    ensure!(summary.handed_off > 0.0, "no request was handed off");
+    Ok(())
 }
 
 /// One run and what it took.

@@ -33,7 +33,7 @@ pub struct Start<'a> {
     pub command: Vec<String>,
     /// The processor core to stay on, where the machine has several.
     pub core: Option<usize>,
-    /// Folder of `NAME.log`, which takes its stderr (and stdout, once ready).
+    /// Folder of `NAME.log`, which takes its stderr (and its stdout, where no ready line is waited for).
     pub logs: &'a Path,
 }
 

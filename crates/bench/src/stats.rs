@@ -20,10 +20,12 @@ impl Sample {
         self.0.get(rank.min(self.0.len()).checked_sub(1)?).copied()
     }
 
-    /// The middle value.
+    /// The middle value, or the mean of the two in the middle.
     #[must_use]
     pub fn median(&self) -> Option<f64> {
-        self.percentile(50.0)
+        let upper = *self.0.get(self.0.len() / 2)?;
+        let lower = self.0[(self.0.len() - 1) / 2];
+        Some(f64::midpoint(lower, upper))
     }
 
     /// The arithmetic mean.
@@ -57,7 +59,8 @@ mod tests {
         {
             assert_eq!(sample.percentile(percent), Some(expected), "p{percent}");
         }
-        assert_eq!(sample.mean(), Some(100.5));
+        assert_eq!((sample.mean(), sample.median()), (Some(100.5), Some(100.5)));
+        assert_eq!(Sample::new(vec![9.0, 1.0, 2.0]).median(), Some(2.0));
         assert_eq!(sample.range(), Some((1.0, 200.0)));
         assert_eq!(Sample::new(vec![3.0]).percentile(99.0), Some(3.0));
     }

@@ -34,7 +34,7 @@ pub struct Mix {
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { chat_rate: 14.0, agent_rate: 10.0, document_rate: 8.0, seed: 7 }
+        Self { chat_rate: 14.0, agent_rate: 14.0, document_rate: 9.0, seed: 7 }
     }
 }
 
