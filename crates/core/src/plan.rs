@@ -62,6 +62,8 @@ pub enum Reason {
     PrefillFailed,
     /// Prefill answered without usable KV parameters.
     KvParamsMissing,
+    /// KV caches handed over by the prefill endpoints could not be used lately.
+    KvDistrusted,
     /// A handoff was tried and decoding failed.
     HandoffFailed,
     /// The request is of a kind that one endpoint serves whole.
@@ -84,6 +86,7 @@ impl Reason {
             Self::NoPair => "no_pair",
             Self::PrefillFailed => "prefill_failed",
             Self::KvParamsMissing => "kv_params_missing",
+            Self::KvDistrusted => "kv_distrusted",
             Self::HandoffFailed => "handoff_failed",
             Self::Whole(why) => why.as_str(),
             Self::StoredResponse => "stored_response",
@@ -214,7 +217,7 @@ impl<R: Rng> Chooser<'_, R> {
         }
         prefill.retain(|i| self.scope.pool[*i].state.trusts_kv(self.scope.now));
         if prefill.is_empty() {
-            return Err(Reason::KvParamsMissing);
+            return Err(Reason::KvDistrusted);
         }
         prefill.retain(|p| decoding.iter().any(|d| self.pairs(*p, *d)));
         let prefill = self.pick(Phase::Prefill, &prefill).ok_or(Reason::NoPair)?;

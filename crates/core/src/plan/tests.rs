@@ -129,10 +129,10 @@ fn ejected_endpoints_are_left_out_unless_all_are() {
 }
 
 #[test]
-fn a_prefill_endpoint_without_kv_parameters_is_not_handed_from_for_a_while() {
+fn a_distrusted_prefill_endpoint_is_not_handed_from_for_a_while() {
     let pool = pool("pd");
     pool[0].state.distrust_kv(NOW);
-    assert_eq!(Case::new(&pool).plan(PROMPT), local(1, Reason::KvParamsMissing));
+    assert_eq!(Case::new(&pool).plan(PROMPT), local(1, Reason::KvDistrusted));
 }
 
 #[test]
