@@ -1,0 +1,62 @@
+//! The end: what is in flight ends well, and nothing new is taken.
+
+use std::time::Duration;
+
+use qoe_sim::{Role, Server};
+use qoe_tests::bodies::{CHAT, chat, streamed};
+use qoe_tests::client::{get, post};
+use qoe_tests::proxy::{Proxy, always, endpoint, simulator};
+use qoe_tests::wait::{soon, until};
+use tokio::net::TcpStream;
+
+const LONG: Duration = Duration::from_secs(60);
+
+async fn proxy() -> (Server, Proxy) {
+    let server = simulator(Role::Both).await;
+    let proxy = Proxy::start(&always(), &[endpoint("e", server.addr, "both")]);
+    (server, proxy)
+}
+
+#[tokio::test]
+async fn streams_in_flight_end_and_new_connections_are_refused() {
+    let (server, proxy) = proxy().await;
+    let (address, admin) = (proxy.address(), proxy.admin_address());
+    assert_eq!(get(admin, "/ready").await.status, 200);
+    server.pause_after(3);
+    let mut stream = post(address, CHAT, &streamed(chat(40, 9))).await;
+    let mut seen = stream.piece().await.unwrap().unwrap().to_vec();
+    let ending = tokio::spawn(proxy.shut_down(LONG));
+    until("new connections are refused", async || TcpStream::connect(address).await.is_err()).await;
+    assert_eq!(get(admin, "/ready").await.status, 503);
+    assert_eq!(get(admin, "/live").await.status, 200);
+    assert!(!ending.is_finished(), "it waits for the stream");
+    server.resume();
+    seen.extend(stream.whole().await);
+    assert!(seen.ends_with(b"data: [DONE]\n\n"));
+    soon("the end", ending).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_anything_in_flight_it_ends_at_once() {
+    let (_server, proxy) = proxy().await;
+    // An idle connection, kept alive, holds nothing up.
+    let idle = TcpStream::connect(proxy.address()).await.unwrap();
+    post(proxy.address(), CHAT, &chat(4, 2)).await.whole().await;
+    soon("the end", proxy.shut_down(LONG)).await;
+    drop(idle);
+}
+
+#[tokio::test]
+async fn at_the_deadline_it_ends_anyway() {
+    let (server, proxy) = proxy().await;
+    server.pause_after(3);
+    let mut stream = post(proxy.address(), CHAT, &streamed(chat(40, 9))).await;
+    stream.piece().await.unwrap().unwrap();
+    soon("the end", proxy.shut_down(Duration::from_millis(50))).await;
+    let rest = stream.bytes().await;
+    assert!(rest.is_err(), "a cut stream must not look whole: {rest:?}");
+    until("the engine is let go", async || {
+        server.inspect(|engine| engine.running() + engine.waiting().0) == 0
+    })
+    .await;
+}
