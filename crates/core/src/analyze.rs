@@ -215,6 +215,21 @@ pub fn analyze(
 }
 
 impl Analysis {
+    /// The same request with its headers read by other rules.
+    #[must_use]
+    pub fn with_headers(self, headers: &http::HeaderMap, rules: &HeaderRules) -> Self {
+        let asked = rules.read(headers);
+        Self {
+            expected_output_tokens: asked.expected_output_tokens,
+            priority: asked.priority,
+            ttft_target: asked.ttft_target,
+            itl_target: asked.itl_target,
+            session: asked.session,
+            ignored_headers: asked.ignored,
+            ..self
+        }
+    }
+
     /// The analysis of a request whose body is none, or none that is read here: only its headers say something.
     #[must_use]
     pub fn without_body(headers: &http::HeaderMap, rules: &HeaderRules) -> Self {

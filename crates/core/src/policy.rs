@@ -169,7 +169,7 @@ fn lowest(
 }
 
 /// What stands in for a signal an endpoint lacks: the mean of those that have it, so that not knowing is
-/// neither good nor bad. Where nobody has it, the factor is zero for all.
+/// neither good nor bad. Where nobody has it, the factor is the same for all.
 #[derive(Clone, Copy, Debug, Default)]
 struct Neutral {
     ttft: f64,

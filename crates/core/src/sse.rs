@@ -86,6 +86,12 @@ impl Scan {
         Fed { content_events: self.seen.content_events - before }
     }
 
+    /// Whether the bytes so far end inside a line.
+    #[must_use]
+    pub const fn in_line(&self) -> bool {
+        self.in_line
+    }
+
     /// What is known so far.
     #[must_use]
     pub fn summary(&self) -> Summary {

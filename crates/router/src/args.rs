@@ -50,6 +50,12 @@ pub struct Serve {
     /// How often endpoints' metrics are looked at.
     #[arg(long, default_value_t = 1000, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
     pub scrape_interval_ms: u64,
+    /// Memory that request bodies may hold together; beyond, requests are answered 503.
+    #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub body_memory_mib: u64,
+    /// How long to go on serving, not ready any more, after SIGTERM: until nobody sends new connections.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub drain_delay_seconds: u64,
     /// How long requests in flight may take to end after SIGTERM.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain_seconds: u64,

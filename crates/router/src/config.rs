@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_bad_file_keeps_the_last_good_one_and_a_good_one_is_taken() {
         let file = std::env::temp_dir().join(format!("qoe-config-{}.yaml", std::process::id()));
-        let shared = Shared::new(Metrics::register(&mut Registry::default()));
+        let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
         let write = |text: &str| std::fs::write(&file, text).expect("a writable folder");
         write(GOOD);
         let mut config = ConfigFile::open(file.clone(), &shared).expect("a good file");

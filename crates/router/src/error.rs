@@ -10,6 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::body::Reply;
+use crate::multipart::FormError;
 use crate::upstream::UpstreamError;
 
 /// Known model names that a 404 lists.
@@ -22,8 +23,10 @@ const RETRY_AFTER_SECONDS: &str = "1";
 pub(crate) enum Failure {
     #[error("{0}")]
     Body(#[from] AnalyzeError),
-    #[error("the form must not have the field `{0}`: what it sets is the router's")]
-    ReservedField(&'static str),
+    #[error("{0}")]
+    Form(#[from] FormError),
+    #[error("bodies of requests hold all the memory they may (--body-memory-mib); try again")]
+    BodyMemory,
     #[error("the request's body could not be read: {0}")]
     BodyUnreadable(#[source] hyper::Error),
     #[error("the request's body did not come within {0} s")]
@@ -107,10 +110,9 @@ impl Failure {
             Self::Body(AnalyzeError::TooLarge(_)) | Self::BodyTooLarge(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
-            Self::Body(_)
-            | Self::ReservedField(_)
-            | Self::BodyUnreadable(_)
-            | Self::NoModel { .. } => StatusCode::BAD_REQUEST,
+            Self::Body(_) | Self::Form(_) | Self::BodyUnreadable(_) | Self::NoModel { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnknownPath(_) | Self::UnknownModel { .. } | Self::NoStoredResponse => {
@@ -118,7 +120,9 @@ impl Failure {
             }
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyInFlight { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotConfigured | Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotConfigured | Self::BodyMemory | Self::NoEndpoint { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Upstream { error: UpstreamError::Timeout(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream { .. } | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
             Self::Answered { answer, .. } => answer.status,
@@ -137,7 +141,8 @@ impl Failure {
     /// A short name for metrics and the request's record.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Body(_) | Self::ReservedField(_) => "bad_body",
+            Self::Body(_) | Self::Form(_) => "bad_body",
+            Self::BodyMemory => "body_memory",
             Self::BodyUnreadable(_) => "body_unreadable",
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyTooLarge(_) => "body_too_large",
@@ -238,6 +243,7 @@ impl UpstreamError {
             Self::Timeout(_) => "timeout",
             Self::EndedEarly => "ended_early",
             Self::ErrorEvent => "error_event",
+            Self::Redirect => "redirect",
             Self::TooLarge(_) => "answer_too_large",
         }
     }

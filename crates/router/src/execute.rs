@@ -19,6 +19,7 @@ use qoe_core::splice::Segments;
 use crate::body::Reply;
 use crate::error::Failure;
 use crate::headers;
+use crate::memory::Reserved;
 use crate::relay::{Relay, Tap};
 use crate::ticket::Ticket;
 use crate::upstream::Exchange;
@@ -40,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) stores: bool,
     /// The client wants to know the plan.
     pub(crate) explain: bool,
+    /// The memory its body holds.
+    pub(crate) _reserved: Reserved,
 }
 
 /// An endpoint's answer, begun.
@@ -86,13 +89,18 @@ fn reply(
 ) -> Response<Reply> {
     let Answered { mut head, exchange, first, endpoint } = answered;
     headers::strip_hop_by_hop(&mut head.headers);
+    // Not the endpoint's: to an HTTP/1.0 answer a client could not tell a break from an end.
+    head.version = http::Version::HTTP_11;
     ticket.answered(head.status);
     if call.stores {
         let first = first.as_deref().unwrap_or_default();
         worker.shared.stored.learn(first, &endpoint.name);
     }
     let tap = match call.generate {
-        _ if headers::is_event_stream(&head.headers) => Tap::events(call.generate.is_some()),
+        _ if headers::is_event_stream(&head.headers) => {
+            head.headers.remove(http::header::CONTENT_LENGTH);
+            Tap::events(call.generate.is_some())
+        }
         Some(_) => Tap::whole(),
         None => Tap::Nothing,
     };
@@ -125,10 +133,10 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     async fn run(&mut self) -> Result<Answered, Failure> {
+        self.ticket.route().state.budget.earn();
         if !self.call.pinned.is_empty() {
             return self.pinned().await;
         }
-        self.ticket.route().state.budget.earn();
         let mut last = None;
         loop {
             let Some((plan, reason)) = self.plan() else {
@@ -183,7 +191,10 @@ impl Attempts<'_> {
     /// Only these may serve it: each in turn, until one knows of it.
     async fn pinned(&mut self) -> Result<Answered, Failure> {
         let mut last = Failure::NoStoredResponse;
-        for &endpoint in &self.call.pinned {
+        for (tried, &endpoint) in self.call.pinned.iter().enumerate() {
+            if tried > 0 && !self.may_try_again() {
+                break;
+            }
             match self.local(endpoint, Reason::StoredResponse).await {
                 Ok(answered) => return Ok(answered),
                 Err(Setback::Final(failure)) if failure.status() != StatusCode::NOT_FOUND => {

@@ -4,7 +4,7 @@ use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use rand::RngExt;
 
 /// The header that names a request; on both legs, and on the answer.
@@ -27,27 +27,29 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// Headers by which other routers steer: from a client they would reach hosts that nobody chose.
-const STEERING: [HeaderName; 8] = [
+const STEERING: [HeaderName; 5] = [
     HeaderName::from_static("x-prefiller-host-port"),
     HeaderName::from_static("x-prefiller-url"),
     HeaderName::from_static("x-encoder-hosts-ports"),
-    HeaderName::from_static("x-gateway-destination-endpoint"),
-    HeaderName::from_static("x-gateway-destination-endpoint-subset"),
-    HeaderName::from_static("x-gateway-destination-endpoint-served"),
     HeaderName::from_static("x-kv-cache-source-host-port"),
     HeaderName::from_static("proxy-authorization"),
 ];
 
+/// And all headers that begin so.
+const STEERING_PREFIX: &str = "x-gateway-destination-endpoint";
+
 /// Removes what belongs to one connection, including what `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(connection) = headers.get(CONNECTION) {
-        let named: Vec<HeaderName> = connection
-            .to_str()
-            .unwrap_or_default()
-            .split(',')
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
+    if headers.contains_key(CONNECTION) {
+        let lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
+        let named =
+            lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok());
+        let named: Vec<HeaderName> = named.collect();
         named.iter().for_each(|name| drop(headers.remove(name)));
+    }
+    // Chunks override a length beside them (RFC 9112, 6.3): passed on alone, it would cut the message.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
     HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(name)));
 }
@@ -56,6 +58,10 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 pub(crate) fn prepare(headers: &mut HeaderMap, request_id: &HeaderValue) {
     strip_hop_by_hop(headers);
     STEERING.iter().for_each(|name| drop(headers.remove(name)));
+    let steers = |name: &&HeaderName| name.as_str().starts_with(STEERING_PREFIX);
+    while let Some(name) = headers.keys().find(steers).cloned() {
+        headers.remove(name);
+    }
     for name in [HOST, CONTENT_LENGTH, EXPECT, ACCEPT_ENCODING, EXPLAIN] {
         headers.remove(name);
     }
@@ -80,12 +86,14 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(event_stream)
 }
 
-/// Whether a client asks for another protocol on its connection.
-pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
-    let names_upgrade = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|v| v.split(',').any(|v| v.trim().eq_ignore_ascii_case("upgrade")))
+/// Whether a client asks for a WebSocket. Offers of other protocols (`h2c`, of some clients with every request) are
+/// passed over, as RFC 9110, 7.8, allows.
+pub(crate) fn is_websocket<B>(request: &Request<B>) -> bool {
+    let says = |name, wanted: &str| {
+        let values = request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|v| v.trim().eq_ignore_ascii_case(wanted))
     };
-    headers.contains_key(UPGRADE) && headers.get(CONNECTION).is_some_and(names_upgrade)
+    request.method() == Method::GET && says(UPGRADE, "websocket") && says(CONNECTION, "upgrade")
 }
 
 #[cfg(test)]
@@ -110,6 +118,7 @@ mod tests {
             ("keep-alive", "1"),
             ("x-prefiller-host-port", "evil:1"),
             ("x-gateway-destination-endpoint", "evil:1"),
+            ("x-gateway-destination-endpoint-subset", "evil:1"),
             ("content-length", "3"),
             ("authorization", "Bearer x"),
         ]);

@@ -27,7 +27,9 @@ fn main() -> anyhow::Result<()> {
         );
         let signal = signal.await;
         tracing::info!(?signal, "draining");
-        router.shut_down(Duration::from_secs(cli.serve.drain_seconds)).await;
+        let [delay, within] =
+            [cli.serve.drain_delay_seconds, cli.serve.drain_seconds].map(Duration::from_secs);
+        router.shut_down(delay, within).await;
         Ok(())
     })
 }

@@ -77,6 +77,7 @@ impl Metrics {
         r.register("retries", "Further attempts of a request", metrics.retries.clone());
         r.register("sla", "Requests by whether the promise was kept", metrics.sla.clone());
         r.register("output_tokens", "Tokens relayed", metrics.tokens.clone());
+        r.register("refused", "Requests refused before they had a route", metrics.refused.clone());
         r.register(
             "ignored_headers",
             "Header values that made no sense",
@@ -108,7 +109,7 @@ impl Metrics {
             s.clone(),
             metrics.transfer_and_queue.clone(),
         );
-        let help = "Between tokens of a stream, as they reach the router";
+        let help = "Between tokens of a stream, once for each arrival at the router";
         r.register_with_unit("inter_token_latency", help, s, metrics.itl.clone());
         r.register("request_qoe", "QoE of streams (Andes), 0 to 1", metrics.qoe.clone());
         let help = "Requests of this router in flight at an endpoint";
@@ -178,6 +179,12 @@ impl Metrics {
     pub(crate) fn endpoint_in_flight(&self, endpoint: &str, in_flight: u32) {
         let labels = [("endpoint", endpoint.to_owned().into())];
         self.endpoint_in_flight.get_or_create(&labels).set(i64::from(in_flight));
+    }
+
+    /// An endpoint is gone: so is its gauge. Returns `false`, for use in a `retain`.
+    pub(crate) fn forget_endpoint(&self, endpoint: &str) -> bool {
+        self.endpoint_in_flight.remove(&[("endpoint", endpoint.to_owned().into())]);
+        false
     }
 
     /// A configuration was read.

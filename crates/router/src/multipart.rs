@@ -1,66 +1,107 @@
 //! Multipart forms, as audio requests have them: their `model` field is found, and fields that reach into the engine
-//! are refused. The rest of a form is not looked at.
+//! are refused.
+//!
+//! vLLM copies the form field `vllm_xargs` to where its engine looks for KV transfer parameters. Two readers of one
+//! form may differ in what its fields are called, so what is not plain is refused: this router must not see less than
+//! the engine does.
 
 use memchr::memmem;
+use thiserror::Error;
 
 /// Longest model name that is taken.
 const LONGEST_MODEL: usize = 256;
-/// A part's head is not searched further than this.
-const LONGEST_HEAD: usize = 1024;
-/// Fields by which a client could set KV transfer parameters: vLLM copies `vllm_xargs` to where it looks for them.
+/// Longest head of a part.
+const LONGEST_HEAD: usize = 16 * 1024;
+/// Fields by which a client could set KV transfer parameters.
 const RESERVED: [&str; 3] = ["vllm_xargs", "kv_transfer_params", "ec_transfer_params"];
 
-/// What a form says that a router needs to know.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Form {
-    /// The value of its `model` field.
-    pub(crate) model: Option<String>,
-    /// A field that clients must not send.
-    pub(crate) reserved: Option<&'static str>,
+/// Why a form is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum FormError {
+    #[error("the form's content type needs one `boundary` of 1 to 70 characters")]
+    Boundary,
+    #[error("a part of the form needs a head with one `Content-Disposition` that has one `name`")]
+    Part,
+    #[error("the form must not have the field `{0}`: what it sets is the router's")]
+    Reserved(&'static str),
 }
 
-/// Reads a form.
-pub(crate) fn read(content_type: &str, body: &[u8]) -> Form {
-    let mut form = Form::default();
-    let Some(boundary) = boundary(content_type) else { return form };
-    let delimiter = format!("--{boundary}");
+/// The value of the form's `model` field, if it has one.
+pub(crate) fn model(content_type: &str, body: &[u8]) -> Result<Option<String>, FormError> {
+    // Wherever it stands: names are not encoded in a form that passes the rest of this function.
+    if let Some(name) =
+        RESERVED.into_iter().find(|name| memmem::find(body, name.as_bytes()).is_some())
+    {
+        return Err(FormError::Reserved(name));
+    }
+    let delimiter = format!("--{}", boundary(content_type).ok_or(FormError::Boundary)?);
     let starts: Vec<usize> = memmem::find_iter(body, delimiter.as_bytes()).collect();
+    let mut model = None;
     for (i, start) in starts.iter().enumerate() {
         let end = starts.get(i + 1).copied().unwrap_or(body.len());
         let part = &body[start + delimiter.len()..end];
-        let head_end = memmem::find(&part[..part.len().min(LONGEST_HEAD)], b"\r\n\r\n");
-        let Some(head_end) = head_end else { continue };
-        let Some(name) = field_name(&part[..head_end]) else { continue };
-        if form.model.is_none() && name == "model" {
-            form.model = model(&part[head_end + 4..]);
+        if part.starts_with(b"--") {
+            break;
         }
-        form.reserved = form.reserved.or(RESERVED.into_iter().find(|reserved| *reserved == name));
+        let head_end = memmem::find(&part[..part.len().min(LONGEST_HEAD)], b"\r\n\r\n");
+        let head_end = head_end.ok_or(FormError::Part)?;
+        let name = field_name(&part[..head_end]).ok_or(FormError::Part)?;
+        if model.is_none() && name == "model" {
+            model = model_name(&part[head_end + 4..]);
+        }
     }
-    form
+    Ok(model)
 }
 
-fn boundary(content_type: &str) -> Option<&str> {
-    let parameter = content_type.split(';').map(str::trim).find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.eq_ignore_ascii_case("boundary").then_some(value)
-    })?;
-    let boundary = parameter.trim_matches('"');
+fn boundary(content_type: &str) -> Option<String> {
+    let boundary = only(parameters(content_type)?, "boundary")?;
     (1..=70).contains(&boundary.len()).then_some(boundary)
 }
 
-/// The name of a part's field: the `name` of its `Content-Disposition`.
-fn field_name(head: &[u8]) -> Option<&str> {
-    let disposition = std::str::from_utf8(head).ok()?.lines().find_map(|line| {
+/// The name of a part's field: the one `name` of its one `Content-Disposition`.
+fn field_name(head: &[u8]) -> Option<String> {
+    let mut disposition = None;
+    for line in std::str::from_utf8(head).ok()?.split("\r\n").filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-    })?;
-    disposition.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("name").then(|| value.trim().trim_matches('"'))
-    })
+        if name.trim().eq_ignore_ascii_case("content-disposition")
+            && disposition.replace(value).is_some()
+        {
+            return None;
+        }
+    }
+    only(parameters(disposition?)?, "name")
 }
 
-fn model(value: &[u8]) -> Option<String> {
+/// The only parameter of this name; `None` also where it is there in its encoded form (`name*`, RFC 2231).
+fn only(parameters: Vec<(String, String)>, name: &str) -> Option<String> {
+    let same =
+        |given: &str| given.trim_end_matches('*') == name || given.starts_with(&format!("{name}*"));
+    let mut found = parameters.into_iter().filter(|(given, _)| same(given));
+    let (given, value) = found.next()?;
+    (found.next().is_none() && given == name).then_some(value)
+}
+
+/// The parameters behind a header's first word, names in lower case. `None`: a quote that does not end, or a
+/// backslash, which readers understand differently.
+fn parameters(value: &str) -> Option<Vec<(String, String)>> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    for c in value.chars() {
+        match c {
+            '\\' => return None,
+            '"' => quoted = !quoted,
+            ';' if !quoted => parts.push(String::new()),
+            c => parts.last_mut()?.push(c),
+        }
+    }
+    let split = |part: &String| {
+        let (name, value) = part.split_once('=')?;
+        Some((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+    };
+    (!quoted).then(|| parts.iter().skip(1).filter_map(split).collect())
+}
+
+fn model_name(value: &[u8]) -> Option<String> {
     let end = memmem::find(value, b"\r\n")?;
     let model = std::str::from_utf8(&value[..end]).ok()?;
     (1..=LONGEST_MODEL).contains(&model.len()).then(|| model.to_owned())
@@ -71,29 +112,52 @@ mod tests {
     use super::*;
 
     const TYPE: &str = "multipart/form-data; boundary=XX";
-    const FORM: &str = "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"model\"\r\nContent-Type: audio/wav\r\n\r\nRIFF name=\"model\"\r\n\r\nfake\r\n--XX\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--XX--\r\n";
+    const FORM: &str = "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"model; name=x\"\r\nContent-Type: audio/wav\r\n\r\nRIFF name=\"model\"\r\n\r\nfake\r\n--XX\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--XX--\r\n";
 
-    #[test]
-    fn the_model_field_is_found_and_nothing_like_it() {
-        let model = |content_type: &str, body: &[u8]| read(content_type, body).model;
-        assert_eq!(model(TYPE, FORM.as_bytes()).as_deref(), Some("whisper-1"));
-        let quoted = "multipart/form-data; boundary=\"XX\"";
-        assert_eq!(model(quoted, FORM.as_bytes()).as_deref(), Some("whisper-1"));
-        assert_eq!(model("multipart/form-data; boundary=YY", FORM.as_bytes()), None);
-        assert_eq!(model("multipart/form-data", FORM.as_bytes()), None);
-        assert_eq!(model(TYPE, &FORM.as_bytes()[..160]), None);
+    fn with_head(head: &str) -> Result<Option<String>, FormError> {
+        model(TYPE, format!("--XX\r\n{head}\r\n\r\nv\r\n{FORM}").as_bytes())
     }
 
     #[test]
-    fn fields_that_reach_into_the_engine_are_found_wherever_they_are() {
+    fn the_model_field_is_found_and_nothing_like_it() {
+        let whisper = Ok(Some("whisper-1".to_owned()));
+        assert_eq!(model(TYPE, FORM.as_bytes()), whisper);
+        assert_eq!(model("multipart/form-data; boundary=\"XX\"", FORM.as_bytes()), whisper);
+        assert_eq!(model("multipart/form-data; boundary=YY", FORM.as_bytes()), Ok(None));
+        assert_eq!(
+            with_head("Content-Disposition: form-data; name=\"file\"; filename*=UTF-8''a"),
+            whisper
+        );
+    }
+
+    #[test]
+    fn fields_that_reach_into_the_engine_are_refused_wherever_they_are() {
         for name in RESERVED {
-            for quoted in [format!("\"{name}\""), name.to_owned()] {
-                let evil = format!(
-                    "--XX\r\nContent-Disposition: form-data; NAME={quoted}\r\n\r\n{{}}\r\n{FORM}"
-                );
-                assert_eq!(read(TYPE, evil.as_bytes()).reserved, Some(name));
-            }
+            let refused = Err(FormError::Reserved(name));
+            assert_eq!(with_head(&format!("Content-Disposition: form-data; NAME={name}")), refused);
         }
-        assert_eq!(read(TYPE, FORM.as_bytes()).reserved, None);
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        let heads = [
+            "Content-Disposition: form-data; name=a; name=b",
+            "Content-Disposition: form-data; name*=utf-8''vllm%5fxargs",
+            "Content-Disposition: form-data; name=a; name*0=b",
+            "Content-Disposition: form-data; name=\"a\\\"\"",
+            "Content-Disposition: form-data; name=\"a",
+            "Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b",
+            "Content-Type: text/plain",
+            "garbage",
+        ];
+        for head in heads {
+            assert_eq!(with_head(head), Err(FormError::Part), "{head}");
+        }
+        assert_eq!(with_head(&format!("X: {}", "x".repeat(LONGEST_HEAD))), Err(FormError::Part));
+        let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
+        for kind in ["multipart/form-data", "multipart/form-data; boundary=AA; boundary=XX", &long]
+        {
+            assert_eq!(model(kind, FORM.as_bytes()), Err(FormError::Boundary), "{kind}");
+        }
     }
 }

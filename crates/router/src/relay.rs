@@ -30,6 +30,8 @@ pub(crate) enum RelayError {
     Idle,
     #[error("the endpoint ended the stream without saying so")]
     EndedEarly,
+    #[error("the endpoint aborted the request")]
+    Aborted,
 }
 
 impl RelayError {
@@ -38,11 +40,12 @@ impl RelayError {
             Self::Broken => "broken",
             Self::Idle => "idle",
             Self::EndedEarly => "ended_early",
+            Self::Aborted => "aborted",
         }
     }
 
     /// The event that ends a stream which cannot go on.
-    fn event(self, route: &str) -> Bytes {
+    fn event(self, route: &str, half_a_line: bool) -> Bytes {
         let error = serde_json::json!({"error": {
             "message": format!("route `{route}`: decoding broke off: {self}; the answer is incomplete"),
             "type": "InternalServerError",
@@ -51,7 +54,8 @@ impl RelayError {
             "route": route,
             "phase": "decoding",
         }});
-        format!("data: {error}\n\n").into()
+        let begin = if half_a_line { "\n\n" } else { "" };
+        format!("{begin}data: {error}\n\n").into()
     }
 }
 
@@ -151,6 +155,9 @@ impl Relay {
             Poll::Ready(Some(Ok(chunk))) => {
                 self.heard = Instant::now();
                 self.note(&chunk);
+                if self.aborted() {
+                    return Poll::Ready(self.break_off(RelayError::Aborted));
+                }
                 self.settle_if_ended();
                 Poll::Ready(Some(Ok(chunk)))
             }
@@ -161,6 +168,11 @@ impl Relay {
             }
             Poll::Pending => self.poll_idle(cx),
         }
+    }
+
+    /// Whether the endpoint, on its way down, ended the stream as if it were whole: `finish_reason: "abort"`.
+    fn aborted(&self) -> bool {
+        matches!(&self.tap, Tap::Events { scan, .. } if scan.summary().finish == Some(Finish::Abort))
     }
 
     /// Pending until the endpoint was silent for too long.
@@ -204,8 +216,6 @@ impl Relay {
                 }
                 if summary.error_seen {
                     self.ticket.broke_off("error_event");
-                } else if summary.finish == Some(Finish::Abort) {
-                    self.ticket.broke_off("aborted");
                 } else if *must_say_done && !summary.done_seen {
                     self.break_off_stream(RelayError::EndedEarly);
                 }
@@ -230,7 +240,11 @@ impl Relay {
     /// The answer cannot go on.
     fn break_off(&mut self, error: RelayError) -> Option<Result<Bytes, RelayError>> {
         self.exchange = None;
-        if matches!(self.tap, Tap::Events { .. }) {
+        if let Tap::Events { scan, .. } = &self.tap {
+            if scan.summary().clean_end {
+                self.ticket.succeeded(); // All was said before the connection broke.
+                return None;
+            }
             self.break_off_stream(error);
             return self.last_words.take().map(Ok);
         }
@@ -239,7 +253,8 @@ impl Relay {
     }
 
     fn break_off_stream(&mut self, error: RelayError) {
-        self.last_words = Some(error.event(&self.ticket.route().name));
+        let half_a_line = matches!(&self.tap, Tap::Events { scan, .. } if scan.in_line());
+        self.last_words = Some(error.event(&self.ticket.route().name, half_a_line));
         self.ticket.broke_off(error.kind());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It informs choices and nothing else: an endpoint that cannot be looked at is not thereby unavailable.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use qoe_core::splice::Segments;
 use crate::body::Leg;
 use crate::models;
 use crate::shared::Shared;
-use crate::upstream::{Connection, Exchange, UpstreamError, read_all};
+use crate::upstream::{Connection, Exchange, Unsent, UpstreamError, read_all};
 
 /// One look must be over within this.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -35,29 +35,33 @@ struct Looked {
     looks: u32,
 }
 
-/// Looks at all endpoints for ever, each `interval`.
+/// Looks at all endpoints for ever, each `interval`. A look that takes longer delays only its own endpoint's next one.
 pub(crate) async fn run(shared: Arc<Shared>, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut looked: HashMap<Arc<str>, Looked> = HashMap::new();
+    let mut known: HashMap<Arc<str>, Looked> = HashMap::new();
+    let mut under_way: HashSet<Arc<str>> = HashSet::new();
+    let mut looks = FuturesUnordered::new();
     loop {
-        ticks.tick().await;
-        let snapshot = shared.snapshot.load_full();
-        let mut looks: FuturesUnordered<_> = snapshot
-            .endpoints
-            .iter()
-            .map(|endpoint| {
-                let known = looked.remove(&endpoint.name).unwrap_or_default();
-                look(&shared, endpoint, known, is_named(&snapshot.source, &endpoint.name))
-            })
-            .collect();
-        // Endpoints that are gone are forgotten, with their connections.
-        let mut next = HashMap::with_capacity(snapshot.endpoints.len());
-        while let Some((name, known)) = looks.next().await {
-            next.insert(name, known);
+        tokio::select! {
+            _ = ticks.tick() => {
+                let snapshot = shared.snapshot.load_full();
+                let is_there = |name: &Arc<str>| snapshot.endpoints.iter().any(|e| e.name == *name);
+                // Endpoints that are gone are forgotten, with their connections.
+                known.retain(|name, _| is_there(name) || shared.metrics.forget_endpoint(name));
+                for endpoint in &snapshot.endpoints {
+                    if under_way.insert(Arc::clone(&endpoint.name)) {
+                        let looked = known.remove(&endpoint.name).unwrap_or_default();
+                        let named = is_named(&snapshot.source, &endpoint.name);
+                        looks.push(look(&shared, Arc::clone(endpoint), looked, named));
+                    }
+                }
+            }
+            Some((name, looked)) = looks.next() => {
+                under_way.remove(&name);
+                known.insert(name, looked);
+            }
         }
-        drop(looks);
-        looked = next;
     }
 }
 
@@ -68,12 +72,12 @@ fn is_named(source: &qoe_api::standalone::StandaloneConfig, name: &str) -> bool 
 
 async fn look(
     shared: &Shared,
-    endpoint: &Arc<EndpointState>,
+    endpoint: Arc<EndpointState>,
     mut known: Looked,
     models_named: bool,
 ) -> (Arc<str>, Looked) {
     let looked =
-        tokio::time::timeout(WITHIN, look_within(shared, endpoint, &mut known, models_named));
+        tokio::time::timeout(WITHIN, look_within(shared, &endpoint, &mut known, models_named));
     let ok = matches!(looked.await, Ok(Ok(())));
     if !ok {
         known.connection = None;
@@ -90,7 +94,8 @@ async fn look_within(
     models_named: bool,
 ) -> Result<(), UpstreamError> {
     if !models_named && (endpoint.served().is_none() || known.looks.is_multiple_of(MODELS_EVERY)) {
-        let page = get(endpoint, known, "/v1/models").await?;
+        // An endpoint that does not tell its models may still tell how it does.
+        let page = get(endpoint, known, "/v1/models").await.unwrap_or_default();
         if let Some(served) = models::parse(&page)
             && !models::same(endpoint.served().as_ref(), &served)
         {
@@ -117,22 +122,19 @@ async fn get(
         request
     };
     let open = || Connection::open(&endpoint.authority, WITHIN);
-    let kept = known.connection.take();
-    let mut connection = match kept {
+    let mut connection = match known.connection.take() {
         Some(connection) => connection,
         None => open().await?,
     };
-    let response = match connection.send(request()).await {
-        Ok(response) => response,
-        Err(_) if connection.reused() => {
-            connection = open().await?;
-            connection.send(request()).await.map_err(UpstreamError::Broken)?
-        }
-        Err(error) => return Err(UpstreamError::Broken(error)),
-    };
+    let mut answer = connection.send(request()).await;
+    if matches!(answer, Err(Unsent::Retry(_))) {
+        connection = open().await?;
+        answer = connection.send(request()).await;
+    }
+    let response = answer?;
     let found = response.status().is_success();
     let exchange = Exchange::new(connection, response.into_body());
-    let (page, exchange) = read_all(exchange, MAX_PAGE, WITHIN).await?;
+    let (page, exchange) = read_all(exchange, MAX_PAGE).await?;
     known.connection = exchange.into_idle();
     Ok(if found { page } else { Bytes::new() })
 }

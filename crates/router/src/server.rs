@@ -38,7 +38,8 @@ impl Router {
             "no configuration: give --config FILE with QoERoute and EndpointList documents",
         )?;
         let mut registry = Registry::default();
-        let shared = Shared::new(Metrics::register(&mut registry));
+        let body_memory = usize::try_from(args.body_memory_mib << 20).unwrap_or(usize::MAX);
+        let shared = Shared::new(Metrics::register(&mut registry), body_memory);
         let config = ConfigFile::open(path, &shared)?;
         let readiness = Readiness::new();
         let admin = pages::add(Admin::new(readiness.clone(), Arc::new(registry)), &shared)
@@ -62,9 +63,11 @@ impl Router {
         self.admin.address()
     }
 
-    /// Takes nothing new, and waits until requests in flight have ended, at most `within`.
-    pub async fn shut_down(mut self, within: Duration) {
+    /// Is not ready any more, but goes on serving for `delay`; then takes nothing new, and waits until requests in
+    /// flight have ended, at most `within`.
+    pub async fn shut_down(mut self, delay: Duration, within: Duration) {
         self.readiness.shut_down();
+        tokio::time::sleep(delay).await;
         self.trigger.start(Instant::now() + within);
         self.trigger.finished().await;
         for thread in self.threads.drain(..) {

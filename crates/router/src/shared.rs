@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::record::Ring;
 use crate::snapshot::Snapshot;
@@ -16,16 +17,19 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) ring: Ring,
     pub(crate) stored: StoredResponses,
+    pub(crate) body_memory: Arc<BodyMemory>,
     epoch: Instant,
 }
 
 impl Shared {
-    pub(crate) fn new(metrics: Metrics) -> Arc<Self> {
+    /// `body_memory`: bytes that request bodies may hold together.
+    pub(crate) fn new(metrics: Metrics, body_memory: usize) -> Arc<Self> {
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             metrics,
             ring: Ring::default(),
             stored: StoredResponses::default(),
+            body_memory: Arc::new(BodyMemory::new(body_memory)),
             epoch: Instant::now(),
         })
     }

@@ -2,7 +2,7 @@
 
 mod lower;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -182,14 +182,6 @@ impl Snapshot {
         self.routes.iter().find(|route| route.allow_admin_paths.iter().any(|p| p == path))
     }
 
-    /// How to read headers before the route is known.
-    pub(crate) fn header_rules(&self) -> HeaderRules {
-        match self.routes.as_slice() {
-            [only] => only.headers.clone(),
-            _ => HeaderRules::default(),
-        }
-    }
-
     /// The largest body that any route takes.
     pub(crate) fn max_body_bytes(&self) -> usize {
         self.routes.iter().map(|route| route.max_body_bytes).max().unwrap_or(1 << 20)
@@ -197,30 +189,38 @@ impl Snapshot {
 
     /// The models that clients may ask for, each with its `/v1/models` entry where an endpoint gave one.
     pub(crate) fn models(&self) -> Vec<(String, Option<Box<str>>)> {
-        let mut models: Vec<(String, Option<Box<str>>)> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
+        let mut models = Vec::new();
         for route in &self.routes {
-            for endpoint in &route.pool {
-                let Some(served) = endpoint.state.served() else { continue };
-                for model in served.iter().filter(|m| self.route_of(&m.id).is_some()) {
-                    if models.iter().all(|(id, _)| *id != model.id) {
+            for served in route.pool.iter().filter_map(|endpoint| endpoint.state.served()) {
+                for model in served.iter() {
+                    if !seen.contains(&model.id) && self.route_of(&model.id).is_some() {
+                        seen.insert(model.id.clone());
                         models.push((model.id.clone(), Some(model.card.clone())));
                     }
                 }
             }
-            for name in &route.models {
-                if models.iter().all(|(id, _)| id != name) {
-                    models.push((name.clone(), None));
-                }
+            for name in route.models.iter().filter(|name| seen.insert((*name).clone())) {
+                models.push((name.clone(), None));
             }
         }
         models
     }
 
+    /// Some of the models, for an error message: the names in the configuration, or, without any, served ones.
     fn known_models(&self) -> String {
-        let models = self.models();
-        known_models(models.iter().map(|(id, _)| id.as_str()))
+        let named: Vec<&str> = self.by_model.keys().map(String::as_str).collect();
+        if !named.is_empty() {
+            return known_models(named.into_iter());
+        }
+        let pools = self.routes.iter().flat_map(|route| &route.pool);
+        let served: Vec<_> = pools.take(NAMED_ENDPOINTS).filter_map(|e| e.state.served()).collect();
+        known_models(served.iter().flat_map(|served| served.iter().map(|m| m.id.as_str())))
     }
 }
+
+/// Endpoints whose models an error message looks at.
+const NAMED_ENDPOINTS: usize = 16;
 
 /// A client's model name for an error message: not longer than names are.
 fn shortened(model: &str) -> String {

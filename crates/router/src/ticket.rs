@@ -183,6 +183,9 @@ impl Ticket {
 
     /// The request was answered whole, with this status.
     pub(crate) fn succeeded(&mut self) {
+        if self.settled {
+            return;
+        }
         let outcome = match self.status {
             Some(429) => Outcome::Rejected,
             Some(400..=499) => Outcome::ClientError,
@@ -205,6 +208,9 @@ impl Ticket {
 
     /// The answer broke off after its head was sent.
     pub(crate) fn broke_off(&mut self, failure: &'static str) {
+        if self.settled {
+            return;
+        }
         if let Some(decoding) = &self.planned.decoding {
             let now = self.now();
             decoding.failed(now);
@@ -238,6 +244,10 @@ impl Ticket {
         failed_phase: Option<Phase>,
     ) -> Record {
         let Asked { request_id, api, prompt_tokens, analysis } = &self.asked;
+        let mut timings = self.track.timings(self.now());
+        if matches!(outcome, Outcome::Failure | Outcome::Rejected) {
+            timings.sla_met = Some(false);
+        }
         Record {
             ended_at_ms: unix_ms(),
             request_id: String::from_utf8_lossy(request_id.as_bytes()).into(),
@@ -257,7 +267,7 @@ impl Ticket {
             status: self.status,
             failure,
             failed_phase,
-            timings: self.track.timings(self.now()),
+            timings,
         }
     }
 }

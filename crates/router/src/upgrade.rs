@@ -42,16 +42,16 @@ pub(crate) async fn answer(
         analysis: Arc::clone(&analysis),
     };
     let mut ticket = Ticket::open(&worker.shared, &route, asked, worker.shared.now())?;
-    let endpoint = choose(worker, &route, &analysis)?;
+    let endpoint = match choose(worker, &route, &analysis) {
+        Ok(endpoint) => endpoint,
+        Err(failure) => return Ok(failed(&mut ticket, failure)),
+    };
     ticket.planned(Reason::Whole(WholeReason::OtherApi), None, &endpoint);
     ticket.sent();
     let client = hyper::upgrade::on(&mut request);
     let response = match exchange(&route, &endpoint, request, request_id).await {
         Ok(answered) => answered,
-        Err(failure) => {
-            ticket.failed(&failure);
-            return Err(failure);
-        }
+        Err(failure) => return Ok(failed(&mut ticket, failure)),
     };
     ticket.answered(response.status());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -74,6 +74,12 @@ pub(crate) async fn answer(
         }
     });
     Ok(response.map(|_| Reply::empty()))
+}
+
+/// The answer to a request that has a ticket: it is counted there.
+fn failed(ticket: &mut Ticket, failure: Failure) -> Response<Reply> {
+    ticket.failed(&failure);
+    failure.into_response()
 }
 
 /// The `model` of a query, as realtime clients name it.

@@ -10,11 +10,10 @@ mod pool;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -49,20 +48,39 @@ pub(crate) enum UpstreamError {
     /// The stream ended before its end was said.
     #[error("the stream ended early")]
     EndedEarly,
-    /// The stream told of an error before its first token.
+    /// The stream told of an error, or that it was aborted, before its first token.
     #[error("the stream began with an error")]
     ErrorEvent,
+    /// A redirect: it may point anywhere, and is not followed.
+    #[error("it answered with a redirect")]
+    Redirect,
     /// The answer is larger than this leg's answers may be.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
 }
 
+/// Why a request was not answered on this connection.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// Another connection may be tried without harm.
+    Retry(hyper::Error),
+    /// The endpoint may have begun to work on it.
+    Broken(hyper::Error),
+}
+
+impl From<Unsent> for UpstreamError {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Retry(error) | Unsent::Broken(error) => Self::Broken(error),
+        }
+    }
+}
+
 /// One HTTP/1.1 connection, both halves.
 pub(crate) struct Connection {
     sender: SendRequest<Leg>,
-    driver: http1::Connection<TokioIo<TcpStream>, Leg>,
-    /// The driver has finished: the connection is closed.
-    closed: bool,
+    /// `None` once it has ended: dropped at once, so that whoever still waits for it is told.
+    driver: Option<http1::Connection<TokioIo<TcpStream>, Leg>>,
     /// It has served a request before, so its peer may have closed it in the meantime.
     reused: bool,
 }
@@ -71,44 +89,48 @@ impl Connection {
     /// Opens a connection to `authority` (`host:port`).
     pub(crate) async fn open(authority: &str, within: Duration) -> Result<Self, UpstreamError> {
         let (sender, driver) = handshake(authority, within).await?;
-        Ok(Self { sender, driver, closed: false, reused: false })
-    }
-
-    /// Whether it has served a request before.
-    pub(crate) const fn reused(&self) -> bool {
-        self.reused
+        Ok(Self { sender, driver: Some(driver), reused: false })
     }
 
     /// Moves bytes between the socket and whoever holds the other halves.
     fn drive(&mut self, cx: &mut std::task::Context<'_>) {
-        if !self.closed && Pin::new(&mut self.driver).poll(cx).is_ready() {
-            self.closed = true;
+        if let Some(driver) = &mut self.driver
+            && Pin::new(driver).poll(cx).is_ready()
+        {
+            self.driver = None;
         }
     }
 
     /// Whether it could take another request now.
     fn is_ready(&self) -> bool {
-        !self.closed && self.sender.is_ready()
+        self.driver.is_some() && self.sender.is_ready()
     }
 
     /// Sends a request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// The connection broke. [`Unsent::Retry`]: before a byte of the request was sent, or, on a connection that had
+    /// been idle, before a byte of an answer came, as when its peer closed it at that very moment.
     pub(crate) async fn send(
         &mut self,
         request: Request<Leg>,
-    ) -> Result<Response<Incoming>, hyper::Error> {
+    ) -> Result<Response<Incoming>, Unsent> {
         let answer = self.sender.try_send_request(request);
         let mut answer = std::pin::pin!(answer);
         let answer = poll_fn(|cx| {
             self.drive(cx);
-            match answer.as_mut().poll(cx) {
-                // A driver that ended has answered, if only with an error: it is there at the next poll.
-                Poll::Pending if self.closed => answer.as_mut().poll(cx),
-                polled => polled,
-            }
+            answer.as_mut().poll(cx)
         })
         .await;
-        self.reused = true;
-        answer.map_err(hyper::client::conn::TrySendError::into_error)
+        let reused = std::mem::replace(&mut self.reused, true);
+        answer.map_err(|failed| {
+            let unsent = failed.message().is_some();
+            let error = failed.into_error();
+            match unsent || (reused && error.is_incomplete_message()) {
+                true => Unsent::Retry(error),
+                false => Unsent::Broken(error),
+            }
+        })
     }
 }
 
@@ -144,53 +166,20 @@ async fn handshake(authority: &str, within: Duration) -> Result<Halves, Upstream
 pub(crate) async fn read_all(
     mut exchange: Exchange,
     limit: usize,
-    within: Duration,
-) -> Result<(bytes::Bytes, Exchange), UpstreamError> {
-    let reading = async {
-        let mut body: Vec<bytes::Bytes> = Vec::new();
-        let mut size = 0;
-        while let Some(chunk) = poll_fn(|cx| exchange.poll_chunk(cx)).await {
-            let chunk = chunk.map_err(UpstreamError::Broken)?;
-            size += chunk.len();
-            if size > limit {
-                return Err(UpstreamError::TooLarge(limit));
-            }
-            body.push(chunk);
+) -> Result<(Bytes, Exchange), UpstreamError> {
+    let mut body: Vec<Bytes> = Vec::new();
+    let mut size = 0;
+    while let Some(chunk) = poll_fn(|cx| exchange.poll_chunk(cx)).await {
+        let chunk = chunk.map_err(UpstreamError::Broken)?;
+        size += chunk.len();
+        if size > limit {
+            return Err(UpstreamError::TooLarge(limit));
         }
-        Ok(match body.len() {
-            1 => body.swap_remove(0),
-            _ => body.concat().into(),
-        })
-    };
-    let body = tokio::time::timeout(within, reading)
-        .await
-        .map_err(|_| UpstreamError::Timeout(within))??;
-    Ok((body, exchange))
-}
-
-/// Collects a request's body, up to `limit` bytes; `None` if it is larger.
-pub(crate) async fn collect(
-    mut body: Incoming,
-    limit: usize,
-) -> Result<Option<bytes::Bytes>, hyper::Error> {
-    let mut first: Option<bytes::Bytes> = None;
-    let mut all = bytes::BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if all.len() + first.as_ref().map_or(0, bytes::Bytes::len) + data.len() > limit {
-            return Ok(None);
-        }
-        match first.take() {
-            None if all.is_empty() => first = Some(data),
-            Some(head) => {
-                let expected = http_body::Body::size_hint(&body).lower();
-                let more = usize::try_from(expected).unwrap_or(limit).min(limit);
-                all.reserve(head.len() + data.len() + more);
-                all.extend_from_slice(&head);
-                all.extend_from_slice(&data);
-            }
-            None => all.extend_from_slice(&data),
-        }
+        body.push(chunk);
     }
-    Ok(Some(first.unwrap_or_else(|| all.freeze())))
+    let body = match body.len() {
+        1 => body.swap_remove(0),
+        _ => body.concat().into(),
+    };
+    Ok((body, exchange))
 }

@@ -1,4 +1,5 @@
-//! A worker: one thread with its own listener, connections and pools. Workers share no locks on a request's way.
+//! A worker: one thread with its own listener, connections and pools. What workers share is the snapshot, atomics, and
+//! a few locks that are held for some nanoseconds at a request's end.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,15 +12,16 @@ use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use qoe_runtime::drain::DrainWatch;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::handler::handle;
+use crate::protocol::{self, Protocol};
 use crate::shared::Shared;
 use crate::upstream::Pool;
 
@@ -29,12 +31,14 @@ const BACKLOG: i32 = 4096;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Largest head of a request; beyond, 431.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// A client that takes nothing of what was sent to it for so long is given up.
+const UNREAD_FOR: Duration = Duration::from_secs(60);
 /// After a failed accept (no file descriptors left, say), the listener rests.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// How often idle connections to endpoints are swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// HTTP/2: most streams of one connection at once.
-const MAX_STREAMS: u32 = 1000;
+const MAX_STREAMS: u32 = 250;
 /// HTTP/2: most bytes buffered towards one slow stream.
 const MAX_SEND_BUFFER: usize = 256 * 1024;
 
@@ -47,7 +51,8 @@ pub(crate) struct Worker {
 
 /// A listener that other workers may open too: the kernel spreads connections over them.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -99,20 +104,30 @@ async fn serve(listener: TcpListener, worker: Rc<Worker>, drain: DrainWatch) {
 
 /// Serves one connection, HTTP/1.1 or h2c, in a task of its own.
 fn connection(stream: TcpStream, worker: &Rc<Worker>, graceful: &GracefulShutdown) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection ended before it began");
-        return;
-    }
-    let worker = Rc::clone(worker);
-    let service = service_fn(move |request| handle(Rc::clone(&worker), request));
-    let builder = builder();
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection.into_owned());
+    let (worker, watcher) = (Rc::clone(worker), graceful.watcher());
     spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a client's connection broke");
+        if let Err(error) = serve_connection(stream, worker, watcher).await {
+            tracing::debug!(error, "a client's connection broke");
         }
     });
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    worker: Rc<Worker>,
+    watcher: Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_FOR))?;
+    let begun = tokio::time::timeout(HEAD_WITHIN, protocol::of(&stream)).await??;
+    let builder = match begun {
+        None => return Ok(()),
+        Some(Protocol::Http1) => builder().http1_only(),
+        Some(Protocol::Http2) => builder().http2_only(),
+    };
+    let service = service_fn(move |request| handle(Rc::clone(&worker), request));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    watcher.watch(connection.into_owned()).await
 }
 
 fn builder() -> auto::Builder<Local> {
@@ -125,10 +140,10 @@ fn builder() -> auto::Builder<Local> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
         .max_concurrent_streams(MAX_STREAMS)
         .max_send_buf_size(MAX_SEND_BUFFER)
-        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("64 KiB fits"))
-        .keep_alive_interval(Duration::from_secs(30));
+        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).expect("64 KiB fits"));
     builder
 }
 

@@ -9,22 +9,24 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode};
 use qoe_core::answer::{kv_params_of, usage_of};
 use qoe_core::endpoint::EndpointState;
-use qoe_core::phase::Phase;
+use qoe_core::phase::{Phase, Role};
 use qoe_core::plan::Reason;
 use qoe_core::splice::{self, Segments};
-use qoe_core::sse::Scan;
+use qoe_core::sse::{Finish, Scan, Summary};
 use tokio::time::timeout;
 
 use super::{Answered, Attempts, Setback};
 use crate::body::Leg;
 use crate::error::{Answer, Failure};
 use crate::headers;
-use crate::upstream::{Connection, Exchange, UpstreamError, read_all};
+use crate::upstream::{Connection, Exchange, Unsent, UpstreamError, read_all};
 
 /// Largest answer of a prefill leg: one token and its parameters.
 const MAX_PREFILL_ANSWER: usize = 4 << 20;
 /// Largest error body that is kept to be passed on.
 const MAX_ERROR_BODY: usize = 256 * 1024;
+/// An error's body must come within this.
+const ERROR_BODY_WITHIN: Duration = Duration::from_secs(10);
 /// A stream whose first so many chunks have no content goes on to the client all the same.
 const MAX_FIRST_CHUNKS: usize = 64;
 
@@ -74,11 +76,11 @@ impl Attempts<'_> {
         let params = match self.prefill(prefill).await {
             Err(Setback::Another(failure)) => {
                 self.tried.prefill.push(prefill);
-                // Without budget for another prefill, decoding still serves it: that is no extra attempt.
-                if !self.may_try_again() {
-                    return Err(Setback::Whole(Reason::PrefillFailed));
-                }
-                return Err(Setback::Replan(failure));
+                // Without another prefill endpoint, or budget for it, decoding serves it whole: no extra attempt.
+                return match self.another_prefill() && self.may_try_again() {
+                    true => Err(Setback::Replan(failure)),
+                    false => Err(Setback::Whole(Reason::PrefillFailed)),
+                };
             }
             params => params?,
         };
@@ -96,6 +98,16 @@ impl Attempts<'_> {
         })
     }
 
+    /// Whether there is a prefill endpoint that was not tried yet.
+    fn another_prefill(&self) -> bool {
+        let now = self.ticket.now();
+        self.ticket.route().pool.iter().enumerate().any(|(i, endpoint)| {
+            endpoint.role == Role::Prefill
+                && !self.tried.prefill.contains(&i)
+                && !endpoint.state.ejected(now)
+        })
+    }
+
     /// The prefill leg; what it answers for the decoding leg.
     async fn prefill(&mut self, prefill: usize) -> Result<Bytes, Setback> {
         let route = Arc::clone(self.ticket.route());
@@ -107,15 +119,17 @@ impl Attempts<'_> {
         let leg = splice::prefill_leg(&self.call.body, &analysis, request_params);
         self.ticket.prefill_sent();
         let party = Party::prefill(&endpoint.state);
-        let (head, exchange) = self
-            .exchange(&endpoint.state, leg, route.timeouts.prefill)
-            .await
-            .map_err(|error| self.failed(party, error))?;
-        if !head.status.is_success() {
-            return Err(self.refused(party, head, exchange).await);
-        }
-        let answer = self.read(&endpoint.state, exchange, MAX_PREFILL_ANSWER).await;
-        let answer = answer.map_err(|error| self.failed(party, error))?;
+        let answer = within(route.timeouts.prefill, async {
+            let (head, exchange) = self.exchange(&endpoint.state, leg).await?;
+            if !head.status.is_success() {
+                return Ok(Err((head, exchange)));
+            }
+            self.read(&endpoint.state, exchange, MAX_PREFILL_ANSWER).await.map(Ok)
+        });
+        let answer = match answer.await.map_err(|error| self.failed(party, error))? {
+            Ok(answer) => answer,
+            Err((head, exchange)) => return Err(self.refused(party, head, exchange).await),
+        };
         self.ticket.prefill_done(&endpoint.state);
         if let Some(usage) = usage_of(&answer) {
             route.state.counted(analysis.prompt_bytes, usage.prompt_tokens);
@@ -136,20 +150,22 @@ impl Attempts<'_> {
     async fn answer(&mut self, party: Party<'_>, leg: Segments) -> Result<Answered, Setback> {
         let timeouts = self.ticket.route().timeouts;
         let streamed = self.ticket.asked().analysis.stream;
-        let within = if streamed { timeouts.first_token } else { timeouts.answer };
-        let (head, mut exchange) = self
-            .exchange(party.endpoint, leg, within)
-            .await
-            .map_err(|error| self.failed(party, error))?;
+        let limit = if streamed { timeouts.first_token } else { timeouts.answer };
+        let begun = within(limit, async {
+            let (head, mut exchange) = self.exchange(party.endpoint, leg).await?;
+            let events = headers::is_event_stream(&head.headers);
+            let first = match head.status.is_success() {
+                true => first_bytes(&mut exchange, events && self.call.generate.is_some()).await?,
+                false => None,
+            };
+            Ok((head, exchange, first))
+        });
+        let (head, exchange, first) = begun.await.map_err(|error| self.failed(party, error))?;
         if head.status.is_client_error() || head.status.is_server_error() {
             return Err(self.refused(party, head, exchange).await);
         }
-        let events = headers::is_event_stream(&head.headers);
-        let mut first = None;
-        if events || self.call.stores {
-            let reading = timeout(timeouts.first_token, first_bytes(&mut exchange, events));
-            let read = reading.await.unwrap_or(Err(UpstreamError::Timeout(timeouts.first_token)));
-            first = read.map_err(|error| self.failed(party, error))?;
+        if head.status.is_redirection() && head.status != StatusCode::NOT_MODIFIED {
+            return Err(self.failed(party, UpstreamError::Redirect));
         }
         Ok(Answered { head, exchange, first, endpoint: Arc::clone(party.endpoint) })
     }
@@ -161,8 +177,7 @@ impl Attempts<'_> {
         exchange: Exchange,
         limit: usize,
     ) -> Result<Bytes, UpstreamError> {
-        let within = self.ticket.route().timeouts.prefill;
-        let (body, exchange) = read_all(exchange, limit, within).await?;
+        let (body, exchange) = read_all(exchange, limit).await?;
         if let Some(connection) = exchange.into_idle() {
             self.worker.pool.put(&endpoint.authority, connection);
         }
@@ -175,25 +190,16 @@ impl Attempts<'_> {
         &self,
         endpoint: &EndpointState,
         leg: Segments,
-        within: Duration,
     ) -> Result<(http::response::Parts, Exchange), UpstreamError> {
         let connect = self.ticket.route().timeouts.connect;
         let mut connection = self.worker.pool.take(&endpoint.authority, connect).await?;
-        loop {
-            let reused = connection.reused();
-            let request = self.request(endpoint, leg.clone());
-            match timeout(within, connection.send(request)).await {
-                Err(_) => return Err(UpstreamError::Timeout(within)),
-                Ok(Ok(response)) => {
-                    let (head, body) = response.into_parts();
-                    return Ok((head, Exchange::new(connection, body)));
-                }
-                Ok(Err(_)) if reused => {
-                    connection = Connection::open(&endpoint.authority, connect).await?;
-                }
-                Ok(Err(error)) => return Err(UpstreamError::Broken(error)),
-            }
+        let mut answer = connection.send(self.request(endpoint, leg.clone())).await;
+        if matches!(answer, Err(Unsent::Retry(_))) {
+            connection = Connection::open(&endpoint.authority, connect).await?;
+            answer = connection.send(self.request(endpoint, leg)).await;
         }
+        let (head, body) = answer?.into_parts();
+        Ok((head, Exchange::new(connection, body)))
     }
 
     fn request(&self, endpoint: &EndpointState, leg: Segments) -> Request<Leg> {
@@ -239,8 +245,13 @@ impl Attempts<'_> {
         exchange: Exchange,
     ) -> Setback {
         let Party { phase, endpoint, handed_over } = party;
-        let body = match self.read(endpoint, exchange, MAX_ERROR_BODY).await {
+        let is_final =
+            head.status.is_client_error() && head.status != StatusCode::TOO_MANY_REQUESTS;
+        let reading = within(ERROR_BODY_WITHIN, self.read(endpoint, exchange, MAX_ERROR_BODY));
+        let body = match reading.await {
             Ok(body) => body,
+            // What is said of a bad request may be too long to keep; that it was bad is enough.
+            Err(_) if is_final => Bytes::new(),
             Err(error) => return self.failed(party, error),
         };
         headers::strip_hop_by_hop(&mut head.headers);
@@ -250,7 +261,7 @@ impl Attempts<'_> {
         let route = self.ticket.route().name.to_string();
         let failure =
             Failure::Answered { route, phase, endpoint: endpoint.name.to_string(), answer };
-        if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+        if is_final {
             return Setback::Final(failure);
         }
         let metrics = &self.worker.shared.metrics;
@@ -265,32 +276,43 @@ impl Attempts<'_> {
     }
 }
 
-/// The first bytes of an answer. Of a stream: all up to its first content, which a role or a comment is not; an
-/// error that comes before is no answer.
+/// The first bytes of an answer. Of a stream of generated tokens: all up to its first content, which a role or a
+/// comment is not; an error, an abort or an end that comes before is no answer.
 async fn first_bytes(
     exchange: &mut Exchange,
-    events: bool,
+    generated: bool,
 ) -> Result<Option<Bytes>, UpstreamError> {
     let mut chunks: Vec<Bytes> = Vec::new();
     let mut scan = Scan::default();
-    loop {
+    while chunks.len() < MAX_FIRST_CHUNKS {
         let chunk = poll_fn(|cx| exchange.poll_chunk(cx)).await.transpose();
         let Some(chunk) = chunk.map_err(UpstreamError::Broken)? else {
-            return if chunks.is_empty() && events {
-                Err(UpstreamError::EndedEarly)
-            } else {
-                Ok(joined(chunks))
-            };
+            let incomplete = generated && !scan.summary().done_seen;
+            return if incomplete { Err(UpstreamError::EndedEarly) } else { Ok(joined(chunks)) };
         };
-        let content = scan.feed(&chunk).content_events > 0;
+        scan.feed(&chunk);
         chunks.push(chunk);
-        if content || !events || chunks.len() >= MAX_FIRST_CHUNKS {
-            return Ok(joined(chunks));
-        }
-        if scan.summary().error_seen {
+        let Summary { content_events, error_seen, finish, .. } = scan.summary();
+        // An aborted stream's last chunk looks like content.
+        if generated
+            && (content_events == 0 && error_seen
+                || content_events <= 1 && finish == Some(Finish::Abort))
+        {
             return Err(UpstreamError::ErrorEvent);
         }
+        if content_events > 0 || !generated {
+            break;
+        }
     }
+    Ok(joined(chunks))
+}
+
+/// The future's output, or an error after `limit`.
+async fn within<T>(
+    limit: Duration,
+    future: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
+    timeout(limit, future).await.unwrap_or(Err(UpstreamError::Timeout(limit)))
 }
 
 fn joined(mut chunks: Vec<Bytes>) -> Option<Bytes> {
