@@ -243,6 +243,7 @@ impl UpstreamError {
             Self::Timeout(_) => "timeout",
             Self::EndedEarly => "ended_early",
             Self::ErrorEvent => "error_event",
+            Self::Aborted => "aborted",
             Self::Redirect => "redirect",
             Self::TooLarge(_) => "answer_too_large",
         }

@@ -48,9 +48,12 @@ pub(crate) enum UpstreamError {
     /// The stream ended before its end was said.
     #[error("the stream ended early")]
     EndedEarly,
-    /// The stream told of an error, or that it was aborted, before its first token.
+    /// The stream told of an error before its first token.
     #[error("the stream began with an error")]
     ErrorEvent,
+    /// The stream's first bytes already say that the endpoint gave it up.
+    #[error("the request was aborted")]
+    Aborted,
     /// A redirect: it may point anywhere, and is not followed.
     #[error("it answered with a redirect")]
     Redirect,

@@ -47,6 +47,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) rng: RefCell<SmallRng>,
+    drain: DrainWatch,
 }
 
 /// A listener that other workers may open too: the kernel spreads connections over them.
@@ -72,15 +73,16 @@ pub(crate) fn run(
         shared,
         pool: Rc::default(),
         rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
+        drain,
     });
     LocalSet::new().block_on(&runtime, async move {
         let listener = TcpListener::from_std(listener)?;
-        serve(listener, worker, drain).await;
+        serve(listener, worker).await;
         Ok(())
     })
 }
 
-async fn serve(listener: TcpListener, worker: Rc<Worker>, drain: DrainWatch) {
+async fn serve(listener: TcpListener, worker: Rc<Worker>) {
     let graceful = GracefulShutdown::new();
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     let deadline = loop {
@@ -93,7 +95,7 @@ async fn serve(listener: TcpListener, worker: Rc<Worker>, drain: DrainWatch) {
                 }
             },
             _ = sweep.tick() => worker.pool.sweep(),
-            deadline = drain.draining() => break deadline,
+            deadline = worker.drain.draining() => break deadline,
         }
     };
     drop(listener);
@@ -119,7 +121,11 @@ async fn serve_connection(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_FOR))?;
-    let begun = tokio::time::timeout(HEAD_WITHIN, protocol::of(&stream)).await??;
+    let begun = tokio::select! {
+        begun = tokio::time::timeout(HEAD_WITHIN, protocol::of(&stream)) => begun??,
+        // Who has not said anything yet has nothing to lose.
+        _ = worker.drain.draining() => return Ok(()),
+    };
     let builder = match begun {
         None => return Ok(()),
         Some(Protocol::Http1) => builder().http1_only(),

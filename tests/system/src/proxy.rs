@@ -110,6 +110,8 @@ impl Proxy {
             workers: Some(workers),
             scrape_interval_ms,
             drain_seconds: 30,
+            body_memory_mib: 1024,
+            drain_delay_seconds: 0,
         };
         let router = Router::start(&serve).unwrap_or_else(|error| panic!("{error:#}"));
         Self { router, file, _folder: folder }
@@ -199,6 +201,6 @@ impl Proxy {
 
     /// Drains: see [`Router::shut_down`].
     pub async fn shut_down(self, within: Duration) {
-        self.router.shut_down(within).await;
+        self.router.shut_down(Duration::ZERO, within).await;
     }
 }

@@ -51,10 +51,9 @@ const ERROR: &str =
     r#"{"error":{"message":"engine died","type":"InternalServerError","code":500}}"#;
 
 #[tokio::test]
-async fn a_stream_that_is_cut_aborted_or_tells_of_an_error_is_a_failure() {
+async fn a_stream_that_is_cut_or_tells_of_an_error_is_a_failure() {
     for (events_sent, failure, said) in [
         (&[TOKEN, TOKEN][..], "ended_early", Some("the answer is incomplete")),
-        (&[TOKEN, ABORTED, "[DONE]"][..], "aborted", None),
         (&[TOKEN, ERROR, "[DONE]"][..], "error_event", None),
     ] {
         let server = Backend::start(Script::SayAndClose(stream_of(events_sent))).await;
@@ -70,6 +69,20 @@ async fn a_stream_that_is_cut_aborted_or_tells_of_an_error_is_a_failure() {
         let record = proxy.record().await;
         assert_eq!((&record["outcome"], &record["failure"]), (&json!("failure"), &json!(failure)));
     }
+}
+
+#[tokio::test]
+async fn an_aborted_stream_is_never_passed_on_as_a_whole_one() {
+    let server = Backend::start(Script::SayAndClose(stream_of(&[TOKEN, ABORTED, "[DONE]"]))).await;
+    let proxy = Proxy::start(&always(), &[endpoint("d", server.addr, "decode")]);
+    let answer = post(proxy.address(), CHAT, &streamed(chat(4, 50))).await;
+    let status = answer.status;
+    let body = String::from_utf8_lossy(&answer.whole().await).into_owned();
+    // Nothing had reached the client yet, so it gets an error it can retry on.
+    assert_eq!(status, 502, "{body}");
+    assert!(body.contains("aborted"), "{body}");
+    let record = proxy.record().await;
+    assert_eq!((&record["outcome"], &record["failure"]), (&json!("failure"), &json!("aborted")));
 }
 
 /// The client sees a connection that breaks, before the head or after it, or an error status: no whole 200.

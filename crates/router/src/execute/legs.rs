@@ -293,11 +293,10 @@ async fn first_bytes(
         scan.feed(&chunk);
         chunks.push(chunk);
         let Summary { content_events, error_seen, finish, .. } = scan.summary();
-        // An aborted stream's last chunk looks like content.
-        if generated
-            && (content_events == 0 && error_seen
-                || content_events <= 1 && finish == Some(Finish::Abort))
-        {
+        if generated && finish == Some(Finish::Abort) {
+            return Err(UpstreamError::Aborted);
+        }
+        if generated && content_events == 0 && error_seen {
             return Err(UpstreamError::ErrorEvent);
         }
         if content_events > 0 || !generated {
