@@ -25,11 +25,11 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PolicyType {
     /// The published formula: a weighted sum of what is known of an endpoint, lowest wins.
-    #[default]
     Weighted,
     /// Each endpoint in its turn.
     RoundRobin,
     /// The endpoint with the fewest requests in flight.
+    #[default]
     LeastRequest,
     /// The less loaded of two endpoints drawn at random.
     PowerOfTwo,

@@ -139,14 +139,15 @@ pub enum Connector {
 pub struct Handoff {
     /// When to hand off.
     pub mode: HandoffMode,
-    /// With `Auto`, shorter prompts are served whole by one endpoint; in tokens.
+    /// With `Auto`, shorter prompts are served whole by one endpoint; in tokens. To prefill 512 tokens takes an 8B
+    /// model some 12 ms on an H100: about what a handoff costs, and little beside the streams it delays.
     #[schemars(range(min = PROMPT_TOKENS.min, max = PROMPT_TOKENS.max))]
     pub min_prompt_tokens: u32,
 }
 
 impl Default for Handoff {
     fn default() -> Self {
-        Self { mode: HandoffMode::Auto, min_prompt_tokens: 256 }
+        Self { mode: HandoffMode::Auto, min_prompt_tokens: 512 }
     }
 }
 

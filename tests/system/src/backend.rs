@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::tap::{Leg, parse};
@@ -38,6 +39,8 @@ pub enum Script {
     Say(Vec<u8>),
     /// Answers with these bytes, and closes.
     SayAndClose(Vec<u8>),
+    /// Answers with these pieces, each once [`Backend::go_on`] was called, and closes.
+    Pieces(Vec<Vec<u8>>),
     /// Says nothing, and waits until the router closes.
     Silence,
     /// Answers with a stream of events that never ends, as fast as it is read.
@@ -46,8 +49,9 @@ pub enum Script {
     Echo,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
+    pieces: Semaphore,
     requests: Mutex<Vec<Leg>>,
     written: AtomicU64,
     open: AtomicU64,
@@ -76,7 +80,12 @@ impl Backend {
     pub async fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("a bound socket");
-        let seen = Arc::new(Seen::default());
+        let seen = Arc::new(Seen {
+            pieces: Semaphore::new(0),
+            requests: Mutex::default(),
+            written: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+        });
         let task = tokio::spawn(accept(listener, script, Arc::clone(&seen)));
         Self { addr, seen, task }
     }
@@ -85,6 +94,11 @@ impl Backend {
     #[must_use]
     pub fn requests(&self) -> Vec<Leg> {
         self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets one more of [`Script::Pieces`] go.
+    pub fn go_on(&self) {
+        self.seen.pieces.add_permits(1);
     }
 
     /// Bytes of [`Script::Endless`] that the sockets took so far.
@@ -131,6 +145,13 @@ async fn answer(stream: &mut TcpStream, script: &Script, seen: &Seen) -> std::io
     match script {
         Script::Say(bytes) => stream.write_all(bytes).await.map(|()| false),
         Script::SayAndClose(bytes) => stream.write_all(bytes).await.map(|()| true),
+        Script::Pieces(pieces) => {
+            for piece in pieces {
+                seen.pieces.acquire().await.expect("it is never closed").forget();
+                stream.write_all(piece).await?;
+            }
+            Ok(true)
+        }
         Script::Silence => stream.read_u8().await.map(|_| true),
         Script::Endless => endless(stream, seen).await.map(|()| true),
         Script::Echo => echo(stream).await.map(|()| true),

@@ -85,6 +85,46 @@ async fn an_aborted_stream_is_never_passed_on_as_a_whole_one() {
     assert_eq!((&record["outcome"], &record["failure"]), (&json!("failure"), &json!("aborted")));
 }
 
+#[tokio::test]
+async fn an_aborted_stream_is_a_failure_wherever_it_is_cut() {
+    let whole = stream_of(&[TOKEN, TOKEN, ABORTED, "[DONE]"]);
+    let head = stream_of(&[]).len();
+    let event = stream_of(&[TOKEN]).len() - head;
+    for cut in [0, head, head + event, head + event + 20, head + 2 * event] {
+        let (one, two) = whole.split_at(cut);
+        let server = Backend::start(Script::Pieces(vec![one.to_vec(), two.to_vec()])).await;
+        let proxy = Proxy::start(&always(), &[endpoint("d", server.addr, "decode")]);
+        server.go_on();
+        let asking = async {
+            let body = streamed(chat(4, 50));
+            let mut answer = post(proxy.address(), CHAT, &body).await;
+            let mut seen = Vec::new();
+            if cut > head {
+                seen.extend(answer.piece().await.unwrap().unwrap());
+            }
+            server.go_on();
+            seen.extend(answer.whole().await);
+            seen
+        };
+        // Without an event the head is held back, and so is the client.
+        let early = async {
+            if cut <= head {
+                until("it was asked", async || server.open() == 1).await;
+                server.go_on();
+            }
+        };
+        let (seen, ()) = tokio::join!(asking, early);
+        let came = events(&seen);
+        assert!(came.last().unwrap().contains("aborted the request"), "{cut}: {came:?}");
+        assert!(came.iter().all(|event| event != "[DONE]"), "{cut}: {came:?}");
+        let record = proxy.record().await;
+        assert_eq!(
+            (&record["outcome"], &record["failure"]),
+            (&json!("failure"), &json!("aborted"))
+        );
+    }
+}
+
 /// The client sees a connection that breaks, before the head or after it, or an error status: no whole 200.
 async fn is_cut_or_refused(answer: Result<Answer, hyper::Error>) {
     let Ok(answer) = answer else { return };

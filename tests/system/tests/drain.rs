@@ -8,6 +8,7 @@ use qoe_tests::client::{get, post};
 use qoe_tests::proxy::{Proxy, always, endpoint, simulator};
 use qoe_tests::wait::{soon, until};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -42,7 +43,9 @@ async fn without_anything_in_flight_it_ends_at_once() {
     // An idle connection, kept alive, holds nothing up.
     let idle = TcpStream::connect(proxy.address()).await.unwrap();
     post(proxy.address(), CHAT, &chat(4, 2)).await.whole().await;
+    let began = Instant::now();
     soon("the end", proxy.shut_down(LONG)).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     drop(idle);
 }
 

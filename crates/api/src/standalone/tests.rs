@@ -31,7 +31,7 @@ fn a_route_of_five_lines_works() {
 }
 
 #[test]
-fn defaults_are_those_of_the_published_formula_and_the_documentation() {
+fn defaults_are_those_of_the_documentation() {
     let spec = QoERouteSpec::default();
     let json = serde_json::json!({
         "models": [],
@@ -42,8 +42,8 @@ fn defaults_are_those_of_the_published_formula_and_the_documentation() {
             }
         },
         "connector": "Auto",
-        "policy": {"type": "Weighted"},
-        "handoff": {"mode": "Auto", "minPromptTokens": 256},
+        "policy": {"type": "LeastRequest"},
+        "handoff": {"mode": "Auto", "minPromptTokens": 512},
         "slo": {"ttftMilliseconds": 500, "itlMilliseconds": 50, "byPriority": {}},
         "headers": {
             "priority": "x-request-priority", "expectedOutputTokens": "x-expected-output-tokens",

@@ -53,6 +53,7 @@ fn the_ranges_of_the_schema_are_those_of_the_code() {
 #[test]
 fn numbers_that_are_none_are_refused() {
     let mut spec = QoERouteSpec::default();
+    spec.policy.kind = PolicyType::Weighted;
     let weights = spec.policy.weights.insert(Weights::default());
     weights.prefill.ttft = f64::NAN;
     weights.decoding.tps = -0.1;

@@ -37,7 +37,7 @@ impl Variant {
     const fn policy(self) -> &'static str {
         match self {
             Self::Mixed => "policy: {type: RoundRobin}\n  handoff: {mode: Never}",
-            Self::Disaggregated => "policy: {type: Weighted}\n  handoff: {mode: Auto}",
+            Self::Disaggregated => "handoff: {mode: Auto}",
         }
     }
 }
