@@ -5,6 +5,7 @@
 //! costs none, and all chunks that are ready go on as one.
 
 mod exchange;
+mod gate;
 mod pool;
 
 use std::future::poll_fn;

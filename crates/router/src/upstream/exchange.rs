@@ -1,13 +1,15 @@
 //! One answer that is being read, with the connection it comes on.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, SizeHint};
 use hyper::body::Incoming;
 
 use super::Connection;
+use super::gate::Gate;
 
 /// Ready chunks are merged up to this size before they go on.
 const MERGE_BYTES: usize = 64 * 1024;
@@ -19,13 +21,17 @@ pub(crate) struct Exchange {
     /// An error that came after chunks which had to go on first.
     failed: Option<hyper::Error>,
     ended: bool,
+    gate: Arc<Gate>,
+    waker: Waker,
 }
 
 impl Exchange {
     /// Takes over the reading of `body`, which comes on `connection`.
     pub(crate) fn new(connection: Connection, body: Incoming) -> Self {
         let ended = body.is_end_stream();
-        Self { connection, body, failed: None, ended }
+        let gate = Arc::<Gate>::default();
+        let waker = Waker::from(Arc::clone(&gate));
+        Self { connection, body, failed: None, ended, gate, waker }
     }
 
     /// Whether everything was read.
@@ -43,10 +49,18 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        self.gate.shut(cx.waker());
+        let polled = self.poll_ready_chunks();
+        self.gate.open();
+        polled
+    }
+
+    fn poll_ready_chunks(&mut self) -> Poll<Option<Result<Bytes, hyper::Error>>> {
         if let Some(error) = self.failed.take() {
             self.ended = true;
             return Poll::Ready(Some(Err(error)));
         }
+        let cx = &mut Context::from_waker(&self.waker);
         let mut merged = Merged::default();
         let mut driven = false;
         while !self.ended && merged.len() < MERGE_BYTES {
@@ -69,6 +83,7 @@ impl Exchange {
                 Poll::Ready(None) => self.ended = true,
                 Poll::Pending if driven => break,
                 Poll::Pending => {
+                    self.gate.forget();
                     self.connection.drive(cx);
                     driven = true;
                 }
@@ -87,7 +102,7 @@ impl Exchange {
             return None;
         }
         // The driver sees the end of the message, and opens for the next one, when it is polled once more.
-        self.connection.drive(&mut Context::from_waker(std::task::Waker::noop()));
+        self.connection.drive(&mut Context::from_waker(Waker::noop()));
         self.connection.is_ready().then_some(self.connection)
     }
 }
