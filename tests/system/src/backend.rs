@@ -39,6 +39,8 @@ pub enum Script {
     Say(Vec<u8>),
     /// Answers with these bytes, and closes.
     SayAndClose(Vec<u8>),
+    /// Answers the first request of a connection with these bytes; takes the next, and closes.
+    SayOnceAndClose(Vec<u8>),
     /// Answers with these pieces, each once [`Backend::go_on`] was called, and closes.
     Pieces(Vec<Vec<u8>>),
     /// Says nothing, and waits until the router closes.
@@ -144,6 +146,12 @@ async fn serve(mut stream: TcpStream, script: &Script, seen: &Seen) -> std::io::
 async fn answer(stream: &mut TcpStream, script: &Script, seen: &Seen) -> std::io::Result<bool> {
     match script {
         Script::Say(bytes) => stream.write_all(bytes).await.map(|()| false),
+        Script::SayOnceAndClose(bytes) => {
+            stream.write_all(bytes).await?;
+            let second = read(stream).await?;
+            seen.requests.lock().unwrap_or_else(PoisonError::into_inner).extend(second);
+            Ok(true)
+        }
         Script::SayAndClose(bytes) => stream.write_all(bytes).await.map(|()| true),
         Script::Pieces(pieces) => {
             for piece in pieces {

@@ -1,5 +1,7 @@
 //! Connections: HTTP/1.1 in all its uses, h2c, and clients that read slowly.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -22,7 +24,11 @@ async fn before(server: &Server) -> Proxy {
 
 /// A client that speaks HTTP/2 from the first byte, and the task that drives it.
 async fn h2(proxy: &Proxy) -> (SendRequest<Full<Bytes>>, JoinSet<()>) {
-    let stream = TcpStream::connect(proxy.address()).await.unwrap();
+    h2_to(proxy.address()).await
+}
+
+async fn h2_to(address: SocketAddr) -> (SendRequest<Full<Bytes>>, JoinSet<()>) {
+    let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let driver = JoinSet::from_iter([async move { drop(connection.await) }]);
@@ -79,6 +85,25 @@ async fn a_reset_h2_stream_is_a_client_that_left_and_its_neighbour_goes_on() {
     let outcomes = proxy.records(2).await;
     assert_eq!(outcomes[1]["outcome"], "client_gone");
     assert_eq!(outcomes[0]["outcome"], "success");
+}
+
+#[tokio::test]
+async fn a_lost_h2_connection_ends_all_of_its_streams() {
+    let server = simulator(Role::Both).await;
+    let proxy = before(&server).await;
+    let tap = Tap::before(proxy.address()).await;
+    let (mut sender, _driver) = h2_to(tap.addr).await;
+    let mut streams = Vec::new();
+    for i in 0..20 {
+        let asked = sender.send_request(over_h2(&streamed(chat(10 + i, 100_000))));
+        streams.push(soon("a head", asked).await.unwrap());
+    }
+    assert_eq!(proxy.in_flight().await, 20);
+    tap.cut();
+    until("the engine is idle", async || server.inspect(|engine| engine.running()) == 0).await;
+    let records = proxy.records(20).await;
+    assert!(records.iter().all(|record| record["outcome"] == "client_gone"), "{records:?}");
+    assert_eq!(proxy.in_flight().await, 0);
 }
 
 fn pipelined(bodies: &[Value]) -> String {

@@ -86,3 +86,62 @@ async fn all_lines_of_connection_count() {
     let [leg] = &backend.requests()[..] else { panic!("one request") };
     assert_eq!((leg.header("x-one"), leg.header("x-two"), leg.header("x-three")), ("", "", "3"));
 }
+
+#[tokio::test]
+async fn a_stream_cut_anywhere_is_the_same_stream() {
+    let token = |text: &str| {
+        let choice = json!({"index": 0, "delta": {"content": text}, "finish_reason": null});
+        json!({"choices": [choice]}).to_string()
+    };
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4}});
+    for line_end in ["\n", "\r\n"] {
+        let data = [token("a"), token("héé"), token("[DONE]"), usage.to_string(), "[DONE]".into()];
+        let body: String = data.iter().map(|d| format!("data: {d}{line_end}{line_end}")).collect();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".to_owned();
+        let whole = (head + &body).into_bytes();
+        for size in [1, 7, 50] {
+            let pieces: Vec<_> = whole.chunks(size).map(<[u8]>::to_vec).collect();
+            let count = pieces.len();
+            let backend = Backend::start(Script::Pieces(pieces)).await;
+            (0..count).for_each(|_| backend.go_on());
+            let proxy = Proxy::start(&always(), &[endpoint("e", backend.addr, "both")]);
+            let answer = post(proxy.address(), CHAT, &streamed(chat(4, 5))).await;
+            assert_eq!(answer.whole().await, body.as_bytes(), "pieces of {size}");
+            let record = proxy.record().await;
+            let told = (&record["outcome"], &record["tokens"]);
+            assert_eq!(told, (&json!("success"), &json!(4)), "pieces of {size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn endpoints_that_all_say_too_many_are_believed() {
+    let busy = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}";
+    let servers = [
+        Backend::start(Script::Say(busy.to_vec())).await,
+        Backend::start(Script::Say(busy.to_vec())).await,
+    ];
+    let endpoints =
+        [endpoint("a", servers[0].addr, "both"), endpoint("b", servers[1].addr, "both")];
+    let proxy = Proxy::start(&always(), &endpoints);
+    let answer = post(proxy.address(), CHAT, &chat(4, 5)).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "7"));
+    assert!(servers.iter().all(|server| server.requests().len() == 1), "each was asked once");
+    assert_eq!(proxy.record().await["outcome"], "rejected");
+}
+
+#[tokio::test]
+async fn only_a_connection_that_was_idle_is_replaced_and_only_once() {
+    let first = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let backend = Backend::start(Script::SayOnceAndClose(first.to_vec())).await;
+    let proxy = Proxy::with_one_worker(&always(), &[endpoint("e", backend.addr, "both")]);
+    assert_eq!(post(proxy.address(), CHAT, &chat(4, 5)).await.status, 200);
+    // It may have been closed at that very moment.
+    assert_eq!(post(proxy.address(), CHAT, &chat(4, 5)).await.status, 200);
+    assert_eq!(backend.requests().len(), 3);
+    // A fresh connection was not: the endpoint may have begun to work on it.
+    let drops = Backend::start(Script::SayAndClose(Vec::new())).await;
+    let proxy = Proxy::with_one_worker(&always(), &[endpoint("e", drops.addr, "both")]);
+    let answer = post(proxy.address(), CHAT, &chat(4, 5)).await;
+    assert_eq!((answer.status.as_u16(), drops.requests().len()), (502, 1));
+}
