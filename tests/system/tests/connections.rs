@@ -1,4 +1,5 @@
 //! Connections: HTTP/1.1 in all its uses, h2c, and clients that read slowly.
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
 use std::net::SocketAddr;
 

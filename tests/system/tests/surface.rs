@@ -1,4 +1,5 @@
 //! What is served beside generation, and what is not.
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
 use http::Method;
 use qoe_sim::{Config, Role, Server};

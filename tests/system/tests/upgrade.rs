@@ -1,4 +1,5 @@
 //! WebSocket upgrades, end to end.
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
 use qoe_tests::backend::{Backend, Nowhere, Script, answer_of};
 use qoe_tests::proxy::{Proxy, always, endpoint};
