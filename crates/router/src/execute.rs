@@ -22,7 +22,7 @@ use crate::headers;
 use crate::memory::Reserved;
 use crate::relay::{Relay, Tap};
 use crate::ticket::Ticket;
-use crate::upstream::Exchange;
+use crate::upstream::{Exchange, UpstreamError};
 use crate::worker::Worker;
 
 /// What a client asked, ready to be sent on.
@@ -63,6 +63,21 @@ enum Setback {
     Replan(Failure),
     /// The same without a handoff; nothing was lost but time.
     Whole(Reason),
+}
+
+impl Setback {
+    /// Whether a decoding endpoint may have said this because the KV cache it was promised did not come.
+    fn may_be_the_kv(&self) -> bool {
+        match self {
+            Self::Another(Failure::Upstream { error, .. }) => {
+                matches!(error, UpstreamError::ErrorEvent)
+            }
+            Self::Another(Failure::Answered { answer, .. }) => {
+                answer.status == StatusCode::INTERNAL_SERVER_ERROR
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Serves a call on its ticket's route.

@@ -88,8 +88,12 @@ impl Attempts<'_> {
         self.ticket.sent();
         let leg = splice::decoding_leg(&self.call.body, &analysis, &params);
         let answered = self.answer(Party::decoding(to, true), leg).await;
-        if !matches!(answered, Err(Setback::Final(_))) {
-            from.kv_handed_over(answered.is_ok(), self.ticket.now());
+        match &answered {
+            Ok(_) => from.kv_handed_over(true, self.ticket.now()),
+            Err(setback) if setback.may_be_the_kv() => {
+                from.kv_handed_over(false, self.ticket.now());
+            }
+            Err(_) => {}
         }
         answered.inspect_err(|_| {
             // Whichever of the two is at fault: the next attempt needs neither's KV cache.
