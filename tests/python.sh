@@ -9,12 +9,13 @@ cache_root() { printf '%s' "${QOE_ROUTER_CACHE:-${HOME:?HOME or QOE_ROUTER_CACHE
 # recipe_hash FILE…: a folder's name changes with what made it, so an old one is never mistaken for new.
 recipe_hash() { cat "$@" | sha256sum | cut -c1-12; }
 
-# find_python: a Python that the pinned wheels exist for. Run once, since a version manager's
-# shim may be on PATH without a Python behind it.
+# find_python: a Python that the pinned wheels exist for, 3.$LEAST_PYTHON_MINOR at least. Run once, since a
+# version manager's shim may be on PATH without a Python behind it.
+LEAST_PYTHON_MINOR=10
 find_python() {
   local name
   for name in python3.11 python3.12 python3.13 python3.10 python3; do
-    if "$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+    if "$name" -c "import sys; sys.exit(not (3, $LEAST_PYTHON_MINOR) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null; then
       command -v "$name"
       return
     fi
@@ -34,7 +35,7 @@ debian_packages() {
 make_venv() {
   local python
   python=$(find_python) || { debian_packages python3 python3-venv; python=$(find_python); } ||
-    die "no Python 3.10 to 3.13 on PATH"
+    die "no Python 3.$LEAST_PYTHON_MINOR to 3.13 on PATH"
   if ! "$python" -m venv "$1" >&2; then
     # Debian ships Python without the part that puts pip into a venv.
     debian_packages python3-venv
@@ -42,13 +43,14 @@ make_venv() {
   fi
 }
 
-# build_once DIR FUNCTION: runs FUNCTION DIR unless DIR is complete. A venv holds its own path,
-# so it cannot be built aside and renamed: the marker, written last, is what makes it whole.
+# build_once DIR FUNCTION: runs FUNCTION DIR, which makes a venv, unless DIR is complete and its Python still
+# there. A venv holds its own path, so it cannot be built aside and renamed: the marker, written last, is what makes
+# it whole. Never call it from an `if`, `&&` or `||`: bash would go on after a failed step, and write the marker.
 build_once() {
   mkdir -p "$(dirname "$1")"
   exec 9>"$1.lock"
   flock 9
-  if [ ! -e "$1/.complete" ]; then
+  if ! { [ -e "$1/.complete" ] && "$1/bin/python" -c '' 2>/dev/null; }; then
     rm -rf "$1"
     mkdir -p "$1"
     "$2" "$1"

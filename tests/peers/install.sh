@@ -30,8 +30,17 @@ packages() {
 
 root=$(cache_root) key=$(recipe_hash "$here/install.sh")
 case ${1:-both} in
-  envoy) build_once "$root/envoy-1.40.0-$key" envoy && printf '%s\n' "$root/envoy-1.40.0-$key" ;;
-  vllm-router) build_once "$root/vllm-router-0.1.17-$key" vllm_router && printf '%s\n' "$root/vllm-router-0.1.17-$key" ;;
-  both) "$0" envoy && "$0" vllm-router ;;
+  envoy)
+    build_once "$root/envoy-1.40.0-$key" envoy
+    printf '%s\n' "$root/envoy-1.40.0-$key"
+    ;;
+  vllm-router)
+    build_once "$root/vllm-router-0.1.17-$key" vllm_router
+    printf '%s\n' "$root/vllm-router-0.1.17-$key"
+    ;;
+  both)
+    "$0" envoy
+    "$0" vllm-router
+    ;;
   *) die "unknown peer $1; envoy or vllm-router" ;;
 esac

@@ -27,6 +27,9 @@ build() {
   rm -rf "$dir/installer"
 }
 
+LEAST_PYTHON_MINOR=11
+# vLLM's CPU kernels load it, and no Python package brings it.
+ldconfig -p | grep -q 'libnuma\.so\.1' || debian_packages libnuma1
 dir=$(cache_root)/vllm-0.32.0-cpu-$(recipe_hash "$here"/{install.sh,model.py,*.txt})
 build_once "$dir" build
 printf '%s\n' "$dir"

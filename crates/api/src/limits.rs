@@ -31,7 +31,8 @@ pub struct Headers {
     /// The request's own TTFT target, in milliseconds.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     pub sla_target: String,
-    /// What the requests of one conversation have in common.
+    /// What the requests of one conversation have in common. It is shown with each request; endpoints are not chosen
+    /// by it.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     pub session: String,
 }

@@ -1,7 +1,8 @@
 //! Carrying out plans until one succeeds: the fallback ladder. Nothing is lost that could be served.
 //!
 //! Prefill fails → another prefill endpoint → whole on a decoding endpoint. Decoding fails before the first byte →
-//! whole on another. Further attempts spend the route's retry budget; what an endpoint answered with 4xx is final.
+//! whole on another. Further attempts spend the route's retry budget; what an endpoint answered with 4xx is final, but
+//! for 429.
 
 mod legs;
 

@@ -20,6 +20,8 @@ pub(crate) struct Record {
     pub(crate) route: Arc<str>,
     pub(crate) api: &'static str,
     pub(crate) model: Option<Box<str>>,
+    /// What its client calls the conversation it belongs to.
+    pub(crate) session: Option<Box<str>>,
     /// The phase it came in.
     pub(crate) phase: Phase,
     pub(crate) priority: &'static str,

@@ -254,6 +254,7 @@ impl Ticket {
             route: Arc::clone(&self.route.name),
             api,
             model: analysis.model.as_deref().map(Into::into),
+            session: analysis.session.as_deref().map(Into::into),
             phase: analysis.phase,
             priority: analysis.priority.as_str(),
             stream: analysis.stream,
