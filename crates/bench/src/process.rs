@@ -9,6 +9,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::thread::CpuSet;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -125,15 +127,17 @@ impl Process {
     /// Ends it and waits until it is gone.
     pub async fn stop(mut self) {
         self.end_group();
+        // By its handle too: whatever becomes of the group, the wait below has an end.
+        let _ = self.child.start_kill();
         // Nothing is left to do about a child that cannot be waited for.
         let _ = self.child.wait().await;
     }
 
     /// SIGKILL to the group that we made: what it still serves is nobody's any more.
     fn end_group(&self) {
-        let group = format!("-{}", self.group);
-        let kill = ["-KILL", "--", &group].map(OsStr::new);
-        let _ = std::process::Command::new("kill").args(kill).stderr(Stdio::null()).status();
+        let group = i32::try_from(self.group).ok().and_then(Pid::from_raw);
+        // The only error is that the group has ended already.
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
     }
 }
 
@@ -153,6 +157,16 @@ pub fn last_words(logs: &Path, name: &str) -> Option<String> {
     let log = fs::File::open(logs.join(format!("{name}.log"))).ok()?;
     log.take(1 << 20).read_to_string(&mut text).ok()?;
     text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+/// The processor cores that this process may use, ascending; none where the system does not tell.
+#[must_use]
+pub fn allowed_cores() -> Vec<usize> {
+    let allowed = rustix::thread::sched_getaffinity(None);
+    allowed.map_or_else(
+        |_| Vec::new(),
+        |set| (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
+    )
 }
 
 /// Keeps this process, and what it starts from now on, on one core. False where that is not possible.
@@ -175,6 +189,14 @@ mod tests {
         assert_eq!(listening_on(line).unwrap(), "127.0.0.1:8080".parse().unwrap());
         assert!(listening_on("qoe-sim listens").is_err());
         assert!(listening_on("listening on http://nowhere").is_err());
+    }
+
+    #[test]
+    fn the_allowed_cores_are_as_many_as_the_system_offers() {
+        let cores = allowed_cores();
+        // A CPU quota may offer less than the set allows.
+        let offered = std::thread::available_parallelism().unwrap().get();
+        assert!(cores.len() >= offered && cores.is_sorted(), "{cores:?}, {offered} offered");
     }
 
     #[tokio::test]
