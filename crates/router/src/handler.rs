@@ -3,34 +3,25 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
-use qoe_core::analyze::{Analysis, Api, HeaderRules, analyze};
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use qoe_core::analyze::Api;
 use qoe_core::splice;
 
 use crate::body::Reply;
 use crate::error::Failure;
 use crate::execute::{Call, serve};
 use crate::headers::{self, EXPLAIN, REQUEST_ID};
-use crate::memory::Reserved;
-use crate::snapshot::{Route, Snapshot};
+use crate::intake::{Whose, read, understand, whose};
+use crate::snapshot::Snapshot;
 use crate::surface::Surface;
 use crate::ticket::{Asked, Ticket};
 use crate::worker::Worker;
-use crate::{models, multipart, upgrade};
+use crate::{models, upgrade};
 
 /// Longer targets are refused.
 const LONGEST_TARGET: usize = 8 * 1024;
-/// A request's body must come within this.
-const BODY_WITHIN: Duration = Duration::from_secs(60);
-/// Memory is taken ahead for an announced body, but not more than this: the rest may never come.
-const RESERVE_AHEAD: usize = 4 << 20;
-
 /// Answers one request.
 pub(crate) async fn handle(
     worker: Rc<Worker>,
@@ -97,16 +88,7 @@ async fn proxied(
     let mut reserved = worker.shared.body_memory.reserve();
     let body = read(body, &head.headers, snapshot.max_body_bytes(), &mut reserved).await?;
     let analysis = understand(surface, &head, &body)?;
-    let route = match surface {
-        Surface::Administrative => snapshot.route_allowing(head.uri.path()),
-        _ => None,
-    };
-    let stored = stored_response(surface, head.uri.path(), &analysis);
-    let (route, pinned) = match (route, stored) {
-        (Some(route), _) => (route, Vec::new()),
-        (None, Some(id)) => keeper(worker, snapshot, &analysis, id)?,
-        (None, None) => (snapshot.route(analysis.model.as_deref())?, Vec::new()),
-    };
+    let Whose { route, pinned } = whose(worker, snapshot, surface, head.uri.path(), &analysis)?;
     if body.len() > route.max_body_bytes {
         return Err(Failure::BodyTooLarge(route.max_body_bytes as u64));
     }
@@ -125,10 +107,7 @@ async fn proxied(
         headers: head.headers,
         whole: splice::whole(&body, &analysis),
         body,
-        generate: match surface {
-            Surface::Generate(api) => Some(api),
-            _ => None,
-        },
+        generate: surface.generates(),
         pinned,
         stores: surface == Surface::Responses,
         explain,
@@ -136,118 +115,6 @@ async fn proxied(
     };
     let ticket = Ticket::open(&worker.shared, route, asked, began)?;
     Ok(serve(worker, call, ticket).await)
-}
-
-/// The body, whole.
-async fn read(
-    body: Incoming,
-    headers: &HeaderMap,
-    limit: usize,
-    reserved: &mut Reserved,
-) -> Result<Bytes, Failure> {
-    let announced =
-        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > limit as u64) {
-        return Err(Failure::BodyTooLarge(limit as u64));
-    }
-    tokio::time::timeout(BODY_WITHIN, collect(body, limit, reserved))
-        .await
-        .unwrap_or(Err(Failure::BodyTimeout(BODY_WITHIN.as_secs())))
-}
-
-/// A body up to `limit` bytes, for which memory is taken as they come. One that comes in one piece is not copied.
-async fn collect(
-    mut body: Incoming,
-    limit: usize,
-    reserved: &mut Reserved,
-) -> Result<Bytes, Failure> {
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(Failure::BodyUnreadable)?.into_data() else { continue };
-        if first.len() + all.len() + data.len() > limit {
-            return Err(Failure::BodyTooLarge(limit as u64));
-        }
-        if !reserved.grow(data.len()) {
-            return Err(Failure::BodyMemory);
-        }
-        if first.is_empty() && all.is_empty() {
-            first = data;
-            continue;
-        }
-        if all.is_empty() {
-            let left = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
-            all.reserve(first.len() + data.len() + left.min(RESERVE_AHEAD));
-            all.extend_from_slice(&std::mem::take(&mut first));
-        }
-        all.extend_from_slice(&data);
-    }
-    Ok(if all.is_empty() { first } else { all.freeze() })
-}
-
-/// What the request is and needs.
-fn understand(
-    surface: Surface,
-    head: &http::request::Parts,
-    body: &Bytes,
-) -> Result<Analysis, Failure> {
-    // The route's own header names are read once the route is known.
-    let rules = HeaderRules::default();
-    let content_type = head.headers.get(CONTENT_TYPE);
-    let is = |prefix: &str| {
-        content_type.and_then(|t| t.to_str().ok()).is_some_and(|t| t.starts_with(prefix))
-    };
-    let api = match surface {
-        Surface::Generate(api) => api,
-        _ => Api::Other,
-    };
-    if head.uri.path().starts_with("/v1/audio/") && is("multipart/form-data") {
-        let content_type = content_type.and_then(|t| t.to_str().ok()).unwrap_or_default();
-        let model = multipart::model(content_type, body)?;
-        return Ok(Analysis { model, ..Analysis::without_body(&head.headers, &rules) });
-    }
-    let has_json = api != Api::Other || (!body.is_empty() && surface != Surface::Administrative);
-    if has_json {
-        return Ok(analyze(api, &head.headers, body, &rules)?);
-    }
-    Ok(Analysis::without_body(&head.headers, &rules))
-}
-
-/// The stored response that the request is about or goes on from.
-fn stored_response<'a>(surface: Surface, path: &'a str, analysis: &'a Analysis) -> Option<&'a str> {
-    match surface {
-        Surface::StoredResponse => path.strip_prefix("/v1/responses/")?.split('/').next(),
-        Surface::Responses => analysis.previous_response_id.as_deref(),
-        _ => None,
-    }
-}
-
-/// The route and the endpoints that may keep a stored response: the one that made it, or, where that is not known
-/// (another router passed it on), each healthy endpoint in turn.
-fn keeper<'a>(
-    worker: &Worker,
-    snapshot: &'a Snapshot,
-    analysis: &Analysis,
-    id: &str,
-) -> Result<(&'a Arc<Route>, Vec<usize>), Failure> {
-    let routes = match (&analysis.model, snapshot.routes.as_slice()) {
-        (Some(model), _) => std::slice::from_ref(snapshot.route(Some(model))?),
-        (None, routes) => routes,
-    };
-    if let Some(name) = worker.shared.stored.endpoint(id) {
-        let place = |route: &'a Arc<Route>| {
-            let i = route.pool.iter().position(|endpoint| endpoint.state.name == name)?;
-            Some((route, vec![i]))
-        };
-        return routes.iter().find_map(place).ok_or(Failure::NoStoredResponse);
-    }
-    let [route] = routes else { return Err(Failure::NoStoredResponse) };
-    let now = worker.shared.now();
-    let healthy = |i: &usize| !route.pool[*i].state.ejected(now);
-    match (0..route.pool.len()).filter(healthy).collect::<Vec<_>>() {
-        none if none.is_empty() => Err(Failure::NoStoredResponse),
-        endpoints => Ok((route, endpoints)),
-    }
 }
 
 /// The API's name in records.

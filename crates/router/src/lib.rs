@@ -5,7 +5,7 @@
 //! Must not: know Kubernetes; decide anything that could be decided by a pure function.
 //!
 //! ```text
-//! worker ─ handler ─ surface, analyze, snapshot (whose is it?)
+//! worker ─ handler ─ surface, intake (analyze; whose is it?)
 //!             └ execute ─ plan (core) ─ legs ─ upstream (pool, exchange)
 //!                  └ relay ─ ticket ─ record, metrics
 //! background ─ config (file → snapshot) · scrape (endpoints → signals)
@@ -18,6 +18,7 @@ mod error;
 mod execute;
 mod handler;
 mod headers;
+mod intake;
 mod memory;
 mod metrics;
 mod models;

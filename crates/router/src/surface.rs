@@ -59,6 +59,14 @@ impl Surface {
         }
     }
 
+    /// The API, of a path that generates.
+    pub(crate) const fn generates(self) -> Option<Api> {
+        match self {
+            Self::Generate(api) => Some(api),
+            _ => None,
+        }
+    }
+
     /// Whether `method` makes sense here. Proxied paths leave that to the endpoint.
     pub(crate) fn allows(self, method: &Method) -> bool {
         match self {
