@@ -24,6 +24,7 @@ pub struct Process {
     name: String,
     child: Child,
     group: u32,
+    admin: Option<SocketAddr>,
 }
 
 /// What to start.
@@ -73,12 +74,13 @@ impl Start<'_> {
         let child = self.command(self.log()?).stdout(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("cannot start {:?}", self.command))?;
         let stdout = child.stdout.take().context("its stdout is piped")?;
-        let process = Process::of(self.name, child)?;
+        let mut process = Process::of(self.name, child)?;
         let line = tokio::time::timeout(READY_WITHIN, ready_line(stdout)).await;
         let hint =
             || format!("{} did not get ready; see {}/{0}.log", self.name, self.logs.display());
         let line = line.with_context(hint)?.with_context(hint)?;
         let address = listening_on(&line).with_context(|| format!("{}: `{line}`", self.name))?;
+        process.admin = admin_of(&line);
         Ok((process, address))
     }
 }
@@ -101,16 +103,27 @@ fn listening_on(line: &str) -> anyhow::Result<SocketAddr> {
     address.parse().with_context(|| format!("`{address}` is not an address"))
 }
 
+/// The `(admin http://ADDRESS)` of a ready line that has one.
+fn admin_of(line: &str) -> Option<SocketAddr> {
+    line.split_once("(admin http://")?.1.split(')').next()?.parse().ok()
+}
+
 impl Process {
     fn of(name: &str, child: Child) -> anyhow::Result<Self> {
         let group = child.id().with_context(|| format!("{name} ended at once"))?;
-        Ok(Self { name: name.to_owned(), child, group })
+        Ok(Self { name: name.to_owned(), child, group, admin: None })
     }
 
     /// The name it was started under.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its admin address, where its ready line named one.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// Processor time and memory of its group now.
@@ -187,6 +200,8 @@ mod tests {
     fn a_ready_line_names_the_first_address() {
         let line = "qoe-router listening on http://127.0.0.1:8080 (admin http://127.0.0.1:9090)";
         assert_eq!(listening_on(line).unwrap(), "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(admin_of(line), "127.0.0.1:9090".parse().ok());
+        assert_eq!(admin_of("qoe-sim listening on http://127.0.0.1:8080"), None);
         assert!(listening_on("qoe-sim listens").is_err());
         assert!(listening_on("listening on http://nowhere").is_err());
     }

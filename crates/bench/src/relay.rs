@@ -6,10 +6,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 mod goals;
 mod load;
+mod plans;
 mod report;
 mod results;
 mod systems;
@@ -17,6 +18,7 @@ mod workload;
 
 pub use goals::{Goal, goals};
 pub use load::{Load, Window};
+pub use plans::Plans;
 pub use report::{Section, sections};
 pub use results::{Cell, Memory, Results};
 pub use systems::{Bench, Kind, System};
@@ -83,37 +85,65 @@ impl Schedule {
 /// Runs the bench.
 ///
 /// # Errors
-/// When the stand-ins cannot start or the report not be written. A router that does not start is skipped.
+/// When the stand-ins cannot start or the report not be written; after the report, when our own router did not
+/// start, failed requests, has no figure, or did not hand off what it should. A peer that does not start is skipped.
 pub async fn run(args: RelayArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make {}", args.out.display()))?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let pinned = cores > 1 && process::pin_self(0);
-    println!("{}", placement(pinned));
+    let core = place();
+    let placement = placement(core);
+    println!("{placement}");
     let backends = backend::start(4)?;
-    let core = pinned.then_some(1);
+    let core = core.map(|(_, routers)| routers);
     let bench = Bench { backends: &backends, core, folder: &args.out, peers: &args.peers };
     let mut results = Results::default();
     let mut systems = vec![System::direct(backends[0])];
     start(&bench, &args, &mut systems, &mut results).await;
     results.kinds = systems.iter().map(|system| system.kind.clone()).collect();
+    let before = plans_of_handoff(&systems, &mut results).await;
     let schedule = if args.quick { QUICK } else { FULL };
     for round in 1..=schedule.rounds {
         println!("round {round} of {}", schedule.rounds);
         one_round(&systems, schedule, &mut results).await;
     }
+    let after = plans_of_handoff(&systems, &mut results).await;
+    let fault = before.zip(after).and_then(|(before, after)| after.not_handed_off(&before));
+    results.errors.extend(fault.map(|fault| (Kind::Handoff, fault)));
     for system in systems {
         system.stop().await;
     }
-    publish(&args, &results, placement(pinned))
+    publish(&args, &results, &placement)?;
+    let faults = results.ours_at_fault();
+    ensure!(faults.is_empty(), "our own figures cannot stand: {}", faults.join("; "));
+    Ok(())
 }
 
-const fn placement(pinned: bool) -> &'static str {
-    if pinned {
-        "routers on core 1, load and backends on core 0"
-    } else {
-        "NOT PINNED (one core, or no taskset): routers, load and backends disturb each other"
-    }
+/// Takes the first two cores that we may use: one for load and backends, where this goes now, one for the routers.
+fn place() -> Option<(usize, usize)> {
+    let [load, routers, ..] = process::allowed_cores()[..] else { return None };
+    process::pin_self(load).then_some((load, routers))
+}
+
+fn placement(cores: Option<(usize, usize)>) -> String {
+    cores.map_or_else(
+        || {
+            "NOT PINNED (one core, or no taskset): routers, load and backends disturb each other"
+                .to_owned()
+        },
+        |(load, routers)| format!("routers on core {routers}, load and backends on core {load}"),
+    )
+}
+
+/// What the handing-off router has counted so far; that it cannot be known is an error of the run.
+async fn plans_of_handoff(systems: &[System], results: &mut Results) -> Option<Plans> {
+    let system = systems.iter().find(|system| system.kind == Kind::Handoff)?;
+    let plans = system.plans().await;
+    plans
+        .inspect_err(|error| {
+            let what = format!("its plans cannot be read: {error:#}");
+            results.errors.push((Kind::Handoff, what));
+        })
+        .ok()
 }
 
 /// Starts all routers that can be; notes why the others cannot.

@@ -29,6 +29,8 @@ const WARM_UP: Duration = Duration::from_millis(200);
 pub struct Window {
     /// Requests that ended as they should; of paced streams, tokens that came.
     pub units: u64,
+    /// Units that would have come at the pace of the streams; 0 where no pace is set.
+    pub due: u64,
     /// Requests that did not.
     pub failed: u64,
     /// The router's processor time.
@@ -160,7 +162,8 @@ impl Load {
         streams.shutdown().await;
         sleep(WARM_UP).await;
         let cpu = after.cpu.saturating_sub(before.cpu);
-        Window { units, failed, cpu, rss_bytes: after.rss_bytes, ..Window::default() }
+        let due = STREAMS as u64 * (self.window.as_millis() / PACE.as_millis()) as u64;
+        Window { units, due, failed, cpu, rss_bytes: after.rss_bytes, ..Window::default() }
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Section {
 pub fn sections(results: &Results) -> Vec<Section> {
     let mut sections = vec![
         Section {
-            title: "CPU µs a request, of paced streams a token: median (min–max)",
+            title: "CPU µs a request, of paced streams a token: median (min–max); * the streams came slower than \
+                    their pace, so that the figure is of a smaller load",
             table: costs(results),
         },
         Section { title: "Ratios of CPU, ours ÷ peer", table: ratios(results) },
@@ -32,9 +33,8 @@ pub fn sections(results: &Results) -> Vec<Section> {
         Section { title: "Memory", table: memory(results) },
         Section { title: "Goals", table: goal_table(results) },
     ];
-    if !results.skipped.is_empty() || results.failures().next().is_some() {
-        sections.push(Section { title: "Not measured, or failed", table: faults(results) });
-    }
+    let faults = faults(results);
+    sections.extend(faults.map(|table| Section { title: "Not measured, or failed", table }));
     sections
 }
 
@@ -55,12 +55,17 @@ fn costs(results: &Results) -> Table {
         let cell = |workload| {
             let cost = Sample::new(results.cell(kind, workload)?.cost.clone());
             let (low, high) = cost.range()?;
-            Some(format!("{:.1} ({low:.1}–{high:.1})", cost.median()?))
+            let star = if starved(results, kind, workload) { "*" } else { "" };
+            Some(format!("{:.1} ({low:.1}–{high:.1}){star}", cost.median()?))
         };
         let cells = COSTED.map(|workload| cell(workload).unwrap_or_else(dash));
         table.row(std::iter::once(kind.name().to_owned()).chain(cells).collect());
     }
     table
+}
+
+fn starved(results: &Results, kind: &Kind, workload: Workload) -> bool {
+    results.cell(kind, workload).is_some_and(|cell| cell.starved)
 }
 
 fn ratios(results: &Results) -> Table {
@@ -119,17 +124,22 @@ fn goal_table(results: &Results) -> Table {
     table
 }
 
-fn faults(results: &Results) -> Table {
+/// Everything that went wrong, as a table; `None` where nothing did.
+fn faults(results: &Results) -> Option<Table> {
     let mut table = Table::new(&["router", "what"]);
+    let empty = table.clone();
     for (kind, why) in &results.skipped {
         table.row(vec![kind.name().to_owned(), format!("skipped: {why}")]);
+    }
+    for (kind, what) in &results.errors {
+        table.row(vec![kind.name().to_owned(), what.clone()]);
     }
     for (kind, workload, cell) in results.failures() {
         let what =
             format!("{}: {} failed beside {} good", workload.name(), cell.failed, cell.units);
         table.row(vec![kind.name().to_owned(), what]);
     }
-    table
+    (table != empty).then_some(table)
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {
@@ -158,7 +168,11 @@ mod tests {
             let window = Window { units: 100, cpu, failed: 1, ..Window::default() };
             results.add(&kind, Workload::Unary, window);
         }
+        let paced =
+            Window { units: 97, due: 100, cpu: Duration::from_micros(97), ..Window::default() };
+        results.add(&Kind::Envoy, Workload::Paced, paced);
         results.skipped.push((Kind::VllmRouter, "it is not here".into()));
+        results.errors.push((Kind::Handoff, "2 requests were served locally".into()));
         let text: String =
             sections(&results).iter().map(|section| section.table.markdown()).collect();
         assert!(text.contains("| ours-local | 60.0 (50.0–70.0) | – |"), "{text}");
@@ -167,6 +181,8 @@ mod tests {
             text.contains("| unary 2 KB, ours-local ÷ envoy | 0.6 | 0.50 | reached |"),
             "{text}"
         );
+        assert!(text.contains("| 1.0 (1.0–1.0)* |"), "{text}");
+        assert!(text.contains("| ours-handoff | 2 requests were served locally |"), "{text}");
         assert!(text.contains("| vllm-router | skipped: it is not here |"), "{text}");
         assert!(text.contains("| ours-local | unary 2 KB: 3 failed beside 300 good |"), "{text}");
     }

@@ -22,7 +22,13 @@ pub struct Cell {
     pub units: u64,
     /// See `units`.
     pub failed: u64,
+    /// A round delivered clearly less than the streams' pace: its cost is that of another load.
+    pub starved: bool,
+    rounds: usize,
 }
+
+/// Paced streams that deliver less than this share of what was due, percent, are starved.
+const DELIVERED: u64 = 98;
 
 /// Memory of one router, bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +56,8 @@ pub struct Results {
     memory: BTreeMap<Kind, Memory>,
     /// Routers that were not measured, and why.
     pub skipped: Vec<(Kind, String)>,
+    /// Routers that did something else than their row says, and what.
+    pub errors: Vec<(Kind, String)>,
 }
 
 impl Results {
@@ -58,6 +66,8 @@ impl Results {
         let cell = self.cells.entry((kind.clone(), workload)).or_default();
         cell.units += window.units;
         cell.failed += window.failed;
+        cell.starved |= window.units * 100 < window.due * DELIVERED;
+        cell.rounds += 1;
         if window.units > 0 && !window.cpu.is_zero() {
             cell.cost.push(window.cpu.as_secs_f64() * 1e6 / window.units as f64);
         }
@@ -96,9 +106,76 @@ impl Results {
         Sample::new(which(self.cell(kind, Workload::Steady)?).clone()).median()
     }
 
+    /// Why the figures of our own router cannot stand; nothing where they can.
+    #[must_use]
+    pub fn ours_at_fault(&self) -> Vec<String> {
+        let ours = |kind: &Kind| kind.is_ours();
+        let skipped = self.skipped.iter().filter(|(kind, _)| ours(kind));
+        let skipped = skipped.map(|(kind, why)| format!("{} did not start: {why}", kind.name()));
+        let failed =
+            self.failures().filter(|(kind, ..)| ours(kind)).map(|(kind, workload, cell)| {
+                format!("{}, {}: {} requests failed", kind.name(), workload.name(), cell.failed)
+            });
+        let errors = self.errors.iter().filter(|(kind, _)| ours(kind));
+        let errors = errors.map(|(kind, what)| format!("{}: {what}", kind.name()));
+        skipped.chain(failed).chain(errors).chain(self.without_cost()).collect()
+    }
+
+    /// Rounds of ours without a figure for the processor.
+    fn without_cost(&self) -> impl Iterator<Item = String> {
+        let ours = self.cells.iter().filter(|((kind, workload), cell)| {
+            kind.is_ours() && *workload != Workload::Steady && cell.cost.len() < cell.rounds
+        });
+        ours.map(|((kind, workload), cell)| {
+            let missing = cell.rounds - cell.cost.len();
+            format!("{}, {}: {missing} rounds without CPU figure", kind.name(), workload.name())
+        })
+    }
+
     /// All failures: router, workload, failed, of how many.
     pub fn failures(&self) -> impl Iterator<Item = (&Kind, Workload, &Cell)> {
         let failed = self.cells.iter().filter(|(_, cell)| cell.failed > 0);
         failed.map(|((kind, workload), cell)| (kind, *workload, cell))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn window() -> Window {
+        Window { units: 100, cpu: Duration::from_millis(1), ..Window::default() }
+    }
+
+    #[test]
+    fn only_our_own_faults_make_the_run_fail() {
+        let mut results = Results::default();
+        results.add(&Kind::Local, Workload::Unary, window());
+        results.add(&Kind::Local, Workload::Steady, Window { units: 9, ..Window::default() });
+        results.add(&Kind::Envoy, Workload::Unary, Window { failed: 3, ..Window::default() });
+        results.skipped.push((Kind::VllmRouter, "it is not here".into()));
+        assert_eq!(results.ours_at_fault(), Vec::<String>::new());
+        results.add(&Kind::Local, Workload::Unary, Window { cpu: Duration::ZERO, ..window() });
+        results.add(&Kind::Local, Workload::Paced, Window { failed: 2, ..window() });
+        results.skipped.push((Kind::Handoff, "no program".into()));
+        results.errors.push((Kind::Handoff, "1 request was served locally".into()));
+        let faults = results.ours_at_fault();
+        for part in ["did not start: no program", "2 requests failed", "served locally", "1 rounds"]
+        {
+            assert!(faults.iter().any(|fault| fault.contains(part)), "{part}: {faults:?}");
+        }
+        assert_eq!(faults.len(), 4, "{faults:?}");
+    }
+
+    #[test]
+    fn streams_below_98_percent_of_their_pace_are_starved() {
+        let starved = |units| {
+            let mut results = Results::default();
+            results.add(&Kind::Envoy, Workload::Paced, Window { units, due: 1_000, ..window() });
+            results.cell(&Kind::Envoy, Workload::Paced).unwrap().starved
+        };
+        assert!(starved(979) && !starved(980));
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use tokio::time::{Instant, sleep};
 
 use super::load;
+use super::plans::Plans;
 use crate::process::{self, Process, Start, Usage};
 
 /// Which router it is: goals and ratios are between these.
@@ -30,6 +31,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it is our router.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        matches!(self, Self::Local | Self::Handoff)
+    }
+
     /// Row title and log name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -66,6 +73,15 @@ impl System {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.process.as_ref().map(Process::usage).unwrap_or_default()
+    }
+
+    /// The plans that it has counted.
+    ///
+    /// # Errors
+    /// When it has no admin address, or does not answer there.
+    pub async fn plans(&self) -> anyhow::Result<Plans> {
+        let admin = self.process.as_ref().and_then(Process::admin);
+        Plans::read(admin.context("it has no admin address")?).await
     }
 
     /// Ends it.
