@@ -21,7 +21,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compare round-robin with disaggregated serving over four simulated GPUs.
+    /// Compare mixed with disaggregated serving over four simulated GPUs.
     Demo(DemoArgs),
     /// Measure what our router costs beside its peers.
     Relay(RelayArgs),

@@ -8,36 +8,80 @@ use anyhow::Context;
 
 use crate::process::{Process, Start, Usage};
 
+/// What disaggregated serving is compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Baseline {
+    /// Each request on the next endpoint.
+    #[default]
+    RoundRobin,
+    /// Each request on the endpoint with the fewest.
+    LeastRequest,
+}
+
 /// How the same four simulated GPUs are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// Four mixed endpoints, round-robin, every request whole on one.
-    Mixed,
+    /// Four mixed endpoints under that policy, every request whole on one.
+    Mixed(Baseline),
     /// Two prefill and two decoding endpoints, with handoff.
     Disaggregated,
 }
 
 impl Variant {
-    /// For the table and file names.
+    /// For files and processes.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Mixed => "round-robin",
+            Self::Mixed(Baseline::RoundRobin) => "round-robin",
+            Self::Mixed(Baseline::LeastRequest) => "least-request",
             Self::Disaggregated => "disaggregated",
+        }
+    }
+
+    /// For the table's head.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Mixed(Baseline::RoundRobin) => "mixed, round-robin",
+            Self::Mixed(Baseline::LeastRequest) => "mixed, least-request",
+            Self::Disaggregated => "disaggregated",
+        }
+    }
+
+    /// All that is particular to it, in words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Mixed(Baseline::RoundRobin) => "RoundRobin over four mixed servers, no handoff",
+            Self::Mixed(Baseline::LeastRequest) => {
+                "LeastRequest over four mixed servers, no handoff"
+            }
+            Self::Disaggregated => {
+                "LeastRequest over two prefill and two decoding servers, with handoff (Auto: prompts of 512 \
+                 tokens or more)"
+            }
         }
     }
 
     const fn roles(self) -> [&'static str; 4] {
         match self {
-            Self::Mixed => ["both"; 4],
+            Self::Mixed(_) => ["both"; 4],
             Self::Disaggregated => ["prefill", "prefill", "decoding", "decoding"],
         }
     }
 
     const fn policy(self) -> &'static str {
         match self {
-            Self::Mixed => "policy: {type: RoundRobin}\n  handoff: {mode: Never}",
-            Self::Disaggregated => "handoff: {mode: Auto}",
+            Self::Mixed(Baseline::RoundRobin) => {
+                "policy: {type: RoundRobin}\n  handoff: {mode: Never}"
+            }
+            Self::Mixed(Baseline::LeastRequest) => {
+                "policy: {type: LeastRequest}\n  handoff: {mode: Never}"
+            }
+            // Written out, so that the words above stay true whatever the defaults become.
+            Self::Disaggregated => {
+                "policy: {type: LeastRequest}\n  handoff: {mode: Auto, minPromptTokens: 512}"
+            }
         }
     }
 }
@@ -185,7 +229,8 @@ mod tests {
     #[test]
     fn both_line_ups_have_four_endpoints_and_differ_in_roles_and_policy() {
         let endpoint = |role| ("e".to_owned(), role, SocketAddr::from(([127, 0, 0, 1], 1)));
-        let mixed = configuration(Variant::Mixed, "m", &Variant::Mixed.roles().map(endpoint));
+        let mixed = Variant::Mixed(Baseline::RoundRobin);
+        let mixed = configuration(mixed, "m", &mixed.roles().map(endpoint));
         assert_eq!(mixed.matches("\n- {name").count(), 4);
         assert!(
             mixed.contains("RoundRobin")
@@ -196,6 +241,9 @@ mod tests {
         let split = configuration(split, "m", &split.roles().map(endpoint));
         assert_eq!(split.matches("tags: [prefill]").count(), 2);
         assert_eq!(split.matches("tags: [decoding]").count(), 2);
-        assert!(split.contains("mode: Auto"));
+        assert!(split.contains("LeastRequest") && split.contains("Auto, minPromptTokens: 512"));
+        let least = Variant::Mixed(Baseline::LeastRequest);
+        let least = configuration(least, "m", &least.roles().map(endpoint));
+        assert!(least.contains("LeastRequest") && least.contains("mode: Never"), "{least}");
     }
 }
