@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::driver::Driver;
 use crate::engine::RequestId;
@@ -63,19 +63,34 @@ pub(crate) enum PullError {
     Refused(String),
 }
 
-/// Fetches what `remote` names. A server that is not there is tried until `patience` ends.
-pub(crate) async fn pull(remote: &Remote, patience: Duration) -> Result<Pulled, PullError> {
+/// How long is waited for a prefill server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// How long one that refuses or resets connections is tried again.
+    pub(crate) gone: Duration,
+    /// How long connecting, and then the exchange, may take: one that is slow is not gone.
+    pub(crate) slow: Duration,
+}
+
+/// Fetches what `remote` names.
+pub(crate) async fn pull(remote: &Remote, patience: Patience) -> Result<Pulled, PullError> {
+    let connected = timeout(patience.slow, connect(remote, patience.gone)).await;
+    let stream = connected.map_err(|_| PullError::Unreachable)??;
+    timeout(patience.slow, ask(stream, remote)).await.map_err(|_| PullError::Unreachable)?
+}
+
+async fn connect(remote: &Remote, gone: Duration) -> Result<TcpStream, PullError> {
     let address = (remote.host.as_str(), remote.port);
-    let connect = async {
-        loop {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return stream,
-                Err(_) => sleep(RETRY.min(patience)).await,
-            }
+    let end = Instant::now() + gone;
+    loop {
+        if let Ok(stream) = TcpStream::connect(address).await {
+            return Ok(stream);
         }
-    };
-    let stream = timeout(patience, connect).await.map_err(|_| PullError::Unreachable)?;
-    timeout(patience, ask(stream, remote)).await.map_err(|_| PullError::Unreachable)?
+        if Instant::now() >= end {
+            return Err(PullError::Unreachable);
+        }
+        sleep(RETRY.min(gone)).await;
+    }
 }
 
 async fn ask(stream: TcpStream, remote: &Remote) -> Result<Pulled, PullError> {
@@ -192,5 +207,48 @@ impl Drop for Release<'_> {
         if let Some(id) = self.id {
             self.channel.driver.with_engine(|engine, _| engine.release(id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience =
+        Patience { gone: Duration::from_millis(30), slow: Duration::from_secs(5) };
+
+    async fn listener() -> (TcpListener, Remote) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let remote = Remote {
+            engine_id: "p".into(),
+            request_id: "r".into(),
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            cached: 0,
+        };
+        (listener, remote)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_answers_slowly_is_not_gone() {
+        let (listener, remote) = listener().await;
+        let server = async {
+            let mut connection = BufReader::new(listener.accept().await.unwrap().0);
+            let _: PullRequest = receive(&mut connection).await.unwrap();
+            sleep(PATIENCE.gone * 10).await;
+            send(&mut connection, &PullAnswer::Content { tokens: 7, chain: 1 }).await.unwrap();
+        };
+        let (pulled, ()) = tokio::join!(pull(&remote, PATIENCE), server);
+        assert_eq!(pulled.unwrap().tokens, 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_refuses_is_gone_soon() {
+        let (listener, remote) = listener().await;
+        drop(listener);
+        let start = Instant::now();
+        let error = pull(&remote, PATIENCE).await.unwrap_err();
+        assert!(matches!(error, PullError::Unreachable), "{error}");
+        assert!(start.elapsed() < PATIENCE.slow / 10, "{:?}", start.elapsed());
     }
 }

@@ -19,9 +19,9 @@ use crate::driver::{SubmitError, Ticket};
 use crate::engine::{AddError, Prompt, Request, RequestId, Source};
 use crate::handoff::{Intent, Offer, Remote, remote_name};
 use crate::outbox::Output;
-use crate::side::{Pulled, pull};
+use crate::side::{Patience, Pulled, pull};
 
-/// How long a server that was reached before is given when it cannot be reached.
+/// How long a server that was reached before is tried when it refuses connections.
 const KNOWN_PEER_PATIENCE: Duration = Duration::from_millis(30);
 
 /// Serves one generating request.
@@ -112,7 +112,8 @@ fn refusal(error: SubmitError) -> ApiError {
 async fn fetch(app: &App, remote: &Remote) -> Result<Pulled, ApiError> {
     let peer = (remote.host.clone(), remote.port);
     let known = lock(&app.peers).contains(&peer);
-    let patience = if known { KNOWN_PEER_PATIENCE } else { app.config.pull_timeout };
+    let slow = app.config.pull_timeout;
+    let patience = Patience { gone: if known { KNOWN_PEER_PATIENCE } else { slow }, slow };
     let pulled = match remote.engine_id == app.engine_id {
         // A real connector cannot connect to itself.
         true => None,
