@@ -86,6 +86,8 @@ pub struct Engine {
     /// In the order in which they will be taken.
     waiting: VecDeque<Sequence>,
     leases: Leases,
+    /// When the last transfer begun so far has left the link: all of them share it.
+    link_free_at: Time,
     ends_at: Option<Time>,
     stats: Stats,
 }
@@ -99,6 +101,7 @@ impl Engine {
             running: Vec::new(),
             waiting: VecDeque::new(),
             leases: Leases::default(),
+            link_free_at: Time::ZERO,
             ends_at: None,
             stats: Stats::default(),
             profile,
@@ -175,7 +178,7 @@ impl Engine {
     /// When an idle engine has something to do by itself: KV that arrives, a lease that ends.
     #[must_use]
     pub fn wakes_at(&self) -> Option<Time> {
-        let arrival = self.waiting.iter().filter_map(Sequence::ready_at).min();
+        let arrival = self.waiting.iter().filter_map(Sequence::arrives_at).min();
         arrival.into_iter().chain(self.leases.next_expiry()).min()
     }
 
@@ -215,7 +218,7 @@ impl Engine {
     /// Requests in the queue: (all, of those the ones that wait for KV to arrive).
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
-        let loading = self.waiting.iter().filter(|s| s.ready_at().is_some()).count();
+        let loading = self.waiting.iter().filter(|s| s.pulls().is_some()).count();
         (self.waiting.len(), loading)
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::Time;
 use crate::kv::BlockId;
 use crate::text::{Chain, Token};
 
@@ -48,9 +47,7 @@ pub enum Source {
     Pulled {
         /// The prompt whose KV arrives.
         content: Chain,
-        /// When it has arrived.
-        ready_at: Time,
-        /// How long the transfer takes.
+        /// How long the transfer takes, once the link is free.
         transfer: Duration,
         /// Tokens that the prefill server found in its own cache.
         remote_cached: u32,

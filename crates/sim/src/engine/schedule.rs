@@ -1,5 +1,6 @@
 //! What a step computes: running streams first, then prompts, while tokens and blocks last.
 
+use super::sequence::Transfer;
 use super::{Engine, Scheduling, Sequence, Time};
 use crate::profile::StepLoad;
 
@@ -92,33 +93,61 @@ impl Engine {
         self.waiting.insert(at, sequence);
     }
 
-    /// Starts waiting requests while there is room. Those whose KV has not arrived are passed over.
+    /// Starts waiting requests, and the transfers of KV from elsewhere, while there is room.
+    ///
+    /// Once blocks are short, only requests that hold theirs already may start: those ahead of them wait for the
+    /// blocks that they will free.
     fn admit(&mut self, now: Time, budget: &mut u32) {
-        let mut at = 0;
+        let (mut at, mut short) = (0, false);
         while at < self.waiting.len()
             && *budget > 0
             && self.running.len() < self.config.max_sequences as usize
         {
-            if self.waiting[at].ready_at().is_some_and(|ready| ready > now) {
+            let arrives = self.waiting[at].arrives_at();
+            let passed_over = arrives.map_or(short, |arrives| arrives > now);
+            let Some(sequence) = (!passed_over).then(|| self.waiting.remove(at)).flatten() else {
                 at += 1;
                 continue;
-            }
-            let Some(sequence) = self.waiting.remove(at) else { break };
-            if let Some(sequence) = self.start(now, sequence, budget) {
+            };
+            let back = match sequence.pulls() {
+                Some(transfer) if arrives.is_none() => Some(self.fetch(now, sequence, transfer)),
+                _ => self.start(now, sequence, budget),
+            };
+            if let Some(sequence) = back {
+                short |= sequence.blocks.is_empty();
                 self.waiting.insert(at, sequence);
-                break;
+                at += 1;
             }
         }
     }
 
+    /// Takes all blocks of a prompt and begins the transfer into them; without blocks if they are short.
+    fn fetch(&mut self, now: Time, mut sequence: Sequence, transfer: Time) -> Sequence {
+        self.take_cached(&mut sequence);
+        let blocks = sequence.known.div_ceil(self.config.block_size) as usize;
+        let missing = blocks - sequence.blocks.len();
+        if missing > self.pool.free() {
+            self.pool.release(&sequence.blocks);
+            sequence.reset();
+            return sequence;
+        }
+        sequence.blocks.extend((0..missing).filter_map(|_| self.pool.allocate()));
+        self.link_free_at = self.link_free_at.max(now) + transfer;
+        sequence.transfer = Some(Transfer { began: now, arrives: self.link_free_at });
+        sequence
+    }
+
     /// Moves a request into the batch with its first chunk; gives it back if blocks are short.
     fn start(&mut self, now: Time, mut sequence: Sequence, budget: &mut u32) -> Option<Sequence> {
-        let cached = self.take_cached(&mut sequence);
-        let arrived = match sequence.ready_at() {
-            Some(_) => sequence.known - 1 - cached.min(sequence.known - 1),
-            None => 0,
+        let (cached, computed) = match sequence.arrives_at() {
+            // All but the last token, which the next one comes out of; its blocks are there.
+            Some(_) => (sequence.registered as u32 * self.config.block_size, sequence.known - 1),
+            None => {
+                let cached = self.take_cached(&mut sequence);
+                (cached, cached)
+            }
         };
-        sequence.computed = cached + arrived;
+        sequence.computed = computed;
         let wanted = (sequence.known - sequence.computed).min(*budget);
         self.running.push(sequence);
         let last = self.running.len() - 1;

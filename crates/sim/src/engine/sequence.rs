@@ -19,9 +19,19 @@ pub(super) struct Sequence {
     /// The hashes of all whole blocks of known tokens, and how many are registered in the pool.
     pub(super) hashes: Vec<u64>,
     pub(super) registered: usize,
+    /// The transfer that fills `blocks`, once they are there and it has begun.
+    pub(super) transfer: Option<Transfer>,
     chain: Chain,
     pub(super) prefilled: Prefilled,
     pub(super) times: Times,
+}
+
+/// KV on its way into blocks that are held for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    /// When it was asked for; the link may be taken for a while yet.
+    pub(super) began: Time,
+    pub(super) arrives: Time,
 }
 
 /// When things happened to a request.
@@ -47,6 +57,7 @@ impl Sequence {
             blocks: Vec::new(),
             hashes: request.prompt.blocks.clone(),
             registered: 0,
+            transfer: None,
             chain,
             prefilled: Prefilled::default(),
             times: Times { arrived: now, scheduled: None, first_token: None, last_token: now },
@@ -63,12 +74,18 @@ impl Sequence {
         self.known - self.request.prompt.tokens
     }
 
-    /// When KV from elsewhere arrives, of a request that waits for it.
-    pub(super) fn ready_at(&self) -> Option<Time> {
+    /// How long the transfer takes of a request that starts with KV from elsewhere. A preempted one has lost it
+    /// and is computed here.
+    pub(super) fn pulls(&self) -> Option<Time> {
         match self.request.source {
-            Source::Pulled { ready_at, .. } if self.times.scheduled.is_none() => Some(ready_at),
+            Source::Pulled { transfer, .. } if self.times.scheduled.is_none() => Some(transfer),
             _ => None,
         }
+    }
+
+    /// When its KV from elsewhere arrives, of a request that holds the blocks for it and waits.
+    pub(super) fn arrives_at(&self) -> Option<Time> {
+        self.pulls().and(self.transfer).map(|transfer| transfer.arrives)
     }
 
     /// Writes the next token.

@@ -16,10 +16,11 @@ impl Engine {
         stats.prefix_cache_hits += u64::from(cached);
         stats.queue_time.observe_time(now.saturating_sub(sequence.times.arrived));
         sequence.prefilled = Prefilled { cached, created: tokens / block * block - cached };
-        if let Source::Pulled { transfer, remote_cached, .. } = sequence.request.source {
+        if let Source::Pulled { remote_cached, .. } = sequence.request.source {
             stats.external_cache_queries += u64::from(tokens - cached);
             stats.external_cache_hits += u64::from(tokens - cached);
-            stats.transfer_time.observe_time(transfer);
+            let took = sequence.transfer.map(|transfer| transfer.arrives - transfer.began);
+            stats.transfer_time.observe_time(took.unwrap_or_default());
             sequence.prefilled = Prefilled { cached: remote_cached, created: 0 };
         }
         sequence.times.scheduled = Some(now);

@@ -193,24 +193,69 @@ fn a_lease_ends_by_reading_or_by_time() {
     assert_eq!((engine.leases(), engine.pool().held(), engine.stats().expired_leases), (0, 0, 1));
 }
 
+fn pulled(id: RequestId, prompt: Prompt, max_tokens: u32, transfer: Time) -> Request {
+    let source = Source::Pulled { content: prompt.chain, transfer, remote_cached: 0 };
+    Request { source, ..Request::new(id, prompt, max_tokens) }
+}
+
 #[test]
-fn pulled_kv_is_waited_for_and_not_computed() {
+fn pulled_kv_is_waited_for_in_its_blocks_and_not_computed() {
     let mut engine = engine(|_| {});
-    let ready_at = Time::from_millis(500);
-    let source = Source::Pulled {
-        content: prompt(4000, 3).chain,
-        ready_at,
-        transfer: ready_at,
-        remote_cached: 0,
-    };
-    engine.add(Time::ZERO, Request { source, ..Request::new(1, prompt(4000, 3), 2) }).unwrap();
+    let transfer = Time::from_millis(500);
+    engine.add(Time::ZERO, pulled(1, prompt(4000, 3), 2, transfer)).unwrap();
     assert_eq!(engine.waiting(), (1, 1));
     assert_eq!(engine.begin_step(Time::ZERO), None);
-    assert_eq!(engine.wakes_at(), Some(ready_at));
+    assert_eq!(engine.wakes_at(), Some(transfer));
+    assert_eq!(engine.pool().held(), 250, "held from the beginning of the transfer");
     let events = drain(&mut engine, Time::ZERO);
-    let first = tokens_of(&events, 1)[0].0 - ready_at;
+    let first = tokens_of(&events, 1)[0].0 - transfer;
     assert!(first < Time::from_millis(10), "{first:?}");
     assert_eq!(engine.stats().external_kv_transfer, 4000);
+    assert_eq!(engine.pool().held(), 0);
+}
+
+#[test]
+fn transfers_share_one_link() {
+    let mut engine = engine(|_| {});
+    let transfer = Time::from_millis(100);
+    for id in 1..=3 {
+        engine.add(Time::ZERO, pulled(id, prompt(1600, id), 1, transfer)).unwrap();
+    }
+    let events = drain(&mut engine, Time::ZERO);
+    for id in 1..=3 {
+        let since = tokens_of(&events, id)[0].0 - transfer * id as u32;
+        assert!(since < Time::from_millis(20), "request {id}: {since:?} after its transfer");
+    }
+    let later = Time::from_secs(9);
+    engine.add(later, pulled(4, prompt(1600, 4), 1, transfer)).unwrap();
+    engine.begin_step(later);
+    assert_eq!(engine.wakes_at(), Some(later + transfer), "an idle link is free at once");
+}
+
+#[test]
+fn a_transfer_waits_for_its_blocks() {
+    let mut engine = engine(|config| config.kv_blocks = 10);
+    let transfer = Time::from_millis(100);
+    for id in 1..=2 {
+        engine.add(Time::ZERO, pulled(id, prompt(96, id), 4, transfer)).unwrap();
+    }
+    assert_eq!(engine.begin_step(Time::ZERO), None);
+    assert_eq!(engine.pool().held(), 6, "four blocks are too few for the second");
+    let events = drain(&mut engine, Time::ZERO);
+    let freed = tokens_of(&events, 1)[3].0;
+    let second = tokens_of(&events, 2)[0].0;
+    assert!(freed > transfer && second >= freed + transfer, "{freed:?}, {second:?}");
+}
+
+#[test]
+fn kv_that_has_arrived_starts_before_a_request_that_lacks_its_blocks() {
+    let mut engine = engine(|config| config.kv_blocks = 10);
+    add(&mut engine, 1, prompt(48, 1), 100);
+    engine.add(Time::ZERO, pulled(2, prompt(80, 2), 20, Time::from_millis(50))).unwrap();
+    let events = drain(&mut engine, Time::ZERO);
+    assert_eq!((tokens_of(&events, 1).len(), tokens_of(&events, 2).len()), (100, 20));
+    assert!(engine.stats().preemptions > 0, "they do not fit together");
+    assert_eq!(engine.pool().held(), 0);
 }
 
 #[test]
@@ -225,7 +270,7 @@ fn what_can_never_fit_is_refused() {
 /// What happens to an engine in a property test.
 #[derive(Clone, Debug)]
 enum Act {
-    Add { tokens: u32, seed: u64, max_tokens: u32, produce: bool, priority: i64 },
+    Add { tokens: u32, seed: u64, max_tokens: u32, kind: u8, priority: i64 },
     Step,
     Abort(RequestId),
     Release(RequestId),
@@ -233,9 +278,9 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        3 => (1u32..200, 0u64..4, 1u32..60, any::<bool>(), 0i64..3).prop_map(
-            |(tokens, seed, max_tokens, produce, priority)| Act::Add {
-                tokens, seed, max_tokens, produce, priority,
+        3 => (1u32..200, 0u64..4, 1u32..60, 0u8..3, 0i64..3).prop_map(
+            |(tokens, seed, max_tokens, kind, priority)| Act::Add {
+                tokens, seed, max_tokens, kind, priority,
             }
         ),
         10 => Just(Act::Step),
@@ -257,11 +302,17 @@ fn play(acts: &[Act], scheduling: Scheduling) -> Vec<(Time, Event)> {
     let mut next = 0;
     for act in acts {
         match *act {
-            Act::Add { tokens, seed, max_tokens, produce, priority } => {
+            Act::Add { tokens, seed, max_tokens, kind, priority } => {
                 next += 1;
-                let source = if produce { Source::Produce } else { Source::Local };
-                let request = Request::new(next, prompt(tokens, seed), max_tokens);
-                engine.add(now, Request { source, priority, ..request }).unwrap();
+                let request = match kind {
+                    0 => Request::new(next, prompt(tokens, seed), max_tokens),
+                    1 => Request {
+                        source: Source::Produce,
+                        ..Request::new(next, prompt(tokens, seed), max_tokens)
+                    },
+                    _ => pulled(next, prompt(tokens, seed), max_tokens, Time::from_millis(30)),
+                };
+                engine.add(now, Request { priority, ..request }).unwrap();
             }
             Act::Step => {
                 now = engine.begin_step(now).unwrap_or(now);

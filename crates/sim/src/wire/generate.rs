@@ -159,16 +159,14 @@ fn requests(
 fn source(app: &App, intent: &Intent, pulled: Option<&Pulled>, prompt: &Prompt) -> Source {
     match (intent, pulled) {
         (Intent::Produce, _) => Source::Produce,
-        (Intent::Pull(remote), Some(pulled)) => app.driver.with_engine(|engine, now| {
+        (Intent::Pull(remote), Some(pulled)) => app.driver.with_engine(|engine, _| {
             let block_size = engine.config().block_size;
             let here = engine.pool().cached_prefix(&prompt.blocks) as u32 * block_size;
             let moved = pulled.tokens.saturating_sub(here);
             let bandwidth = app.config.kv_gigabits_per_second;
-            let transfer = engine.profile().transfer_time(moved, bandwidth);
             Source::Pulled {
                 content: pulled.content,
-                ready_at: now + transfer,
-                transfer,
+                transfer: engine.profile().transfer_time(moved, bandwidth),
                 remote_cached: remote.cached,
             }
         }),
