@@ -111,6 +111,13 @@ impl Driver {
         f(&mut self.state().engine, now)
     }
 
+    /// Ends a lease; requests that wait for its blocks may start.
+    pub(crate) fn release(&self, id: RequestId) {
+        if self.state().engine.release(id) {
+            self.0.wake.notify_one();
+        }
+    }
+
     /// Submits the choices of one HTTP request; all of them or none. Ids are given here.
     pub(crate) fn submit(&self, requests: Vec<Request>) -> Result<Ticket, SubmitError> {
         let now = self.0.clock.now();

@@ -205,7 +205,7 @@ struct Release<'a> {
 impl Drop for Release<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.channel.driver.with_engine(|engine, _| engine.release(id));
+            self.channel.driver.release(id);
         }
     }
 }

@@ -170,3 +170,21 @@ async fn a_decoding_client_that_leaves_frees_both() {
     until(|| d.inspect(|engine| engine.waiting().0) == 0 && leases(&p) == 0).await;
     assert_eq!((held(&p), held(&d)), (0, 0));
 }
+
+#[tokio::test]
+async fn a_prefill_that_waits_for_blocks_starts_when_a_lease_is_read() {
+    // Blocks for one prompt of 61 to 99 tokens, not for two.
+    let config = Config { role: Role::Prefill, kv_blocks: Some(7), ..Config::default() };
+    let (p, d) = (Server::start(config).await.unwrap(), start(Role::Decoding).await);
+    let params = prefill(&p, &chat(60, 5)).await;
+    let handed = with(chat(60, 5), "kv_transfer_params", params);
+    let other =
+        with(chat(60, 5), "messages", json!([{"role": "user", "content": "sit ".repeat(60)}]));
+    let read = async {
+        until(|| p.inspect(|engine| engine.waiting().0) == 1).await;
+        post(&d, CHAT, &handed).await.status
+    };
+    let both = async { tokio::join!(prefill(&p, &other), read) };
+    let (params, status) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+    assert!(params.is_object() && status == 200, "{params} {status}");
+}
