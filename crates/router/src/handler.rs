@@ -22,6 +22,7 @@ use crate::{models, upgrade};
 
 /// Longer targets are refused.
 const LONGEST_TARGET: usize = 8 * 1024;
+
 /// Answers one request.
 pub(crate) async fn handle(
     worker: Rc<Worker>,
@@ -31,8 +32,8 @@ pub(crate) async fn handle(
     let answered = answer(&worker, request, &request_id).await;
     let mut response = answered.unwrap_or_else(|failure| {
         worker.shared.metrics.refused(failure.kind());
-        let failure_text = failure.to_string();
-        tracing::debug!(request_id = ?request_id, failure = ?failure_text, "refused");
+        // `Debug` of the text: a client's words in it must not begin a line of their own.
+        tracing::debug!(request_id = ?request_id, failure = ?failure.to_string(), "refused");
         failure.into_response()
     });
     response.headers_mut().insert(REQUEST_ID, request_id);

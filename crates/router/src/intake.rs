@@ -69,7 +69,8 @@ async fn collect(
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// What the request is and needs.
+/// What the request is and needs. A body that is neither a form nor a JSON object is refused on every path, also on
+/// administrative ones that a route allows: what is not understood here could carry transfer parameters.
 pub(crate) fn understand(
     surface: Surface,
     head: &http::request::Parts,
@@ -87,11 +88,10 @@ pub(crate) fn understand(
         let model = multipart::model(content_type, body)?;
         return Ok(Analysis { model, ..Analysis::without_body(&head.headers, &rules) });
     }
-    let has_json = api != Api::Other || (!body.is_empty() && surface != Surface::Administrative);
-    if has_json {
-        return Ok(analyze(api, &head.headers, body, &rules)?);
+    if body.is_empty() && api == Api::Other {
+        return Ok(Analysis::without_body(&head.headers, &rules));
     }
-    Ok(Analysis::without_body(&head.headers, &rules))
+    Ok(analyze(api, &head.headers, body, &rules)?)
 }
 
 /// The stored response that the request is about or goes on from.

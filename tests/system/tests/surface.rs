@@ -204,3 +204,24 @@ async fn a_form_goes_where_its_model_field_says() {
     let answer = send(proxy.address(), with_header(request, "content-type", form_type)).await;
     assert_eq!((answer.status.as_u16(), two.requests().len()), (400, 1));
 }
+
+#[tokio::test]
+async fn an_allowed_administrative_path_carries_no_transfer_parameters_either() {
+    let server = Backend::start(Script::Say(answer_of("200 OK", "{}"))).await;
+    let spec = with(always(), "allowAdminPaths", json!(["/inference/v1/generate"]));
+    let proxy = Proxy::start(&spec, &[endpoint("e", server.addr, "both")]);
+    let path = "/inference/v1/generate";
+    let deadly = json!({"max_tokens": 9, "kv_transfer_params": {"do_remote_prefill": true}});
+    assert_eq!(post(proxy.address(), path, &deadly).await.status, 200);
+    let bodies: Vec<_> = server
+        .requests()
+        .iter()
+        .filter(|leg| leg.target() == path)
+        .map(qoe_tests::tap::Leg::json)
+        .collect();
+    assert_eq!(bodies, [json!({"max_tokens": 9})]);
+    for unread in ["[]", "{\"kv_transfer_params\": {}, NaN", "\u{feff}{}"] {
+        let answer = send(proxy.address(), ask(Method::POST, path, unread)).await;
+        assert_eq!(answer.status, 400, "{unread}");
+    }
+}

@@ -83,7 +83,7 @@ fn unescape_one(escape: &[u8]) -> (char, usize) {
     }
 }
 
-/// `uXXXX`, or a surrogate pair `uXXXX\uXXXX`.
+/// A unit (`u` and four hexadecimal digits), or a surrogate pair of two of them.
 fn unescape_unit(escape: &[u8]) -> (char, usize) {
     let Some(unit) = escape.get(1..).and_then(hex4) else {
         return (char::REPLACEMENT_CHARACTER, 1);
