@@ -6,23 +6,29 @@
 //! Must not: talk to anything, keep state, or decide about requests. The router turns what is read here into its own
 //! types; whatever got through `load` or `validate` needs no second look.
 
+mod autoscaling;
 #[cfg(feature = "crd")]
 pub mod crd;
 mod limits;
 mod path;
 mod policy;
+mod port;
 mod route;
 mod schema;
 mod slo;
 pub mod standalone;
 mod validate;
 
+pub use autoscaling::{Autoscaling, ReplicaBounds};
 pub use limits::{Headers, Limits, Timeouts};
 pub use path::{FieldPath, Segment};
 pub use policy::{DecodingWeights, Policy, PolicyType, PrefillWeights, References, Weights};
+pub use port::Port;
 #[cfg(feature = "crd")]
 pub use route::QoERoute;
-pub use route::{Connector, Endpoints, Handoff, HandoffMode, PhaseRules, QoERouteSpec, Selector};
+pub use route::{
+    Connector, DEFAULT_CLASS, Endpoints, Handoff, HandoffMode, PhaseRules, QoERouteSpec, Selector,
+};
 pub use slo::{Slo, SloByPriority, SloOverride};
 pub use validate::Violation;
 

@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::autoscaling::Autoscaling;
 use crate::limits::{Headers, Limits, Timeouts};
 use crate::policy::Policy;
-use crate::schema::{MAX_CHARS, MAX_ITEMS, PROMPT_TOKENS};
+use crate::port::Port;
+use crate::schema::{MAX_CHARS, MAX_ITEMS, PROMPT_TOKENS, cel};
 use crate::slo::Slo;
 
+/// The class of routes that name none, and of an installation that is given none.
+pub const DEFAULT_CLASS: &str = "default";
+
 /// What a route serves, on which endpoints, and how well. Everything has a default that serves.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "crd", derive(kube_derive::CustomResource))]
 #[cfg_attr(
     feature = "crd",
@@ -43,8 +48,20 @@ use crate::slo::Slo;
     )
 )]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(transform = crate::schema::known_formats)]
+#[schemars(
+    transform = crate::schema::known_formats,
+    extend("x-kubernetes-validations" = cel!(
+        "has(self.endpoints.selector) && has(self.endpoints.selector.matchLabels) \
+         && size(self.endpoints.selector.matchLabels) > 0"
+            => "no pods are selected: set endpoints.selector.matchLabels to labels of the pods \
+                that serve"
+    ))
+)]
 pub struct QoERouteSpec {
+    /// The class of installations that serve the route, where a cluster has several. An installation serves the routes
+    /// of its own class and leaves all others alone.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub router_class_name: String,
     /// The model names that clients send. Empty: whatever the endpoints serve.
     #[schemars(
         length(max = MAX_ITEMS),
@@ -76,14 +93,39 @@ pub struct QoERouteSpec {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allow_admin_paths: Vec<String>,
+    /// Bounds of the replicas that are recommended for each phase.
+    pub autoscaling: Autoscaling,
+}
+
+impl Default for QoERouteSpec {
+    fn default() -> Self {
+        Self {
+            router_class_name: DEFAULT_CLASS.to_owned(),
+            models: Vec::new(),
+            endpoints: Endpoints::default(),
+            connector: Connector::default(),
+            policy: Policy::default(),
+            handoff: Handoff::default(),
+            slo: Slo::default(),
+            headers: Headers::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            allow_admin_paths: Vec::new(),
+            autoscaling: Autoscaling::default(),
+        }
+    }
 }
 
 /// Which endpoints serve the route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Endpoints {
-    /// The endpoints' labels. Empty: every endpoint there is.
+    /// The endpoints' labels. In a cluster: of pods in the route's own namespace, and at least one label. In a file,
+    /// empty means every endpoint there is.
     pub selector: Selector,
+    /// The port on which pods serve: a number, or the name of a container port. Endpoints of a file have it in
+    /// their URL.
+    pub port: Port,
     /// How an endpoint's phase is read. The label families of other projects are known without it.
     pub phase: PhaseRules,
 }
@@ -93,6 +135,7 @@ pub struct Endpoints {
 #[serde(rename_all = "camelCase", default)]
 pub struct Selector {
     /// Labels that an endpoint must have, each with this value.
+    #[schemars(extend("maxProperties" = 64))]
     pub match_labels: BTreeMap<String, String>,
 }
 

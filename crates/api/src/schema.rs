@@ -25,6 +25,8 @@ pub(crate) const IN_FLIGHT: Range<u32> = Range { min: 0, max: 1_000_000 };
 pub(crate) const PROMPT_TOKENS: Range<u32> = Range { min: 0, max: 100_000_000 };
 /// A reference value that is no time: tokens per second, requests queued.
 pub(crate) const REFERENCE: Range<u32> = Range { min: 1, max: 1_000_000 };
+/// Replicas of one phase.
+pub(crate) const REPLICAS: Range<u32> = Range { min: 1, max: 10_000 };
 /// One weight; only the ratio of weights matters.
 pub(crate) const WEIGHT: Range<f64> = Range { min: 0.0, max: 100.0 };
 

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 
+use crate::autoscaling::{Autoscaling, ReplicaBounds};
 use crate::limits::{Headers, Limits, Timeouts};
 use crate::path::FieldPath;
 use crate::policy::{Policy, PolicyType, Weights};
 use crate::route::{Endpoints, QoERouteSpec};
 use crate::schema::{
     BODY_BYTES, CONNECT_MILLISECONDS, IN_FLIGHT, MAX_CHARS, MAX_ITEMS, PROMPT_TOKENS, REFERENCE,
-    Range, TARGET_MILLISECONDS, TIMEOUT_SECONDS, WEIGHT,
+    REPLICAS, Range, TARGET_MILLISECONDS, TIMEOUT_SECONDS, WEIGHT,
 };
 use crate::slo::{Slo, SloOverride};
 
@@ -27,6 +28,7 @@ impl QoERouteSpec {
     #[must_use]
     pub fn validate(&self) -> Vec<Violation> {
         let mut check = Check::default();
+        check.class(&self.router_class_name);
         check.models(&self.models);
         check.endpoints(&self.endpoints);
         check.policy(&self.policy);
@@ -36,6 +38,7 @@ impl QoERouteSpec {
         check.timeouts(&self.timeouts);
         check.limits(&self.limits);
         check.admin_paths(&self.allow_admin_paths);
+        check.autoscaling(&self.autoscaling);
         check.found
     }
 }
@@ -88,12 +91,30 @@ impl Check {
         }
     }
 
+    fn class(&mut self, class: &str) {
+        if !is_dns_label(class) {
+            let message = format!(
+                "`{class}` is not a class: 1 to 63 lower-case letters, digits or `-`, such as \
+                 `default`"
+            );
+            self.refuse(FieldPath::of("routerClassName"), message);
+        }
+    }
+
     fn models(&mut self, models: &[String]) {
         self.names("models", models);
         self.distinct("models", models);
     }
 
     fn endpoints(&mut self, endpoints: &Endpoints) {
+        if !endpoints.port.is_valid() {
+            let message = format!(
+                "`{}` is not a port: write a number from 1 to 65535, or the name of a container \
+                 port, such as http",
+                endpoints.port
+            );
+            self.refuse(FieldPath::of("endpoints.port"), message);
+        }
         let phase = &endpoints.phase;
         self.names("endpoints.phase.labels", &phase.labels);
         self.names("endpoints.phase.prefillTags", &phase.prefill_tags);
@@ -210,6 +231,21 @@ impl Check {
             }
         }
     }
+
+    fn autoscaling(&mut self, autoscaling: &Autoscaling) {
+        self.bounds("autoscaling.prefill", &autoscaling.prefill);
+        self.bounds("autoscaling.decoding", &autoscaling.decoding);
+    }
+
+    fn bounds(&mut self, path: &str, bounds: &ReplicaBounds) {
+        let ReplicaBounds { min_replicas, max_replicas } = *bounds;
+        self.range(&format!("{path}.minReplicas"), min_replicas, REPLICAS);
+        self.range(&format!("{path}.maxReplicas"), max_replicas, REPLICAS);
+        if min_replicas > max_replicas {
+            let message = "minReplicas is above maxReplicas: swap them, or leave one out";
+            self.refuse(FieldPath::of(path), message);
+        }
+    }
 }
 
 impl Headers {
@@ -222,6 +258,15 @@ impl Headers {
             ("session", &self.session),
         ]
     }
+}
+
+/// A name of one part, as Kubernetes gives to many things.
+fn is_dns_label(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 /// A token of RFC 9110, of at most 64 characters.

@@ -87,6 +87,7 @@ pub struct EndpointState {
     served: ArcSwapOption<Vec<Served>>,
     in_flight: [AtomicU32; 2],
     tokens: [AtomicU64; 2],
+    unread: AtomicU64,
     failures: AtomicU32,
     ejected_until: AtomicU64,
     kv_failures: AtomicU32,
@@ -104,6 +105,7 @@ impl EndpointState {
             served: ArcSwapOption::empty(),
             in_flight: Default::default(),
             tokens: Default::default(),
+            unread: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
             kv_failures: AtomicU32::new(0),
@@ -165,6 +167,32 @@ impl EndpointState {
         self.in_flight[phase as usize].fetch_add(1, Ordering::Relaxed);
         self.tokens[phase as usize].fetch_add(tokens, Ordering::Relaxed);
         Hold { state: Arc::clone(self), phase, tokens }
+    }
+
+    /// Prompt tokens sent here that are not expected in its prefix cache and not read yet.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// A prompt of so many tokens departs. What is expected in the prefix cache is not counted.
+    #[must_use]
+    pub fn reads(self: &Arc<Self>, prompt_tokens: u64, now: Duration) -> Reading {
+        let tokens = self.uncached(prompt_tokens, now);
+        let ahead = self.unread.fetch_add(tokens, Ordering::Relaxed).saturating_add(tokens);
+        Reading { state: Arc::clone(self), tokens, ahead, sent: now }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of some millions"
+    )]
+    fn uncached(&self, prompt_tokens: u64, now: Duration) -> u64 {
+        let hit = self.signals.prefix_hit_rate.get(now);
+        let cached = hit.map_or(0.0, |hit| (hit.value * hit.weight).clamp(0.0, 1.0));
+        (prompt_tokens as f64 * (1.0 - cached)).ceil() as u64
     }
 
     /// A request went well: failures are forgotten.
@@ -244,6 +272,33 @@ impl Drop for Hold {
     }
 }
 
+/// A prompt on its way through an endpoint; dropped, it is no longer waited for.
+#[derive(Debug)]
+pub struct Reading {
+    state: Arc<EndpointState>,
+    tokens: u64,
+    /// With those that were there before: what had to be read until this prompt was.
+    ahead: u64,
+    sent: Duration,
+}
+
+impl Reading {
+    /// The prompt was read: how fast the endpoint reads is learned.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn done(self, now: Duration) {
+        let seconds = now.saturating_sub(self.sent).as_secs_f64();
+        if seconds > 0.0 && self.ahead > 0 {
+            self.state.signals.prefill_speed.observe(self.ahead as f64 / seconds, now);
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.state.unread.fetch_sub(self.tokens, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -278,6 +333,22 @@ pub(crate) mod tests {
             (e.in_flight_all(), e.tokens(Phase::Prefill), e.tokens(Phase::Decoding)),
             (0, 0, 0)
         );
+    }
+
+    #[test]
+    fn what_is_unread_is_counted_without_what_is_cached_and_teaches_the_speed() {
+        let e = state();
+        let now = Duration::from_secs(1);
+        e.signals.prefix_hit_rate.set(0.25, now);
+        let first = e.reads(1000, now);
+        let second = e.reads(2000, now);
+        assert_eq!(e.unread(), 750 + 1500);
+        second.done(now + Duration::from_secs(3));
+        assert_eq!(e.unread(), 750);
+        let speed = e.signals.prefill_speed.get(now + Duration::from_secs(3)).expect("learned");
+        assert!((speed.value - 750.0).abs() < 1e-9, "all that was ahead, in three seconds");
+        drop(first);
+        assert_eq!(e.unread(), 0);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Every decision of the product, and nothing that acts on one.
 //!
 //! Owns: what a request is and needs (analyze, json, splice), what a stream tells (sse, qoe),
-//! what an endpoint is and how it does (phase, exposition), and what to do with a request.
+//! what an endpoint is and how it does (phase, exposition), what to do with a request, and how many
+//! endpoints each phase needs (scale).
 //! Must not: do IO, spawn, read a clock or an RNG of its own. `now` and `&mut impl Rng` are arguments, so the same
 //! code runs in the proxy and in virtual time.
 
@@ -16,6 +17,7 @@ pub mod phase;
 pub mod plan;
 pub mod policy;
 pub mod qoe;
+pub mod scale;
 pub mod signals;
 pub mod splice;
 pub mod sse;

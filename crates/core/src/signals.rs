@@ -91,6 +91,8 @@ pub struct Signals {
     pub ttft: Average,
     /// Seconds between tokens of one stream.
     pub itl: Average,
+    /// Prompt tokens that it reads in a second, those ahead in its queue included.
+    pub prefill_speed: Average,
     /// Share of prompt tokens found in the prefix cache, 0..=1; scraped.
     pub prefix_hit_rate: Average,
     /// Share of KV blocks in use, 0..=1; scraped.

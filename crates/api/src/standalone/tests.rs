@@ -34,9 +34,11 @@ fn a_route_of_five_lines_works() {
 fn defaults_are_those_of_the_documentation() {
     let spec = QoERouteSpec::default();
     let json = serde_json::json!({
+        "routerClassName": "default",
         "models": [],
         "endpoints": {
             "selector": {"matchLabels": {}},
+            "port": 8000,
             "phase": {
                 "labels": [], "prefillTags": ["prefill"], "decodingTags": ["decode", "decoding"]
             }
@@ -54,7 +56,11 @@ fn defaults_are_those_of_the_documentation() {
             "idleSeconds": 120, "answerSeconds": 600
         },
         "limits": {"maxBodyBytes": 33_554_432, "maxInFlight": 0},
-        "allowAdminPaths": []
+        "allowAdminPaths": [],
+        "autoscaling": {
+            "prefill": {"minReplicas": 1, "maxReplicas": 32},
+            "decoding": {"minReplicas": 1, "maxReplicas": 32}
+        }
     });
     assert_eq!(serde_json::to_value(&spec).unwrap(), json);
     assert_eq!(spec.validate(), []);
@@ -208,8 +214,8 @@ fn unknown_fields_are_all_shown_with_the_known_ones() {
             (
                 "  polcy: {}",
                 "llm.yaml:6:3: spec.polcy: unknown field `polcy`, expected one of `allowAdminPaths`, \
-             `connector`, `endpoints`, `handoff`, `headers`, `limits`, `models`, `policy`, `slo`, \
-             `timeouts`",
+             `autoscaling`, `connector`, `endpoints`, `handoff`, `headers`, `limits`, `models`, \
+             `policy`, `routerClassName`, `slo`, `timeouts`",
             ),
             (
                 "  endpoints: {port: 8000}\n  slo: {byPriority: {High: {ttftMs: 5}, high: {}}}",

@@ -36,7 +36,7 @@ fn the_ranges_of_the_schema_are_those_of_the_code() {
     let schema = generator.into_root_schema_for::<QoERouteSpec>();
     let mut found = Vec::new();
     ranges(schema.as_value(), &FieldPath::default(), &mut found);
-    assert_eq!(found.len(), 27, "every number has both bounds: {found:?}");
+    assert_eq!(found.len(), 31, "every number has both bounds: {found:?}");
     for (path, min, max) in found {
         let refused = |value: f64| {
             let value = if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };

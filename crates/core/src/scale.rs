@@ -1,0 +1,259 @@
+//! How many replicas each phase needs, from what all routers see together.
+//!
+//! Prefill: the seconds of work that wait, Σ unread prompt tokens ÷ (tokens one endpoint reads in a second), must fit
+//! into the TTFT target less the prefill of one prompt itself. Decoding: the KV in use must fit into [`KV_FULL`] of the
+//! endpoints' KV. Both are guarded by what users feel: TTFT and ITL above their targets ask for one more.
+//!
+//! A hint goes up at once, and down only after [`SETTLED_FOR`] in which fewer, with [`SPARE`], would always have done.
+//! What is not known holds the hint: a router that is gone, or an engine that tells nothing, scales nobody away.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// KV use at which a decoding endpoint is full: above it, preemptions begin to cost.
+pub const KV_FULL: f64 = 0.8;
+/// Fewer replicas must have sufficed for so long.
+pub const SETTLED_FOR: Duration = Duration::from_secs(300);
+/// And with so much to spare.
+pub const SPARE: f64 = 1.15;
+/// Time constant of the smoothed need: a single burst is for the queue.
+const SMOOTHED_OVER: Duration = Duration::from_secs(15);
+/// The wait that a prompt may have is at least this share of the TTFT target, however long its own prefill takes.
+const LEAST_WAIT: f64 = 0.1;
+
+/// What is seen of prefill, over all routers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PrefillSeen {
+    /// Prompt tokens sent or queued, not expected in a cache, and not read yet.
+    pub unread_tokens: f64,
+    /// Tokens one endpoint reads in a second.
+    pub tokens_per_second: Option<f64>,
+    /// Mean tokens of a prompt.
+    pub prompt_tokens: Option<f64>,
+    /// Mean TTFT, in seconds.
+    pub ttft: Option<f64>,
+}
+
+/// What is seen of decoding, over all routers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DecodingSeen {
+    /// Mean KV use of an endpoint, 0 to 1.
+    pub kv_use: Option<f64>,
+    /// Mean ITL, in seconds.
+    pub itl: Option<f64>,
+}
+
+/// The endpoints that can do the phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Serving.
+    pub ready: u32,
+    /// On their way. They count against a further step up, and never as a reason to go down.
+    pub pending: u32,
+}
+
+/// What is promised, and within which bounds replicas may be recommended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Goal {
+    /// The TTFT target for prefill, the ITL target for decoding.
+    pub target: Duration,
+    /// Fewest replicas.
+    pub min: u32,
+    /// Most replicas.
+    pub max: u32,
+}
+
+/// Why so many replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum Reason {
+    /// The load fits.
+    Steady,
+    /// Prompts wait longer than the TTFT target allows.
+    PromptBacklog,
+    /// The KV caches fill up.
+    KvPressure,
+    /// First tokens come later than promised.
+    TtftAboveTarget,
+    /// Tokens come slower than promised.
+    ItlAboveTarget,
+    /// Fewer have sufficed for a while.
+    Underused,
+    /// Fewer would do, but not for long enough yet.
+    CoolingDown,
+    /// Not enough is known: the last hint stays.
+    NoData,
+    /// More would be needed than the bounds allow.
+    AtMaximum,
+}
+
+impl Reason {
+    /// The reason's name in the status and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Steady => "Steady",
+            Self::PromptBacklog => "PromptBacklog",
+            Self::KvPressure => "KvPressure",
+            Self::TtftAboveTarget => "TtftAboveTarget",
+            Self::ItlAboveTarget => "ItlAboveTarget",
+            Self::Underused => "Underused",
+            Self::CoolingDown => "CoolingDown",
+            Self::NoData => "NoData",
+            Self::AtMaximum => "AtMaximum",
+        }
+    }
+}
+
+/// A recommendation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// How many replicas the phase should have.
+    pub desired: u32,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The recommendations for one phase of one route, with their memory.
+#[derive(Clone, Debug, Default)]
+pub struct Scaler {
+    desired: Option<u32>,
+    need: Option<(f64, Duration)>,
+    /// Since when fewer would do, and the most that were needed since then.
+    lower: Option<(Duration, u32)>,
+}
+
+/// What the load asks for: a number of replicas that need not be whole, and why that many, were it more than there are.
+struct Need {
+    replicas: f64,
+    because: Reason,
+    /// The promise is not kept as it is.
+    broken: Option<Reason>,
+}
+
+impl Scaler {
+    /// The hint for prefill. `None`: no router has reported.
+    pub fn prefill(
+        &mut self,
+        seen: Option<&PrefillSeen>,
+        capacity: Capacity,
+        goal: Goal,
+        now: Duration,
+    ) -> Hint {
+        let need = seen.and_then(|seen| prefill_need(seen, goal.target));
+        self.hint(need, capacity, goal, now)
+    }
+
+    /// The hint for decoding. `None`: no router has reported.
+    pub fn decoding(
+        &mut self,
+        seen: Option<&DecodingSeen>,
+        capacity: Capacity,
+        goal: Goal,
+        now: Duration,
+    ) -> Hint {
+        let need = seen.and_then(|seen| decoding_need(seen, capacity.ready, goal.target));
+        self.hint(need, capacity, goal, now)
+    }
+
+    fn hint(&mut self, need: Option<Need>, capacity: Capacity, goal: Goal, now: Duration) -> Hint {
+        let there = capacity.ready + capacity.pending;
+        let last = self.desired.unwrap_or(there).clamp(goal.min, goal.max);
+        let hint = match need {
+            None => {
+                // Silence is no evidence that fewer would do.
+                self.lower = None;
+                Hint { desired: last, reason: Reason::NoData }
+            }
+            Some(need) => self.weigh(&need, last, capacity, goal, now),
+        };
+        self.desired = Some(hint.desired);
+        hint
+    }
+
+    fn weigh(
+        &mut self,
+        need: &Need,
+        last: u32,
+        capacity: Capacity,
+        goal: Goal,
+        now: Duration,
+    ) -> Hint {
+        let smoothed = self.smooth(need.replicas, now);
+        let mut wanted = whole(smoothed);
+        let mut because = need.because;
+        // One more than serve now; who is on its way already is that one.
+        let one_more = capacity.ready + capacity.pending.max(1);
+        if let Some(broken) = need.broken
+            && wanted < one_more
+        {
+            (wanted, because) = (one_more, broken);
+        }
+        if wanted > goal.max {
+            self.lower = None;
+            return Hint { desired: goal.max, reason: Reason::AtMaximum };
+        }
+        let wanted = wanted.max(goal.min);
+        if wanted > last {
+            self.lower = None;
+            return Hint { desired: wanted, reason: because };
+        }
+        let sparing = whole(smoothed * SPARE).clamp(wanted, goal.max.max(wanted));
+        if sparing >= last {
+            self.lower = None;
+            return Hint { desired: last, reason: Reason::Steady };
+        }
+        let (since, most) = self.lower.unwrap_or((now, sparing));
+        let most = most.max(sparing);
+        if now.saturating_sub(since) < SETTLED_FOR {
+            self.lower = Some((since, most));
+            return Hint { desired: last, reason: Reason::CoolingDown };
+        }
+        self.lower = None;
+        Hint { desired: most, reason: Reason::Underused }
+    }
+
+    fn smooth(&mut self, need: f64, now: Duration) -> f64 {
+        let smoothed = match self.need {
+            None => need,
+            Some((old, at)) => {
+                let elapsed = now.saturating_sub(at).as_secs_f64();
+                let gain = 1.0 - (-elapsed / SMOOTHED_OVER.as_secs_f64()).exp();
+                old + gain * (need - old)
+            }
+        };
+        self.need = Some((smoothed, now));
+        smoothed
+    }
+}
+
+fn prefill_need(seen: &PrefillSeen, target: Duration) -> Option<Need> {
+    let target = target.as_secs_f64();
+    let late = seen.ttft.is_some_and(|ttft| ttft > target);
+    let replicas = if seen.unread_tokens <= 0.0 {
+        0.0
+    } else {
+        let speed = seen.tokens_per_second.filter(|speed| *speed > 0.0)?;
+        let own = seen.prompt_tokens.unwrap_or(0.0) / speed;
+        let wait = (target - own).max(LEAST_WAIT * target);
+        seen.unread_tokens / speed / wait
+    };
+    let broken = late.then_some(Reason::TtftAboveTarget);
+    Some(Need { replicas, because: Reason::PromptBacklog, broken })
+}
+
+fn decoding_need(seen: &DecodingSeen, ready: u32, target: Duration) -> Option<Need> {
+    let replicas = seen.kv_use? * f64::from(ready) / KV_FULL;
+    let slow = seen.itl.is_some_and(|itl| itl > target.as_secs_f64());
+    let broken = slow.then_some(Reason::ItlAboveTarget);
+    Some(Need { replicas, because: Reason::KvPressure, broken })
+}
+
+/// Replicas come whole. A hair above a whole number is that number.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+fn whole(replicas: f64) -> u32 {
+    (replicas - 1e-6).ceil().clamp(0.0, 1e6) as u32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! How routers learn their routes from controllers, and controllers what routers see.
+//!
+//! Owns: the protocol (`proto/discovery.proto`), what is valid in it ([`RouteConfig`]), which of two states is newer
+//! ([`Holdings`]), the controller's end ([`server`]), the router's end ([`client`]), and mutual TLS between them
+//! ([`tls`]).
+//! Must not: know Kubernetes, or what a router does with a route. Both ends are given what they serve by traits.
+//!
+//! ```text
+//! controller: World ─ watch ─▶ server ═══ one stream per router and controller ═══ client ─▶ Subscriber: router
+//!             Routers ◀─ answers, load ─┘                                      └─ Holdings: newer or older?
+//! ```
+
+pub mod client;
+mod config;
+mod holdings;
+pub mod server;
+pub mod tls;
+
+pub use config::{EndpointConfig, InvalidRoute, RouteConfig};
+pub use holdings::{Holdings, Verdict};
+
+/// The messages of the protocol, made from `proto/discovery.proto`.
+pub mod proto {
+    #![expect(missing_docs, reason = "the protocol file documents them")]
+    #![allow(clippy::all, clippy::unwrap_used, unreachable_pub, reason = "generated")]
+    tonic::include_proto!("qoe.discovery.v1alpha1");
+}
+
+pub use proto::Version;
+
+impl Version {
+    /// Whether this state was made from less of the cluster's history than `other`, in either of its watches.
+    #[must_use]
+    pub const fn is_older_than(&self, other: &Self) -> bool {
+        self.pods < other.pods || self.routes < other.routes
+    }
+
+    /// The later of both, watch by watch.
+    #[must_use]
+    pub fn max(&self, other: &Self) -> Self {
+        Self { pods: self.pods.max(other.pods), routes: self.routes.max(other.routes) }
+    }
+}
+
+/// Largest message that is read: 10,000 endpoints take some 1.5 MB.
+const MAX_MESSAGE: usize = 64 << 20;
+/// Bytes in flight on a stream: a large route is not to wait for round trips.
+const WINDOW: u32 = 4 << 20;

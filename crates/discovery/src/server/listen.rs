@@ -1,0 +1,167 @@
+//! Accepted connections, with or without TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+use crate::tls::{Files, TlsError, TlsFolder};
+
+/// Handshakes at once.
+const HANDSHAKES: usize = 64;
+/// A handshake must be over within this.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// After a failed accept the listener rests.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// The certificates are looked at again at a connection after this.
+const CERTIFICATES_FOR: Duration = Duration::from_secs(5);
+
+/// Every connection that could be set up. One that cannot is logged, and hinders no other.
+pub(super) fn incoming(
+    listener: TcpListener,
+    tls: Option<TlsFolder>,
+) -> impl Stream<Item = io::Result<Connection>> {
+    let acceptor = tls.map(|folder| Arc::new(Acceptor { folder, last: Mutex::default() }));
+    let accepted = stream::unfold(listener, async |listener| {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((stream, listener)),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    });
+    accepted
+        .map(move |stream| establish(stream, acceptor.clone()))
+        .buffer_unordered(HANDSHAKES)
+        .filter_map(async |connection| {
+            connection.inspect_err(|error| tracing::warn!(%error, "a router's connection failed")).ok()
+        })
+        .map(Ok)
+}
+
+async fn establish(stream: TcpStream, acceptor: Option<Arc<Acceptor>>) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let Some(acceptor) = acceptor else { return Ok(Connection::Plain(stream)) };
+    let peer = stream.peer_addr()?;
+    let tls = acceptor.current().map_err(io::Error::other)?;
+    let stream = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await?;
+    let because = |error| {
+        let hint = "does the router have a certificate of the same authority?";
+        io::Error::other(format!("TLS with {peer}: {error}: {hint}"))
+    };
+    stream.map(|stream| Connection::Tls(Box::new(stream))).map_err(because)
+}
+
+/// Makes acceptors of the certificates as they are now.
+struct Acceptor {
+    folder: TlsFolder,
+    last: Mutex<Option<Last>>,
+}
+
+struct Last {
+    read_at: Instant,
+    files: Files,
+    acceptor: TlsAcceptor,
+}
+
+impl Acceptor {
+    /// The last good certificates, if the present ones are not.
+    fn current(&self) -> Result<TlsAcceptor, TlsError> {
+        let now = Instant::now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &*last
+            && now.duration_since(last.read_at) < CERTIFICATES_FOR
+        {
+            return Ok(last.acceptor.clone());
+        }
+        match (self.read(last.take(), now), &mut *last) {
+            (Ok(new), last) => Ok(last.insert(new).acceptor.clone()),
+            (Err((None, error)), _) => Err(error),
+            (Err((Some(old), error)), last) => {
+                tracing::error!(%error, "the last good certificates stay in use");
+                Ok(last.insert(old).acceptor.clone())
+            }
+        }
+    }
+
+    fn read(&self, last: Option<Last>, now: Instant) -> Result<Last, (Option<Last>, TlsError)> {
+        let files = match self.folder.read() {
+            Ok(files) => files,
+            Err(error) => return Err((last, error)),
+        };
+        match last {
+            Some(last) if last.files == files => Ok(Last { read_at: now, ..last }),
+            last => match self.folder.server(&files) {
+                Ok(config) => {
+                    let acceptor = TlsAcceptor::from(Arc::new(config));
+                    Ok(Last { read_at: now, files, acceptor })
+                }
+                Err(error) => Err((last, error)),
+            },
+        }
+    }
+}
+
+/// A connection from a router.
+pub(super) enum Connection {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) -> Self::ConnectInfo {}
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The stream of one router: what it was sent, and what is next.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::{Stream, stream};
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
+use tonic::{Status, Streaming};
+
+use super::{Routers, Server, World};
+use crate::proto::controller_message::Kind;
+use crate::proto::{
+    Answer, ControllerMessage, Heartbeat, Hello, Load, Push, Removal, RouterMessage, Synced,
+    router_message,
+};
+
+/// Connections so far, over all servers of the process.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
+/// What a router was last told of a route.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// It said in its hello that it serves it.
+    Nothing,
+    State(u64),
+}
+
+/// One router's stream; dropped, the router has left.
+pub(super) struct RouterStream<R: Routers> {
+    connection: u64,
+    routers: Arc<R>,
+    world: watch::Receiver<Option<Arc<World>>>,
+    incoming: Streaming<RouterMessage>,
+    sent: BTreeMap<Arc<str>, Sent>,
+    due: VecDeque<Kind>,
+    synced: bool,
+    heartbeat: Interval,
+    until: Instant,
+}
+
+impl<R: Routers> Drop for RouterStream<R> {
+    fn drop(&mut self) {
+        self.routers.left(self.connection);
+    }
+}
+
+impl<R: Routers> RouterStream<R> {
+    pub(super) fn open(
+        server: Server<R>,
+        hello: Hello,
+        incoming: Streaming<RouterMessage>,
+    ) -> Self {
+        let Server { mut world, routers, times } = server;
+        world.mark_changed();
+        let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        routers.joined(connection, &hello);
+        let mut heartbeat = tokio::time::interval(times.heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let sent = hello.routes.into_iter().map(|route| (route.into(), Sent::Nothing)).collect();
+        Self {
+            connection,
+            routers,
+            world,
+            incoming,
+            sent,
+            due: VecDeque::new(),
+            synced: false,
+            heartbeat,
+            until: Instant::now() + shortened(times.lifetime),
+        }
+    }
+
+    /// The messages to the router, until one of the sides ends.
+    pub(super) fn messages(self) -> impl Stream<Item = Result<ControllerMessage, Status>> + Send {
+        stream::unfold(self, async |mut stream| {
+            let kind = stream.next().await?;
+            Some((Ok(ControllerMessage { kind: Some(kind) }), stream))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Kind> {
+        loop {
+            if let Some(kind) = self.due.pop_front() {
+                return Some(kind);
+            }
+            tokio::select! {
+                // Answers first: they say what is known, and each is small.
+                biased;
+                message = self.incoming.message() => self.heard(message.ok()??),
+                changed = self.world.changed() => {
+                    changed.ok()?;
+                    let world = self.world.borrow_and_update().clone();
+                    if let Some(world) = world {
+                        self.catch_up(&world);
+                    }
+                }
+                () = sleep_until(self.until) => return None,
+                _ = self.heartbeat.tick() => return Some(Kind::Heartbeat(Heartbeat {})),
+            }
+        }
+    }
+
+    fn heard(&self, message: RouterMessage) {
+        match message.kind {
+            Some(router_message::Kind::Answer(Answer { route, nonce, rejected })) => {
+                let answer = if rejected.is_empty() { Ok(()) } else { Err(rejected) };
+                self.routers.answered(self.connection, &route, nonce, answer);
+            }
+            Some(router_message::Kind::Load(Load { routes })) => {
+                self.routers.reported(self.connection, routes);
+            }
+            // A hello is for the beginning; what is unknown is of a newer release.
+            Some(router_message::Kind::Hello(_)) | None => {}
+        }
+    }
+
+    /// Makes due what the router does not have of `world`.
+    fn catch_up(&mut self, world: &World) {
+        for (route, state) in &world.routes {
+            let now = Sent::State(state.nonce);
+            if self.sent.get(route) == Some(&now) {
+                continue;
+            }
+            self.sent.insert(Arc::clone(route), now);
+            if let Some(body) = &state.body {
+                self.due.push_back(Kind::Push(Push {
+                    route: route.to_string(),
+                    nonce: state.nonce,
+                    version: Some(world.version(route)),
+                    body: body.clone(),
+                }));
+            }
+        }
+        let due = &mut self.due;
+        self.sent.retain(|route, _| {
+            let stays = world.routes.contains_key(route);
+            if !stays {
+                let version = Some(world.version(route));
+                due.push_back(Kind::Removal(Removal { route: route.to_string(), nonce: 0, version }));
+            }
+            stays
+        });
+        if !std::mem::replace(&mut self.synced, true) {
+            self.due.push_back(Kind::Synced(Synced {}));
+        }
+    }
+}
+
+/// The lifetime less a random part, so that streams that began together do not end together.
+fn shortened(lifetime: Duration) -> Duration {
+    lifetime.mul_f64(rand::rng().random_range(0.67..=1.0))
+}
