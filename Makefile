@@ -7,7 +7,7 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-vllm bench lint deny peers clean
+.PHONY: help build demo test test-vllm test-cluster bench bench-control lint chart crds crds-fresh deny peers clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,17 @@ test: ## Unit, property and system tests; no GPU, and no network once built
 test-vllm: ## The same router before real vLLM servers on this CPU, with real KV transfer
 	$(CARGO) build --release -p qoe-router
 	QOE_ROUTER_BIN=$(RELEASE)/qoe-router tests/vllm/run.sh
+
+test-cluster: ## Helm install on a real one-node cluster: first token, churn, upgrade, outage, rotation (root, Debian, Go)
+	tests/cluster/run.sh
+
+chart: ## Lint and render the chart and deploy/, against the schemas of Kubernetes 1.31 to 1.34
+	tests/chart/run.sh
+
+crds: ## Write crds/ and what is made of it anew
+	$(CARGO) run --quiet -p qoe-controller -- crd >crds/qoeroutes.yaml
+	cp crds/qoeroutes.yaml charts/qoe-router/files/qoeroutes.yaml
+	PATH="$$(tests/kubernetes/install.sh cli):$$PATH" deploy/kustomize/render.sh
 
 bench: build peers ## What routing costs, beside Envoy and vllm-router in one run
 	$(RELEASE)/qoe-bench relay $(BENCH_ARGS)

@@ -5,6 +5,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = protox::compile(["discovery.proto"], ["proto"])?;
     tonic_prost_build::configure()
         .bytes(".qoe.discovery.v1alpha1.Push.body")
+        .bytes(".qoe.discovery.v1alpha1.SavedRoute.body")
         .compile_fds(files)?;
     Ok(())
 }

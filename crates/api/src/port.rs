@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_number_and_a_name_are_read_and_written_as_they_are() {
-        for (text, port) in [("8000", Port::Number(8000)), (r#""http""#, Port::Name("http".into()))] {
+        for (text, port) in [("8000", Port::Number(8000)), (r#""http""#, Port::Name("http".into()))]
+        {
             assert_eq!(serde_json::from_str::<Port>(text).unwrap(), port);
             assert_eq!(serde_json::to_string(&port).unwrap(), text);
         }

@@ -132,6 +132,12 @@ struct Need {
 }
 
 impl Scaler {
+    /// Goes on from what was recommended before, by another process.
+    #[must_use]
+    pub fn resumed(desired: Option<u32>) -> Self {
+        Self { desired, ..Self::default() }
+    }
+
     /// The hint for prefill. `None`: no router has reported.
     pub fn prefill(
         &mut self,

@@ -20,12 +20,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::proto::controller_message::Kind;
 use crate::proto::discovery_client::DiscoveryClient;
-use crate::proto::{Answer, ControllerMessage, Hello, Load, RouteLoad, RouterMessage, router_message};
+use crate::proto::{
+    Answer, ControllerMessage, Hello, Load, RouteLoad, RouterMessage, router_message,
+};
 use crate::tls::TlsFolder;
 use crate::{MAX_MESSAGE, Version, WINDOW};
 
@@ -55,6 +57,8 @@ pub trait Subscriber: Send + Sync + 'static {
     fn removed(&self, route: &str, version: Version) -> Result<(), String>;
     /// A controller has sent all it has.
     fn synced(&self);
+    /// A controller said that nothing is new.
+    fn heard(&self);
     /// So many controllers are connected now.
     fn connected(&self, controllers: usize);
     /// What to report now. Each controller is told the same.
@@ -74,7 +78,9 @@ pub struct Client {
 
 /// A controllers' address that cannot be used.
 #[derive(Debug, Error)]
-#[error("`{address}` is no address of controllers: {why}: write it as https://NAME.NAMESPACE.svc:9443")]
+#[error(
+    "`{address}` is no address of controllers: {why}: write it as https://NAME.NAMESPACE.svc:9443"
+)]
 pub struct BadAddress {
     address: String,
     why: &'static str,
@@ -115,7 +121,8 @@ impl Client {
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(bad("it has a path"));
         }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
+        let host =
+            uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(9443);
         Ok(Self { host, port, tls, router, release: release.to_owned() })
@@ -221,7 +228,12 @@ type Ups = mpsc::Sender<(SocketAddr, bool)>;
 impl Streams {
     /// Opens streams to new addresses; those to addresses that are gone end when they break, not before: the name may
     /// be wrong for a moment, and a controller that ends closes its streams itself.
-    fn follow<S: Subscriber>(&mut self, found: HashSet<SocketAddr>, session: &Session<S>, up: &Ups) {
+    fn follow<S: Subscriber>(
+        &mut self,
+        found: HashSet<SocketAddr>,
+        session: &Session<S>,
+        up: &Ups,
+    ) {
         self.of.retain(|_, task| !task.is_finished());
         for address in found {
             self.of.entry(address).or_insert_with(|| {
@@ -287,8 +299,7 @@ impl<S: Subscriber> Session<S> {
             let messages = stream::unfold(messages, async |mut messages| {
                 Some((messages.recv().await?, messages))
             });
-            let mut client =
-                DiscoveryClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+            let mut client = DiscoveryClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
             let incoming = match timeout(CONNECT_WITHIN, client.listen(messages)).await {
                 Ok(opened) => opened?.into_inner(),
                 Err(_) => return Err(Ended::Silent),
@@ -354,7 +365,10 @@ impl<S: Subscriber> Session<S> {
                 self.subscriber.synced();
                 return None;
             }
-            Kind::Heartbeat(_) => return None,
+            Kind::Heartbeat(_) => {
+                self.subscriber.heard();
+                return None;
+            }
         };
         Some(Answer { route, nonce, rejected: taken.err().unwrap_or_default() })
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use qoe_api::QoERouteSpec;
 use qoe_core::connector::Connector;
-use qoe_core::phase::{Role, RoleSource};
+use qoe_core::phase::{PhaseRules, Role, RoleSource};
 use thiserror::Error;
 
 use crate::proto;
@@ -21,6 +21,16 @@ pub struct RouteConfig {
     pub created: i64,
     /// The endpoints that serve now.
     pub endpoints: Vec<EndpointConfig>,
+}
+
+/// How a route says that phases are read.
+#[must_use]
+pub fn phase_rules(rules: &qoe_api::PhaseRules) -> PhaseRules {
+    PhaseRules {
+        labels: rules.labels.clone(),
+        prefill_tags: rules.prefill_tags.clone(),
+        decoding_tags: rules.decoding_tags.clone(),
+    }
 }
 
 /// One endpoint of a pushed route.

@@ -13,10 +13,11 @@
 pub mod client;
 mod config;
 mod holdings;
+pub mod saved;
 pub mod server;
 pub mod tls;
 
-pub use config::{EndpointConfig, InvalidRoute, RouteConfig};
+pub use config::{EndpointConfig, InvalidRoute, RouteConfig, phase_rules};
 pub use holdings::{Holdings, Verdict};
 
 /// The messages of the protocol, made from `proto/discovery.proto`.

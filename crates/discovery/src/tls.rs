@@ -72,6 +72,14 @@ impl TlsFolder {
         })
     }
 
+    /// Whether the controller's side could be set up now.
+    ///
+    /// # Errors
+    /// Files are missing or do not fit.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.server(&self.read()?).map(drop)
+    }
+
     /// The router's side: it shows its certificate, and asks for one of the same authority.
     ///
     /// # Errors

@@ -36,8 +36,21 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// The configuration: `QoERoute` and `EndpointList` documents. It is read again when it changes.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "controller")]
     pub config: Option<PathBuf>,
+    /// The controllers to get routes from, instead of a file: `https://NAME.NAMESPACE.svc:9443`. Every address that
+    /// the name has is listened to, so name a headless service.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub controller: Option<String>,
+    /// A folder with `tls.crt`, `tls.key` and `ca.crt` for the controllers; read again at each connection.
+    #[arg(long, value_name = "FOLDER", requires = "controller")]
+    pub controller_tls_dir: Option<PathBuf>,
+    /// Where the last good routes are kept, to be served after a restart without a controller.
+    #[arg(long, value_name = "FOLDER", requires = "controller")]
+    pub state_dir: Option<PathBuf>,
+    /// This router's name to controllers; without it, the host's.
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub router_id: Option<String>,
     /// Where clients connect; port 0 takes a free one.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,

@@ -8,7 +8,7 @@ use anyhow::Context;
 use qoe_api::standalone::{StandaloneConfig, load};
 
 use crate::shared::Shared;
-use crate::snapshot::Snapshot;
+use crate::source::RouteSource;
 
 /// How often the file is looked at. Its text is compared, so that mounted ConfigMaps (links that are swapped) and
 /// editors that write anew are all seen.
@@ -42,7 +42,7 @@ impl ConfigFile {
     /// Reads the file for the first time and puts it into use.
     pub(crate) fn open(path: PathBuf, shared: &Shared) -> anyhow::Result<Self> {
         let text = read(&path)?;
-        apply(shared, parse(&path, &text)?);
+        shared.configure(&RouteSource::of_file(&parse(&path, &text)?));
         Ok(Self { path, text })
     }
 
@@ -63,7 +63,7 @@ impl ConfigFile {
         self.text = text;
         match parse(&self.path, &self.text) {
             Ok(config) => {
-                apply(shared, config);
+                shared.configure(&RouteSource::of_file(&config));
                 tracing::info!(file = %self.path.display(), "configuration reloaded");
             }
             Err(error) => {
@@ -72,29 +72,6 @@ impl ConfigFile {
             }
         }
     }
-}
-
-/// Swaps the snapshot, if the configuration is another one.
-fn apply(shared: &Shared, config: StandaloneConfig) {
-    let previous = shared.snapshot.load();
-    if previous.version > 0 && previous.source == config {
-        return;
-    }
-    let snapshot = Snapshot::of(config, &previous, &shared.metrics);
-    for route in &snapshot.routes {
-        for endpoint in &route.pool {
-            tracing::info!(
-                route = %route.name,
-                endpoint = %endpoint.state.name,
-                role = endpoint.role.as_str(),
-                by = ?endpoint.role_source,
-                "endpoint"
-            );
-        }
-    }
-    shared.metrics.config_read("applied");
-    shared.metrics.config_version.set(i64::try_from(snapshot.version).unwrap_or(i64::MAX));
-    shared.snapshot.store(Arc::new(snapshot));
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -10,6 +11,7 @@ use qoe_core::analyze::Api;
 use qoe_core::splice;
 
 use crate::body::Reply;
+use crate::closing;
 use crate::error::Failure;
 use crate::execute::{Call, serve};
 use crate::headers::{self, EXPLAIN, REQUEST_ID};
@@ -29,6 +31,7 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, Infallible> {
     let request_id = headers::request_id(request.headers(), &mut *worker.rng.borrow_mut());
+    let version = request.version();
     let answered = answer(&worker, request, &request_id).await;
     let mut response = answered.unwrap_or_else(|failure| {
         worker.shared.metrics.refused(failure.kind());
@@ -37,6 +40,9 @@ pub(crate) async fn handle(
         failure.into_response()
     });
     response.headers_mut().insert(REQUEST_ID, request_id);
+    if worker.shared.leaving.load(Ordering::Relaxed) {
+        closing::say_last(&mut response, version);
+    }
     Ok(response)
 }
 

@@ -1,6 +1,9 @@
 //! What Prometheus sees. Labels are enums, or names bounded by configuration: never what a client sent.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -44,6 +47,12 @@ pub(crate) struct Metrics {
     scrapes: Family<Labels<1>, Counter>,
     /// The version of the configuration in use.
     pub(crate) config_version: Gauge,
+    /// Seconds since a controller was last heard.
+    pub(crate) snapshot_age: Gauge<f64, AtomicU64>,
+    /// Controllers that are connected.
+    pub(crate) controllers: Gauge,
+    /// The failures of each endpoint, so that its series can go with it.
+    failed: Mutex<HashMap<String, HashSet<Labels<4>>>>,
 }
 
 impl Metrics {
@@ -70,6 +79,9 @@ impl Metrics {
             config_reloads: Family::default(),
             scrapes: Family::default(),
             config_version: Gauge::default(),
+            snapshot_age: Gauge::default(),
+            controllers: Gauge::default(),
+            failed: Mutex::default(),
         };
         r.register("requests", "Requests ended, by outcome", metrics.requests.clone());
         r.register("plans", "Plans carried out, by reason", metrics.plans.clone());
@@ -168,6 +180,17 @@ impl Metrics {
             ("failure", failure.into()),
         ];
         self.failures.get_or_create(&labels).inc();
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.entry(endpoint.to_owned()).or_default().insert(labels);
+    }
+
+    /// Registers what only a router with controllers has.
+    pub(crate) fn register_pushed(&self, registry: &mut Registry) {
+        let r = registry.sub_registry_with_prefix("qoe");
+        let help =
+            "Time since a controller was last heard; routes are served for ever all the same";
+        r.register_with_unit("snapshot_age", help, Unit::Seconds, self.snapshot_age.clone());
+        r.register("controllers", "Controllers that are connected", self.controllers.clone());
     }
 
     /// A request was answered before any route was found for it.
@@ -181,9 +204,13 @@ impl Metrics {
         self.endpoint_in_flight.get_or_create(&labels).set(i64::from(in_flight));
     }
 
-    /// An endpoint is gone: so is its gauge. Returns `false`, for use in a `retain`.
+    /// An endpoint is gone: so are its series. Returns `false`, for use in a `retain`.
     pub(crate) fn forget_endpoint(&self, endpoint: &str) -> bool {
         self.endpoint_in_flight.remove(&[("endpoint", endpoint.to_owned().into())]);
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        for labels in failed.remove(endpoint).into_iter().flatten() {
+            self.failures.remove(&labels);
+        }
         false
     }
 

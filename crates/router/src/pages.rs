@@ -28,15 +28,12 @@ pub(crate) fn add(admin: Admin, shared: &Arc<Shared>) -> Admin {
 fn config_dump(shared: &Shared, _: &Query) -> Value {
     let snapshot = shared.snapshot.load();
     let routes: Vec<_> = snapshot
-        .source
         .routes
         .iter()
-        .zip(&snapshot.routes)
-        .map(|(named, route)| {
+        .map(|route| {
             json!({
-                "name": named.name,
-                "namespace": named.namespace,
-                "spec": named.spec,
+                "name": route.name,
+                "spec": route.source.spec,
                 "endpoints": route.pool.iter().map(member).collect::<Vec<_>>(),
             })
         })
@@ -74,10 +71,12 @@ fn endpoints(shared: &Shared, _: &Query) -> Value {
                 "decoding": state.in_flight(Phase::Decoding),
                 "prefillTokens": state.tokens(Phase::Prefill),
                 "decodingTokens": state.tokens(Phase::Decoding),
+                "unreadTokens": state.unread(),
             },
             "signals": {
                 "ttftSeconds": average(&signals.ttft),
                 "itlSeconds": average(&signals.itl),
+                "prefillTokensPerSecond": average(&signals.prefill_speed),
                 "prefixHitRate": average(&signals.prefix_hit_rate),
                 "kvUse": average(&signals.kv_use),
                 "running": average(&signals.running),

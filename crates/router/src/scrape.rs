@@ -14,6 +14,7 @@ use http::{HeaderValue, Request};
 use qoe_core::endpoint::EndpointState;
 use qoe_core::exposition::EngineMetrics;
 use qoe_core::splice::Segments;
+use qoe_runtime::readiness::Guard;
 
 use crate::body::Leg;
 use crate::models;
@@ -36,7 +37,10 @@ struct Looked {
 }
 
 /// Looks at all endpoints for ever, each `interval`. A look that takes longer delays only its own endpoint's next one.
-pub(crate) async fn run(shared: Arc<Shared>, interval: Duration) {
+/// `first` is dropped once all endpoints of the first configuration were looked at: until then it is not known who
+/// serves which model.
+pub(crate) async fn run(shared: Arc<Shared>, interval: Duration, first: Guard) {
+    let mut first = Some(first);
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known: HashMap<Arc<str>, Looked> = HashMap::new();
@@ -46,28 +50,29 @@ pub(crate) async fn run(shared: Arc<Shared>, interval: Duration) {
         tokio::select! {
             _ = ticks.tick() => {
                 let snapshot = shared.snapshot.load_full();
-                let is_there = |name: &Arc<str>| snapshot.endpoints.iter().any(|e| e.name == *name);
+                let there: HashSet<&Arc<str>> = snapshot.endpoints.iter().map(|e| &e.name).collect();
                 // Endpoints that are gone are forgotten, with their connections.
-                known.retain(|name, _| is_there(name) || shared.metrics.forget_endpoint(name));
+                known.retain(|name, _| there.contains(name) || shared.metrics.forget_endpoint(name));
                 for endpoint in &snapshot.endpoints {
                     if under_way.insert(Arc::clone(&endpoint.name)) {
                         let looked = known.remove(&endpoint.name).unwrap_or_default();
-                        let named = is_named(&snapshot.source, &endpoint.name);
+                        let named = snapshot.told_models.contains(&endpoint.name);
                         looks.push(look(&shared, Arc::clone(endpoint), looked, named));
                     }
+                }
+                if snapshot.version > 0 && looks.is_empty() {
+                    drop(first.take());
                 }
             }
             Some((name, looked)) = looks.next() => {
                 under_way.remove(&name);
                 known.insert(name, looked);
+                if looks.is_empty() {
+                    drop(first.take());
+                }
             }
         }
     }
-}
-
-/// Whether the configuration itself names the endpoint's models.
-fn is_named(source: &qoe_api::standalone::StandaloneConfig, name: &str) -> bool {
-    source.endpoints.iter().any(|endpoint| endpoint.name == name && !endpoint.models.is_empty())
 }
 
 async fn look(

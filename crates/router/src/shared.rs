@@ -1,6 +1,8 @@
 //! What all workers and the background share: the current snapshot, the clock, and what is told to the outside.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -8,7 +10,8 @@ use arc_swap::ArcSwap;
 use crate::memory::BodyMemory;
 use crate::metrics::Metrics;
 use crate::record::Ring;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Route, Snapshot};
+use crate::source::RouteSource;
 use crate::stored::StoredResponses;
 
 /// The process's shared state. Read-mostly: the snapshot is swapped whole, counters are atomics.
@@ -18,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) ring: Ring,
     pub(crate) stored: StoredResponses,
     pub(crate) body_memory: Arc<BodyMemory>,
+    /// The process was told to end: clients shall connect elsewhere.
+    pub(crate) leaving: AtomicBool,
     epoch: Instant,
 }
 
@@ -30,12 +35,49 @@ impl Shared {
             ring: Ring::default(),
             stored: StoredResponses::default(),
             body_memory: Arc::new(BodyMemory::new(body_memory)),
+            leaving: AtomicBool::new(false),
             epoch: Instant::now(),
         })
+    }
+
+    /// Serves by these routes from now on, if they are others than now. To be called from one thread.
+    pub(crate) fn configure(&self, sources: &[Arc<RouteSource>]) {
+        let previous = self.snapshot.load();
+        if previous.is_of(sources) {
+            return;
+        }
+        let snapshot = Snapshot::of(sources, &previous, &self.metrics);
+        tell_new_endpoints(&previous, &snapshot);
+        self.metrics.config_read("applied");
+        self.metrics.config_version.set(i64::try_from(snapshot.version).unwrap_or(i64::MAX));
+        self.snapshot.store(Arc::new(snapshot));
     }
 
     /// Time since the process's epoch: the `now` of every decision.
     pub(crate) fn now(&self) -> Duration {
         self.epoch.elapsed()
+    }
+}
+
+/// Says of each endpoint that is new to its route what it is taken for, and by what.
+fn tell_new_endpoints(previous: &Snapshot, snapshot: &Snapshot) {
+    let before: HashMap<&str, &Arc<Route>> =
+        previous.routes.iter().map(|route| (&*route.name, route)).collect();
+    for route in &snapshot.routes {
+        let known: HashSet<&str> = before
+            .get(&*route.name)
+            .into_iter()
+            .flat_map(|route| route.pool.iter().map(|endpoint| &*endpoint.state.authority))
+            .collect();
+        for endpoint in route.pool.iter().filter(|e| !known.contains(&*e.state.authority)) {
+            tracing::info!(
+                route = %route.name,
+                endpoint = %endpoint.state.name,
+                address = %endpoint.state.authority,
+                role = endpoint.role.as_str(),
+                by = ?endpoint.role_source,
+                "endpoint"
+            );
+        }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use qoe_api::standalone::StandaloneConfig;
 use qoe_core::analyze::{Analysis, HeaderRules, Priority};
 use qoe_core::budget::Budget;
 use qoe_core::endpoint::{Endpoint, EndpointState, Served};
@@ -16,20 +15,22 @@ use qoe_core::policy::{Policy, Turns};
 use qoe_core::qoe::Target;
 
 use crate::error::{Failure, known_models};
+use crate::load::LoadSums;
 use crate::metrics::{Metrics, RouteMetrics};
+use crate::source::RouteSource;
 
 /// All routes and endpoints at one moment.
 #[derive(Default)]
 pub(crate) struct Snapshot {
     /// Counts configurations, from 1; 0 is the empty one before the first.
     pub(crate) version: u64,
-    /// The routes, in the order of the file.
+    /// The routes; of two that could serve a request, the first does.
     pub(crate) routes: Vec<Arc<Route>>,
-    /// The endpoints, in the order of the file.
+    /// The endpoints of all routes, each once.
     pub(crate) endpoints: Vec<Arc<EndpointState>>,
+    /// Names of endpoints whose models the configuration tells.
+    pub(crate) told_models: HashSet<Arc<str>>,
     by_model: HashMap<String, usize>,
-    /// What it was made of, for `/config_dump`.
-    pub(crate) source: StandaloneConfig,
 }
 
 /// One route, ready to serve.
@@ -49,6 +50,8 @@ pub(crate) struct Route {
     pub(crate) allow_admin_paths: Vec<String>,
     /// What outlives a reload.
     pub(crate) state: Arc<RouteState>,
+    /// What it was made of.
+    pub(crate) source: Arc<RouteSource>,
 }
 
 /// The promise, by priority.
@@ -75,6 +78,8 @@ pub(crate) struct RouteState {
     pub(crate) budget: Budget,
     pub(crate) in_flight: AtomicU32,
     pub(crate) metrics: RouteMetrics,
+    /// What controllers are told.
+    pub(crate) load: LoadSums,
     bytes_per_token: AtomicU64,
 }
 
@@ -87,6 +92,7 @@ impl RouteState {
     fn new(metrics: RouteMetrics) -> Self {
         Self {
             metrics,
+            load: LoadSums::default(),
             turns: Turns::default(),
             budget: Budget::default(),
             in_flight: AtomicU32::new(0),
@@ -150,9 +156,19 @@ impl Route {
 }
 
 impl Snapshot {
-    /// The snapshot that `source` means. State of endpoints and routes of `previous` that are still there is kept.
-    pub(crate) fn of(source: StandaloneConfig, previous: &Self, metrics: &Metrics) -> Self {
-        lower::snapshot(source, previous, metrics)
+    /// The snapshot that `sources` mean. State of endpoints and routes of `previous` that are still there is kept.
+    pub(crate) fn of(sources: &[Arc<RouteSource>], previous: &Self, metrics: &Metrics) -> Self {
+        lower::snapshot(sources, previous, metrics)
+    }
+
+    /// Whether it was made of these.
+    pub(crate) fn is_of(&self, sources: &[Arc<RouteSource>]) -> bool {
+        let same = |(route, source): (&Arc<Route>, &Arc<RouteSource>)| {
+            Arc::ptr_eq(&route.source, source) || route.source == *source
+        };
+        self.version > 0
+            && self.routes.len() == sources.len()
+            && self.routes.iter().zip(sources).all(same)
     }
 
     /// The route for a request: by its model; without one, the only route there is.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use qoe_core::analyze::Analysis;
-use qoe_core::endpoint::{EndpointState, Hold};
+use qoe_core::endpoint::{EndpointState, Hold, Reading};
 use qoe_core::phase::Phase;
 use qoe_core::plan::Reason;
 use qoe_core::track::{Outcome, Track};
@@ -45,6 +45,8 @@ pub(crate) struct Ticket {
     planned: Planned,
     track: Track,
     holds: Vec<Hold>,
+    /// The prompt, until it is read.
+    reading: Option<Reading>,
     itl_sum: f64,
     itl_count: u32,
     itl_told: Duration,
@@ -76,6 +78,7 @@ impl Ticket {
             asked,
             planned: Planned::default(),
             holds: Vec::new(),
+            reading: None,
             itl_sum: 0.0,
             itl_count: 0,
             itl_told: began,
@@ -107,6 +110,7 @@ impl Ticket {
         let tokens = self.asked.prompt_tokens;
         self.holds.extend(prefill.map(|endpoint| endpoint.hold(Phase::Prefill, tokens)));
         self.holds.push(decoding.hold(Phase::Decoding, tokens));
+        self.reading = Some(prefill.unwrap_or(decoding).reads(tokens, self.now()));
         self.planned.plan = Some(if prefill.is_some() { "handoff" } else { "local" });
         self.planned.reason = Some(reason);
         self.planned.prefill = prefill.map(|endpoint| Arc::clone(&endpoint.name));
@@ -126,7 +130,15 @@ impl Ticket {
         let seconds = self.track.prefill_done(now);
         endpoint.signals.ttft.observe(seconds, now);
         endpoint.succeeded();
+        self.read(now);
         self.holds.retain(|hold| !std::ptr::eq(Arc::as_ptr(hold.state()), endpoint));
+    }
+
+    /// The prompt is read, if it was not before.
+    fn read(&mut self, now: Duration) {
+        if let Some(reading) = self.reading.take() {
+            reading.done(now);
+        }
     }
 
     /// The leg that answers departs.
@@ -142,10 +154,17 @@ impl Ticket {
         }
         let now = self.now();
         let first = self.track.first_token_after().is_none();
+        let state = &self.route.state;
         if let Some(gap) = self.track.streamed(tokens, now) {
-            self.route.state.metrics.itl.observe(gap);
+            state.metrics.itl.observe(gap);
+            state.load.tokens(tokens, gap);
             self.itl_sum += gap * f64::from(tokens);
             self.itl_count += tokens;
+        }
+        if first {
+            let ttft = now.saturating_sub(self.track.began());
+            state.load.first_token(ttft, self.asked.prompt_tokens);
+            self.read(now);
         }
         let Some(decoding) = &self.planned.decoding else { return };
         if first && let Some(seconds) = self.track.first_token_after() {
@@ -231,6 +250,7 @@ impl Ticket {
         }
         self.route.state.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.holds.clear();
+        self.reading = None;
         let record = self.record(outcome, failure, failed_phase);
         self.route.state.metrics.ended(&record);
         log(&record);

@@ -2,8 +2,10 @@
 //! a few locks that are held for some nanoseconds at a request's end.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +14,15 @@ use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use qoe_runtime::drain::DrainWatch;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
+use crate::closing::{Activity, Counted};
 use crate::handler::handle;
 use crate::protocol::{self, Protocol};
 use crate::shared::Shared;
@@ -83,12 +86,13 @@ pub(crate) fn run(
 }
 
 async fn serve(listener: TcpListener, worker: Rc<Worker>) {
-    let graceful = GracefulShutdown::new();
+    // Each connection holds a sender; nothing is ever sent.
+    let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     let deadline = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connection(stream, &worker, &graceful),
+                Ok((stream, _)) => connection(stream, &worker, open.clone()),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_REST).await;
@@ -98,26 +102,26 @@ async fn serve(listener: TcpListener, worker: Rc<Worker>) {
             deadline = worker.drain.draining() => break deadline,
         }
     };
-    drop(listener);
-    if tokio::time::timeout_at(deadline, graceful.shutdown()).await.is_err() {
+    drop((listener, open));
+    if tokio::time::timeout_at(deadline, all_closed.recv()).await.is_err() {
         tracing::warn!("connections were cut at the drain's deadline");
     }
 }
 
 /// Serves one connection, HTTP/1.1 or h2c, in a task of its own.
-fn connection(stream: TcpStream, worker: &Rc<Worker>, graceful: &GracefulShutdown) {
-    let (worker, watcher) = (Rc::clone(worker), graceful.watcher());
+fn connection(stream: TcpStream, worker: &Rc<Worker>, open: mpsc::Sender<Infallible>) {
+    let worker = Rc::clone(worker);
     spawn_local(async move {
-        if let Err(error) = serve_connection(stream, worker, watcher).await {
+        if let Err(error) = serve_connection(stream, worker).await {
             tracing::debug!(error, "a client's connection broke");
         }
+        drop(open);
     });
 }
 
 async fn serve_connection(
     stream: TcpStream,
     worker: Rc<Worker>,
-    watcher: Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_FOR))?;
@@ -126,14 +130,27 @@ async fn serve_connection(
         // Who has not said anything yet has nothing to lose.
         _ = worker.drain.draining() => return Ok(()),
     };
-    let builder = match begun {
-        None => return Ok(()),
-        Some(Protocol::Http1) => builder().http1_only(),
-        Some(Protocol::Http2) => builder().http2_only(),
+    let Some(protocol) = begun else { return Ok(()) };
+    let builder = match protocol {
+        Protocol::Http1 => builder().http1_only(),
+        Protocol::Http2 => builder().http2_only(),
     };
+    let drain = worker.drain.clone();
+    let activity = Activity::default();
+    let stream = Counted(TokioIo::new(stream), activity.clone());
     let service = service_fn(move |request| handle(Rc::clone(&worker), request));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    watcher.watch(connection.into_owned()).await
+    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
+    let end = async {
+        drain.draining().await;
+        if protocol == Protocol::Http1 {
+            activity.quiet().await;
+        }
+    };
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = end => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
 }
 
 fn builder() -> auto::Builder<Local> {

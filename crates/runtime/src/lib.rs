@@ -9,3 +9,11 @@ pub mod drain;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;
+
+/// The host's name; in a cluster, the pod's.
+#[must_use]
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }
+}

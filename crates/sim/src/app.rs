@@ -69,8 +69,12 @@ impl App {
         }
     }
 
-    /// The address at which decoding servers of this machine reach the side channel.
+    /// The address at which decoding servers reach the side channel: that of the configuration, else the one that
+    /// servers of this machine reach.
     pub(crate) fn side_host(&self) -> String {
+        if let Some(host) = &self.config.side_channel_host {
+            return host.clone();
+        }
         let ip = self.config.listen.ip();
         if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() }
     }

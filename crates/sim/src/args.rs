@@ -53,6 +53,9 @@ pub struct Args {
     /// Port where decoding servers fetch KV; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     side_channel_port: u16,
+    /// Where decoding servers are told to fetch KV: an address of this server. Without it, the one it listens on.
+    #[arg(long, value_name = "HOST")]
+    side_channel_host: Option<String>,
     /// Seconds for which a finished prefill keeps its blocks.
     #[arg(long, default_value_t = 30.0, value_parser = positive)]
     kv_lease_seconds: f64,
@@ -94,6 +97,7 @@ impl Args {
             speed: self.speed,
             kv_gigabits_per_second: self.kv_bandwidth_gbps,
             side_channel_port: self.side_channel_port,
+            side_channel_host: self.side_channel_host,
             kv_lease: Duration::from_secs_f64(self.kv_lease_seconds),
             ..Config::default()
         }

@@ -51,6 +51,8 @@ pub struct Config {
     pub kv_gigabits_per_second: f64,
     /// Where decoding servers fetch KV; 0 takes a free port.
     pub side_channel_port: u16,
+    /// Where decoding servers are told to fetch KV, if not at the address it listens on.
+    pub side_channel_host: Option<String>,
     /// How long a finished prefill keeps its blocks.
     pub kv_lease: Duration,
     /// How long a decoding server tries to reach a prefill server.
@@ -74,6 +76,7 @@ impl Default for Config {
             speed: 1.0,
             kv_gigabits_per_second: 200.0,
             side_channel_port: 0,
+            side_channel_host: None,
             kv_lease: Duration::from_secs(30),
             pull_timeout: Duration::from_secs(5),
         }

@@ -105,6 +105,10 @@ impl Proxy {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let serve = Serve {
             config: Some(file.clone()),
+            controller: None,
+            controller_tls_dir: None,
+            state_dir: None,
+            router_id: None,
             listen: any,
             admin: any,
             workers: Some(workers),

@@ -127,8 +127,7 @@ fn a_load_between_two_sizes_does_not_oscillate() {
     for second in 0..3600_u32 {
         let demand = 1.6 * (1.0 + 0.1 * (f64::from(second) / 7.0).sin());
         let seen = kv((demand * KV_FULL / f64::from(ready)).min(1.0));
-        let hint =
-            scaler.decoding(Some(&seen), capacity(ready, 0), ITL, s(u64::from(second)));
+        let hint = scaler.decoding(Some(&seen), capacity(ready, 0), ITL, s(u64::from(second)));
         changes += u32::from(hint.desired != ready);
         ready = hint.desired;
     }

@@ -46,7 +46,9 @@ pub(super) fn incoming(
         .map(move |stream| establish(stream, acceptor.clone()))
         .buffer_unordered(HANDSHAKES)
         .filter_map(async |connection| {
-            connection.inspect_err(|error| tracing::warn!(%error, "a router's connection failed")).ok()
+            connection
+                .inspect_err(|error| tracing::warn!(%error, "a router's connection failed"))
+                .ok()
         })
         .map(Ok)
 }

@@ -140,7 +140,11 @@ impl<R: Routers> RouterStream<R> {
             let stays = world.routes.contains_key(route);
             if !stays {
                 let version = Some(world.version(route));
-                due.push_back(Kind::Removal(Removal { route: route.to_string(), nonce: 0, version }));
+                due.push_back(Kind::Removal(Removal {
+                    route: route.to_string(),
+                    nonce: 0,
+                    version,
+                }));
             }
             stays
         });

@@ -1,73 +1,97 @@
 //! From the document to what serves: every choice of configuration is resolved here, once.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use qoe_api as api;
-use qoe_api::standalone::{EndpointSpec, NamedRoute, StandaloneConfig};
 use qoe_core::analyze::HeaderRules;
-use qoe_core::connector::Connector;
-use qoe_core::endpoint::{self, Endpoint, EndpointState, Served};
-use qoe_core::phase::PhaseRules;
+use qoe_core::endpoint::{Endpoint, EndpointState, Served};
 use qoe_core::plan::{HandoffMode, HandoffRule};
 use qoe_core::policy::{Policy, Weights};
 use qoe_core::qoe::Target;
 
 use super::{Route, RouteState, Snapshot, Targets, Timeouts};
 use crate::metrics::Metrics;
+use crate::source::{EndpointSource, RouteSource};
+
+/// An endpoint's name and authority: while both stay, it is the same one.
+type Identity<'a> = (&'a str, &'a str);
 
 pub(super) fn snapshot(
-    source: StandaloneConfig,
+    sources: &[Arc<RouteSource>],
     previous: &Snapshot,
     metrics: &Metrics,
 ) -> Snapshot {
-    let endpoints: Vec<_> = source.endpoints.iter().map(|spec| state(spec, previous)).collect();
-    let routes: Vec<_> = source
-        .routes
-        .iter()
-        .map(|named| {
-            let pool = pool(&named.spec, &source, &endpoints);
-            Arc::new(route(named, pool, previous, metrics))
-        })
-        .collect();
-    let by_model = routes
-        .iter()
-        .enumerate()
-        .flat_map(|(i, route)| route.models.iter().map(move |model| (model.clone(), i)))
-        .collect();
-    Snapshot { version: previous.version + 1, routes, endpoints, by_model, source }
-}
-
-/// The live state of an endpoint: kept while its name and address stay.
-fn state(spec: &EndpointSpec, previous: &Snapshot) -> Arc<EndpointState> {
-    let authority = spec.url.authority();
-    let kept = previous
+    let mut known: HashMap<Identity<'_>, Arc<EndpointState>> = previous
         .endpoints
         .iter()
-        .find(|state| *state.name == spec.name && *state.authority == authority);
-    let state =
-        kept.map_or_else(|| Arc::new(EndpointState::new(&spec.name, &authority)), Arc::clone);
-    if !spec.models.is_empty() {
-        state.set_served(spec.models.iter().map(|model| named_model(model)).collect());
+        .map(|state| ((&*state.name, &*state.authority), Arc::clone(state)))
+        .collect();
+    let before: HashMap<&str, &Arc<Route>> =
+        previous.routes.iter().map(|route| (&*route.name, route)).collect();
+    let mut endpoints: Vec<Arc<EndpointState>> = Vec::new();
+    let mut seen: HashSet<Identity<'_>> = HashSet::new();
+    let mut told_models = HashSet::new();
+    let mut routes = Vec::with_capacity(sources.len());
+    for source in sources {
+        for endpoint in &source.endpoints {
+            let identity = (endpoint.name.as_str(), endpoint.authority.as_str());
+            let state = known.entry(identity).or_insert_with(|| {
+                Arc::new(EndpointState::new(&endpoint.name, &endpoint.authority))
+            });
+            if !endpoint.models.is_empty() {
+                state.set_served(endpoint.models.iter().map(|id| named_model(id)).collect());
+                told_models.insert(Arc::clone(&state.name));
+            }
+            if seen.insert(identity) {
+                endpoints.push(Arc::clone(state));
+            }
+        }
+        let kept = before.get(source.name.as_str()).copied();
+        routes.push(match kept {
+            Some(kept) if Arc::ptr_eq(&kept.source, source) => Arc::clone(kept),
+            kept => Arc::new(route(source, &known, kept, metrics)),
+        });
     }
-    state
+    let mut by_model = HashMap::new();
+    for (i, route) in routes.iter().enumerate() {
+        for model in &route.models {
+            by_model.entry(model.clone()).or_insert(i);
+        }
+    }
+    Snapshot { version: previous.version + 1, routes, endpoints, told_models, by_model }
 }
 
-/// A model that the file says an endpoint serves.
+/// A model that the configuration says an endpoint serves.
 fn named_model(id: &str) -> Served {
     let card = serde_json::json!({"id": id, "object": "model", "created": 0, "owned_by": "vllm"});
     Served { id: id.to_owned(), parent: None, card: card.to_string().into() }
 }
 
-fn route(named: &NamedRoute, pool: Vec<Endpoint>, previous: &Snapshot, metrics: &Metrics) -> Route {
-    let spec = &named.spec;
-    let kept = previous.routes.iter().find(|route| *route.name == *named.name);
-    let new = || Arc::new(RouteState::new(metrics.of_route(&named.name)));
+fn route(
+    source: &Arc<RouteSource>,
+    states: &HashMap<Identity<'_>, Arc<EndpointState>>,
+    kept: Option<&Arc<Route>>,
+    metrics: &Metrics,
+) -> Route {
+    let spec = &source.spec;
+    let new = || Arc::new(RouteState::new(metrics.of_route(&source.name)));
+    let member = |endpoint: &EndpointSource| {
+        let state = states.get(&(endpoint.name.as_str(), endpoint.authority.as_str()))?;
+        Some(Endpoint {
+            state: Arc::clone(state),
+            role: endpoint.role,
+            role_source: endpoint.role_source,
+            connector: endpoint.connector,
+            group: endpoint.group.clone(),
+        })
+    };
     Route {
-        name: named.name.as_str().into(),
+        name: source.name.as_str().into(),
         models: spec.models.clone(),
-        pool,
+        pool: source.endpoints.iter().filter_map(member).collect(),
         policy: policy(&spec.policy),
         handoff: HandoffRule {
             mode: match spec.handoff.mode {
@@ -84,47 +108,7 @@ fn route(named: &NamedRoute, pool: Vec<Endpoint>, previous: &Snapshot, metrics: 
         max_in_flight: spec.limits.max_in_flight,
         allow_admin_paths: spec.allow_admin_paths.clone(),
         state: kept.map_or_else(new, |kept| Arc::clone(&kept.state)),
-    }
-}
-
-/// The endpoints that a route selects.
-fn pool(
-    spec: &api::QoERouteSpec,
-    source: &StandaloneConfig,
-    states: &[Arc<EndpointState>],
-) -> Vec<Endpoint> {
-    let wanted = &spec.endpoints.selector.match_labels;
-    let selected = |endpoint: &EndpointSpec| {
-        wanted.iter().all(|(key, value)| endpoint.labels.get(key) == Some(value))
-    };
-    let endpoints = source.endpoints.iter().zip(states).filter(|(e, _)| selected(e));
-    endpoints.map(|(endpoint, state)| member(spec, endpoint, state)).collect()
-}
-
-fn member(
-    spec: &api::QoERouteSpec,
-    endpoint: &EndpointSpec,
-    state: &Arc<EndpointState>,
-) -> Endpoint {
-    let rules = &spec.endpoints.phase;
-    let rules = PhaseRules {
-        labels: rules.labels.clone(),
-        prefill_tags: rules.prefill_tags.clone(),
-        decoding_tags: rules.decoding_tags.clone(),
-    };
-    let names = [endpoint.name.as_str(), endpoint.url.host()];
-    let (role, role_source) = rules.role(&endpoint.labels, &endpoint.tags, &names);
-    Endpoint {
-        state: Arc::clone(state),
-        role,
-        role_source,
-        connector: match spec.connector {
-            // NIXL is what vLLM's own recipes use; an endpoint that answers without parameters is not handed
-            // from again for a while.
-            api::Connector::Auto | api::Connector::NixlPull => Connector::NixlPull,
-            api::Connector::None => Connector::None,
-        },
-        group: endpoint::group(&endpoint.labels),
+        source: Arc::clone(source),
     }
 }
 

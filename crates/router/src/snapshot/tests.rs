@@ -27,7 +27,8 @@ endpoints:
 
 fn snapshot(file: &str, previous: &Snapshot) -> Snapshot {
     let metrics = Metrics::register(&mut Registry::default());
-    Snapshot::of(qoe_api::standalone::load(file).expect("a good file"), previous, &metrics)
+    let file = qoe_api::standalone::load(file).expect("a good file");
+    Snapshot::of(&RouteSource::of_file(&file), previous, &metrics)
 }
 
 fn served(id: &str, parent: Option<&str>) -> Served {

@@ -1,0 +1,189 @@
+//! Events: what somebody who looks at a route with `kubectl describe` should know, said once when it becomes so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use qoe_api::QoERoute;
+
+use crate::index::{Route, RouteKey};
+use crate::status::Verdict;
+use crate::translate::Findings;
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    pub(crate) warning: bool,
+    pub(crate) reason: &'static str,
+    pub(crate) note: String,
+}
+
+/// What was said of each route last, by topic, so that it is not said again.
+#[derive(Debug, Default)]
+pub(crate) struct Said(BTreeMap<RouteKey, BTreeMap<&'static str, &'static str>>);
+
+impl Said {
+    /// What is new about a route. The first look at a route says only what is wrong, since a new leader looks at all.
+    pub(crate) fn news(
+        &mut self,
+        key: &RouteKey,
+        verdicts: &[Verdict],
+        findings: Option<&Findings>,
+    ) -> Vec<Notice> {
+        let first = !self.0.contains_key(key);
+        let said = self.0.entry(key.clone()).or_default();
+        let mut news = Vec::new();
+        for verdict in verdicts {
+            let known = said.insert(verdict.kind, verdict.reason) == Some(verdict.reason);
+            // What is not ready yet for a moment is no news.
+            let passing = matches!(verdict.reason, "Pending");
+            if known || passing || (first && verdict.holds && verdict.kind != "Ready") {
+                continue;
+            }
+            news.push(Notice {
+                warning: !verdict.holds,
+                reason: verdict.reason,
+                note: verdict.message.clone(),
+            });
+        }
+        // Ready says the same as what makes it so.
+        news.dedup_by(|a, b| a.reason == b.reason && a.note == b.note);
+        news.extend(findings.into_iter().flat_map(|findings| of_findings(findings, said)));
+        news
+    }
+
+    /// Routes that are no more are forgotten.
+    pub(crate) fn retain(&mut self, there: impl Fn(&RouteKey) -> bool) {
+        self.0.retain(|key, _| there(key));
+    }
+}
+
+fn of_findings(
+    findings: &Findings,
+    said: &mut BTreeMap<&'static str, &'static str>,
+) -> Vec<Notice> {
+    let Findings { phase_unknown, connector_unknown, .. } = findings;
+    let texts = [
+        (
+            "PhaseUnknown",
+            phase_unknown,
+            "nothing says their phase, so they serve both; label them, for example llm-d.ai/role: \
+             prefill",
+        ),
+        (
+            "ConnectorUnknown",
+            connector_unknown,
+            "they move KV caches in a way that routers do not speak, so nothing is handed over \
+             from or to them",
+        ),
+    ];
+    let mut news = Vec::new();
+    for (reason, pods, text) in texts {
+        let now = if pods.count == 0 { "none" } else { "some" };
+        if said.insert(reason, now) != Some(now) && pods.count > 0 {
+            let note = format!("Pods {}: {text}.", pods.names());
+            news.push(Notice { warning: reason == "ConnectorUnknown", reason, note });
+        }
+    }
+    news
+}
+
+/// Publishes events.
+pub(crate) struct Publisher(Recorder);
+
+/// An event must be written within this; it is not worth more.
+const WITHIN: Duration = Duration::from_secs(3);
+/// Bytes of a note that the API takes.
+const MAX_NOTE: usize = 1000;
+
+impl Publisher {
+    pub(crate) fn new(client: Client, identity: &str) -> Self {
+        let reporter = Reporter {
+            controller: "qoe-router.io/controller".into(),
+            instance: Some(identity.to_owned()),
+        };
+        Self(Recorder::new(client, reporter))
+    }
+
+    /// Publishes an event about a route, or logs that it could not.
+    pub(crate) async fn publish(&self, key: &RouteKey, route: &Route, notice: Notice) {
+        let reference = ObjectReference {
+            api_version: Some(QoERoute::api_version(&()).into_owned()),
+            kind: Some(QoERoute::kind(&()).into_owned()),
+            name: Some(key.name.to_string()),
+            namespace: Some(key.namespace.to_string()),
+            uid: Some(route.uid.clone()),
+            ..ObjectReference::default()
+        };
+        let event = Event {
+            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
+            reason: notice.reason.to_owned(),
+            note: Some(shortened(notice.note)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        match tokio::time::timeout(WITHIN, self.0.publish(&event, &reference)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(route = %key, %error, "cannot write an event"),
+            Err(_) => tracing::warn!(route = %key, "an event was not written in time"),
+        }
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > MAX_NOTE {
+        let end = (0..=MAX_NOTE).rev().find(|end| note.is_char_boundary(*end)).unwrap_or(0);
+        note.truncate(end);
+        note.push('…');
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::translate::Pods;
+
+    fn key() -> RouteKey {
+        RouteKey { namespace: "llm".into(), name: "r".into() }
+    }
+
+    fn verdict(kind: &'static str, holds: bool, reason: &'static str) -> Verdict {
+        Verdict { kind, holds, reason, message: format!("{kind} {reason}") }
+    }
+
+    fn reasons(news: Vec<Notice>) -> Vec<&'static str> {
+        news.into_iter().map(|notice| notice.reason).collect()
+    }
+
+    #[test]
+    fn what_becomes_so_is_said_once() {
+        let mut said = Said::default();
+        let (good, bad) = (verdict("Ready", true, "Ready"), verdict("Ready", false, "NoEndpoints"));
+        let accepted = verdict("Accepted", true, "Accepted");
+        let mut news = |v: &[Verdict]| reasons(said.news(&key(), v, None));
+        assert_eq!(news(&[accepted.clone(), bad.clone()]), ["NoEndpoints"]);
+        assert!(news(&[accepted.clone(), bad.clone()]).is_empty());
+        assert_eq!(news(&[accepted.clone(), good.clone()]), ["Ready"]);
+        assert!(news(&[accepted, good]).is_empty());
+    }
+
+    #[test]
+    fn findings_are_said_when_they_appear_and_not_for_every_pod() {
+        let mut said = Said::default();
+        let mut findings = Findings::default();
+        let mut news = |findings: &Findings| reasons(said.news(&key(), &[], Some(findings)));
+        assert!(news(&findings).is_empty());
+        findings.phase_unknown = Pods::of(&["a"]);
+        assert_eq!(news(&findings), ["PhaseUnknown"]);
+        findings.phase_unknown = Pods::of(&["a", "b"]);
+        assert!(news(&findings).is_empty());
+    }
+
+    #[test]
+    fn long_notes_are_cut_at_a_character() {
+        assert!(shortened("ä".repeat(1000)).len() <= MAX_NOTE + 3);
+    }
+}

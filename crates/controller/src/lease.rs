@@ -1,0 +1,284 @@
+//! Leader election by a Lease: which replica may write.
+//!
+//! The rules are client-go's. Another's lease is waited out by this process's own clock, from when its last change was
+//! seen, so that clocks need not agree. A leader that could not renew within [`Times::renew_within`] stops writing,
+//! well before another may take over. A lease is given up on shutdown.
+//! Own code, since no maintained crate does it for this release of kube.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Api;
+use kube::api::PostParams;
+use rand::RngExt;
+use tokio::time::{Instant, sleep, timeout};
+
+/// The times of a lease.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// How long others wait for a leader that is silent.
+    pub(crate) lease: Duration,
+    /// A leader that could not renew for so long is none any more.
+    pub(crate) renew_within: Duration,
+    /// How often the lease is looked at, or renewed.
+    pub(crate) every: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self { lease: s(15), renew_within: s(10), every: s(2) }
+    }
+}
+
+/// Whether this process may write, and until when. Cheap to ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Leadership {
+    epoch: Instant,
+    /// Milliseconds since the epoch; 0: not the leader.
+    until: Arc<AtomicU64>,
+}
+
+impl Leadership {
+    pub(crate) fn new(epoch: Instant) -> Self {
+        Self { epoch, until: Arc::default() }
+    }
+
+    /// How much longer this process may write; a write must be over by then.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let until = Duration::from_millis(self.until.load(Ordering::Relaxed));
+        until.checked_sub(self.epoch.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    fn set(&self, until: Option<Duration>) {
+        let millis = until.map_or(0, |until| u64::try_from(until.as_millis()).unwrap_or(0));
+        self.until.store(millis, Ordering::Relaxed);
+    }
+}
+
+/// What the last look at the lease saw.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Observed {
+    holder: String,
+    renewed: Option<MicroTime>,
+    transitions: i32,
+    lease: Duration,
+}
+
+/// What to do about a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It is nobody's, or ours: take or renew it.
+    Hold { taken: bool },
+    /// It is another's.
+    Wait,
+}
+
+/// Decides by what was seen, and since when the lease has looked like that.
+fn step(observed: &Observed, identity: &str, unchanged_for: Duration) -> Step {
+    if observed.holder == identity {
+        Step::Hold { taken: false }
+    } else if observed.holder.is_empty() || unchanged_for >= observed.lease {
+        Step::Hold { taken: true }
+    } else {
+        Step::Wait
+    }
+}
+
+/// Takes part in the election.
+pub(crate) struct Candidate {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    times: Times,
+    leadership: Leadership,
+    seen: Option<(Observed, Instant)>,
+}
+
+impl Candidate {
+    pub(crate) fn new(
+        api: Api<Lease>,
+        name: &str,
+        identity: &str,
+        times: Times,
+        leadership: Leadership,
+    ) -> Self {
+        let (name, identity) = (name.to_owned(), identity.to_owned());
+        Self { api, name, identity, times, leadership, seen: None }
+    }
+
+    /// Holds or awaits the lease until `stop` resolves, then gives it up.
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let mut led = false;
+        loop {
+            let asked = Instant::now();
+            // A request that hangs must not outlive the leadership it is to renew.
+            match timeout(self.times.renew_within, self.look()).await {
+                Ok(Ok(true)) => {
+                    // From when it was asked: the answer may have taken long.
+                    let until = asked - self.leadership.epoch + self.times.renew_within;
+                    self.leadership.set(Some(until));
+                }
+                Ok(Ok(false)) => self.leadership.set(None),
+                Ok(Err(error)) => {
+                    tracing::warn!(lease = self.name, %error, "cannot hold the lease")
+                }
+                Err(_) => tracing::warn!(
+                    lease = self.name,
+                    "the API server does not answer about the lease"
+                ),
+            }
+            let leads = self.leadership.left().is_some();
+            if leads != led {
+                led = leads;
+                let identity = &self.identity;
+                if led {
+                    tracing::info!(identity, "leader: this replica writes status and events");
+                } else {
+                    tracing::info!(identity, "not the leader any more");
+                }
+            }
+            let jittered = self.times.every.mul_f64(rand::rng().random_range(0.8..=1.2));
+            tokio::select! {
+                () = &mut stop => break,
+                () = sleep(jittered) => {}
+            }
+        }
+        let led = self.leadership.left().is_some();
+        self.leadership.set(None);
+        if led && timeout(Duration::from_secs(2), self.release()).await.is_err() {
+            tracing::warn!(lease = self.name, "the lease could not be given up in time");
+        }
+    }
+
+    /// Looks at the lease, and takes or renews it where it may be; true where it is ours now.
+    async fn look(&mut self) -> kube::Result<bool> {
+        let Some(lease) = self.api.get_opt(&self.name).await? else {
+            let lease = self.lease(
+                ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+                None,
+                0,
+            );
+            return taken(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let observed = observed(lease.spec.as_ref());
+        let now = Instant::now();
+        let since = match &self.seen {
+            Some((seen, since)) if *seen == observed => *since,
+            _ => now,
+        };
+        let step = step(&observed, &self.identity, now - since);
+        let transitions = observed.transitions;
+        self.seen = Some((observed, since));
+        match step {
+            Step::Wait => Ok(false),
+            Step::Hold { taken: new } => {
+                let acquired = lease.spec.and_then(|spec| spec.acquire_time).filter(|_| !new);
+                // With its resource version: whoever is first to replace it has it.
+                let lease = self.lease(lease.metadata, acquired, transitions + i32::from(new));
+                taken(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+            }
+        }
+    }
+
+    fn lease(&self, metadata: ObjectMeta, acquired: Option<MicroTime>, transitions: i32) -> Lease {
+        let now = MicroTime(wall_clock());
+        Lease {
+            metadata: ObjectMeta { managed_fields: None, ..metadata },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.identity.clone()),
+                lease_duration_seconds: i32::try_from(self.times.lease.as_secs()).ok(),
+                acquire_time: Some(acquired.unwrap_or_else(|| now.clone())),
+                renew_time: Some(now),
+                lease_transitions: Some(transitions),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+
+    async fn release(&self) -> kube::Result<()> {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+        let Some(spec) = lease.spec.as_mut() else { return Ok(()) };
+        if spec.holder_identity.as_ref() != Some(&self.identity) {
+            return Ok(());
+        }
+        spec.holder_identity = Some(String::new());
+        spec.lease_duration_seconds = Some(1);
+        self.api.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+    }
+}
+
+/// A conflict is another's luck, no error.
+fn taken(answer: kube::Result<Lease>) -> kube::Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn observed(spec: Option<&LeaseSpec>) -> Observed {
+    let Some(spec) = spec else { return Observed::default() };
+    let seconds = spec.lease_duration_seconds.unwrap_or(0);
+    Observed {
+        holder: spec.holder_identity.clone().unwrap_or_default(),
+        renewed: spec.renew_time.clone(),
+        transitions: spec.lease_transitions.unwrap_or(0),
+        lease: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
+    }
+}
+
+/// The wall clock, for others to read; nothing is decided by it.
+pub(crate) fn wall_clock() -> Timestamp {
+    let since = qoe_runtime::telemetry::unix_time();
+    let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_by(holder: &str) -> Observed {
+        Observed {
+            holder: holder.to_owned(),
+            lease: Duration::from_secs(15),
+            ..Observed::default()
+        }
+    }
+
+    #[test]
+    fn a_lease_is_taken_when_it_is_free_or_was_silent_for_its_whole_time() {
+        let s = Duration::from_secs;
+        for (holder, unchanged_for, wanted) in [
+            ("me", s(0), Step::Hold { taken: false }),
+            ("", s(0), Step::Hold { taken: true }),
+            ("other", s(14), Step::Wait),
+            ("other", s(15), Step::Hold { taken: true }),
+        ] {
+            assert_eq!(step(&held_by(holder), "me", unchanged_for), wanted, "{holder}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leadership_ends_by_itself() {
+        let leadership = Leadership::new(Instant::now());
+        assert_eq!(leadership.left(), None);
+        leadership.set(Some(Duration::from_secs(10)));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(leadership.left(), Some(Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(leadership.left(), None);
+    }
+
+    #[test]
+    fn a_writer_is_silent_before_another_may_write() {
+        let Times { lease, renew_within, every } = Times::default();
+        assert!(renew_within < lease && every * 2 < renew_within);
+    }
+}

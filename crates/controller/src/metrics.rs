@@ -1,0 +1,191 @@
+//! What Prometheus sees of the controller. Labels are enums, or names of routes.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use qoe_core::scale::{Hint, Reason};
+use qoe_discovery::server::World;
+
+use crate::hints::Scaling;
+use crate::index::View;
+use crate::translate::Count;
+
+type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
+
+/// Seconds of a translation.
+const SECONDS: [f64; 8] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0];
+
+/// All metrics of the controller.
+pub(crate) struct Metrics {
+    desired: Family<Labels<2>, Gauge>,
+    hints: Family<Labels<3>, Gauge>,
+    ready: Family<Labels<2>, Gauge>,
+    total: Family<Labels<2>, Gauge>,
+    routes: Gauge,
+    pods: Gauge,
+    routers: Gauge,
+    snapshot_bytes: Gauge,
+    publications: Counter,
+    translation: Histogram,
+    watch_failures: Family<Labels<1>, Counter>,
+    memory: Gauge<f64, AtomicU64>,
+    pub(crate) status_writes: Counter,
+    pub(crate) leader: Gauge,
+    /// Routes that have gauges, so that these go with them.
+    known: Mutex<HashSet<String>>,
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them under the prefix `qoe_controller_`.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let r = registry.sub_registry_with_prefix("qoe_controller");
+        let metrics = Self {
+            desired: Family::default(),
+            hints: Family::default(),
+            ready: Family::default(),
+            total: Family::default(),
+            routes: Gauge::default(),
+            pods: Gauge::default(),
+            routers: Gauge::default(),
+            snapshot_bytes: Gauge::default(),
+            publications: Counter::default(),
+            translation: Histogram::new(SECONDS),
+            watch_failures: Family::default(),
+            memory: Gauge::default(),
+            status_writes: Counter::default(),
+            leader: Gauge::default(),
+            known: Mutex::default(),
+        };
+        r.register("desired_replicas", "Recommended replicas of a phase", metrics.desired.clone());
+        let help = "1 for the reason of the present recommendation of a phase";
+        r.register("scaling_reason", help, metrics.hints.clone());
+        r.register(
+            "endpoints_ready",
+            "Endpoints that can serve a phase and are ready",
+            metrics.ready.clone(),
+        );
+        r.register("endpoints", "Endpoints that can serve a phase", metrics.total.clone());
+        r.register("routes", "Routes of this class", metrics.routes.clone());
+        r.register("pods", "Pods that are watched", metrics.pods.clone());
+        r.register("routers", "Routers that are connected", metrics.routers.clone());
+        let help = "Size of all states of routes together";
+        r.register_with_unit("snapshots", help, Unit::Bytes, metrics.snapshot_bytes.clone());
+        r.register("publications", "States that were published", metrics.publications.clone());
+        let help = "From changes that were seen to states that can be sent";
+        r.register_with_unit("translation", help, Unit::Seconds, metrics.translation.clone());
+        r.register(
+            "watch_failures",
+            "Failures of watches, by kind",
+            metrics.watch_failures.clone(),
+        );
+        let help = "Memory of the process that is in use";
+        r.register_with_unit("resident_memory", help, Unit::Bytes, metrics.memory.clone());
+        r.register("status_writes", "Statuses that were written", metrics.status_writes.clone());
+        r.register("leader", "1 if this replica writes", metrics.leader.clone());
+        metrics
+    }
+
+    /// The failures of the watches of one kind.
+    pub(crate) fn watch_failures(&self, kind: &'static str) -> Counter {
+        self.watch_failures.get_or_create_owned(&[("kind", kind.into())])
+    }
+
+    /// A world was published.
+    pub(crate) fn published(&self, world: &World, view: &View, took: Duration) {
+        self.publications.inc();
+        self.translation.observe(took.as_secs_f64());
+        let bytes = world.routes.values().filter_map(|state| state.body.as_ref());
+        self.snapshot_bytes.set(count(bytes.map(|bytes| bytes.len()).sum()));
+        self.routes.set(count(view.routes.len()));
+        self.pods.set(count(view.pods));
+    }
+
+    /// The second's look at all routes.
+    pub(crate) fn looked(&self, view: &View, scaling: &Scaling, routers: usize) {
+        self.routers.set(count(routers));
+        self.memory.set(resident_bytes());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: HashSet<String> = view.routes.keys().map(ToString::to_string).collect();
+        for gone in known.difference(&now) {
+            self.forget(gone);
+        }
+        *known = now;
+        drop(known);
+        for (key, (_, outcome)) in &view.routes {
+            let name = key.to_string();
+            let hints = scaling.of(key);
+            let counts = outcome.translation.as_ref();
+            self.phase(&name, "prefill", counts.map(|t| t.prefill), hints.map(|h| h.prefill));
+            self.phase(&name, "decoding", counts.map(|t| t.decoding), hints.map(|h| h.decoding));
+        }
+    }
+
+    fn phase(&self, route: &str, phase: &'static str, found: Option<Count>, hint: Option<Hint>) {
+        let labels = of(route, phase);
+        if let Some(found) = found {
+            self.ready.get_or_create(&labels).set(i64::from(found.ready));
+            self.total.get_or_create(&labels).set(i64::from(found.total));
+        }
+        if let Some(hint) = hint {
+            self.desired.get_or_create(&labels).set(i64::from(hint.desired));
+            for reason in REASONS {
+                let [route, phase] = labels.clone();
+                let series = [route, phase, ("reason", reason.into())];
+                if reason == hint.reason.as_str() {
+                    self.hints.get_or_create(&series).set(1);
+                } else {
+                    self.hints.remove(&series);
+                }
+            }
+        }
+    }
+
+    fn forget(&self, route: &str) {
+        for phase in ["prefill", "decoding"] {
+            let labels = of(route, phase);
+            self.ready.remove(&labels);
+            self.total.remove(&labels);
+            self.desired.remove(&labels);
+            for reason in REASONS {
+                let [route, phase] = labels.clone();
+                self.hints.remove(&[route, phase, ("reason", reason.into())]);
+            }
+        }
+    }
+}
+
+/// Every reason of a hint.
+const REASONS: [&str; 9] = [
+    Reason::Steady.as_str(),
+    Reason::PromptBacklog.as_str(),
+    Reason::KvPressure.as_str(),
+    Reason::TtftAboveTarget.as_str(),
+    Reason::ItlAboveTarget.as_str(),
+    Reason::Underused.as_str(),
+    Reason::CoolingDown.as_str(),
+    Reason::NoData.as_str(),
+    Reason::AtMaximum.as_str(),
+];
+
+fn of(route: &str, phase: &'static str) -> Labels<2> {
+    [("route", route.to_owned().into()), ("phase", phase.into())]
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The resident set, as Linux counts it; 0 where it does not say.
+fn resident_bytes() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: f64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
+    pages * 4096.0
+}

@@ -1,0 +1,284 @@
+//! The routers that are connected: what each serves by, and what it reports.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use qoe_core::scale::{DecodingSeen, PrefillSeen};
+use qoe_discovery::proto::{DecodingLoad, Hello, PrefillLoad, RouteLoad};
+use qoe_discovery::server::Routers;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// A report is good for so long. One that is missing makes the sum unknown, not smaller.
+const REPORTED_WITHIN: Duration = Duration::from_secs(5);
+/// A router whose stream has ended counts for so long: it opens another one.
+const RETURNS_WITHIN: Duration = Duration::from_secs(10);
+/// Sums of reports reach back about so far.
+const SUMMED_OVER: Duration = Duration::from_secs(30);
+/// Characters of a refusal that are kept.
+const MAX_REASON: usize = 512;
+
+/// All routers.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    epoch: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By name.
+    routers: BTreeMap<String, Router>,
+    /// Which router a connection is of.
+    connections: HashMap<u64, String>,
+}
+
+#[derive(Debug)]
+struct Router {
+    release: String,
+    /// The newest of its connections.
+    connection: u64,
+    left: Option<Duration>,
+    answers: HashMap<String, Answer>,
+    loads: HashMap<String, Load>,
+    reported: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+struct Answer {
+    nonce: u64,
+    refused: Option<String>,
+}
+
+/// What a router reported of a route: the last of what is a state, faded sums of what is counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    at: Duration,
+    unread_tokens: f64,
+    tokens_per_second: f64,
+    first_tokens: f64,
+    ttft_seconds: f64,
+    prompt_tokens: f64,
+    kv_use: f64,
+    kv_endpoints: f64,
+    gaps: f64,
+    gap_seconds: f64,
+}
+
+/// How far routers are with a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Programmed {
+    pub(crate) connected: u32,
+    pub(crate) programmed: u32,
+    /// A router that refused the state, and why.
+    pub(crate) refused: Option<(String, String)>,
+}
+
+/// What all routers see of a route. `None`: somebody's report is missing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) prefill: PrefillSeen,
+    pub(crate) decoding: DecodingSeen,
+}
+
+impl Registry {
+    pub(crate) fn new(epoch: Instant) -> Self {
+        Self { epoch, state: Mutex::default() }
+    }
+
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the routers that have left and do not return.
+    pub(crate) fn forget(&self) {
+        let now = self.now();
+        let gone = |router: &Router| router.left.is_some_and(|left| now - left > RETURNS_WITHIN);
+        self.state().routers.retain(|_, router| !gone(router));
+    }
+
+    /// Routers that are connected.
+    pub(crate) fn count(&self) -> usize {
+        self.state().routers.len()
+    }
+
+    /// How many routers serve a route by the state with this nonce.
+    pub(crate) fn programmed(&self, route: &str, nonce: u64) -> Programmed {
+        let state = self.state();
+        let mut found = Programmed::default();
+        for (name, router) in &state.routers {
+            found.connected += 1;
+            match router.answers.get(route).filter(|answer| answer.nonce == nonce) {
+                Some(Answer { refused: None, .. }) => found.programmed += 1,
+                Some(Answer { refused: Some(why), .. }) => {
+                    found.refused.get_or_insert_with(|| (name.clone(), why.clone()));
+                }
+                None => {}
+            }
+        }
+        found
+    }
+
+    /// What all routers see of a route; `None` while one that is connected has not told, or none is.
+    pub(crate) fn seen(&self, route: &str) -> Option<Seen> {
+        let now = self.now();
+        let state = self.state();
+        let mut sum = Load::default();
+        let mut speeds = (0.0, 0.0);
+        for router in state.routers.values() {
+            router.reported.filter(|at| now.saturating_sub(*at) < REPORTED_WITHIN)?;
+            // A router that does not serve the route sees nothing of it.
+            let Some(load) = router.loads.get(route) else { continue };
+            sum.unread_tokens += load.unread_tokens;
+            sum.first_tokens += load.first_tokens;
+            sum.ttft_seconds += load.ttft_seconds;
+            sum.prompt_tokens += load.prompt_tokens;
+            sum.gaps += load.gaps;
+            sum.gap_seconds += load.gap_seconds;
+            if load.tokens_per_second > 0.0 {
+                speeds = (speeds.0 + load.tokens_per_second, speeds.1 + 1.0);
+            }
+            // Every router scrapes the same endpoints: whoever knows the most of them is believed, nothing is added.
+            if load.kv_endpoints > sum.kv_endpoints {
+                (sum.kv_use, sum.kv_endpoints) = (load.kv_use, load.kv_endpoints);
+            }
+        }
+        let mean = |sum: f64, count: f64| (count >= 1.0).then(|| sum / count);
+        (!state.routers.is_empty()).then(|| Seen {
+            prefill: PrefillSeen {
+                unread_tokens: sum.unread_tokens,
+                tokens_per_second: mean(speeds.0, speeds.1),
+                prompt_tokens: mean(sum.prompt_tokens, sum.first_tokens),
+                ttft: mean(sum.ttft_seconds, sum.first_tokens),
+            },
+            decoding: DecodingSeen {
+                kv_use: mean(sum.kv_use, sum.kv_endpoints),
+                itl: mean(sum.gap_seconds, sum.gaps),
+            },
+        })
+    }
+
+    /// For `/debug/routers`.
+    pub(crate) fn page(&self) -> Value {
+        let now = self.now();
+        let state = self.state();
+        let ago = |at: Duration| now.saturating_sub(at).as_secs_f64();
+        let router = |(name, router): (&String, &Router)| {
+            let answers: BTreeMap<_, _> = router
+                .answers
+                .iter()
+                .map(|(route, answer)| {
+                    (route, json!({"nonce": answer.nonce, "refused": answer.refused}))
+                })
+                .collect();
+            json!({
+                "name": name,
+                "release": router.release,
+                "leftSecondsAgo": router.left.map(ago),
+                "reportedSecondsAgo": router.reported.map(ago),
+                "answers": answers,
+            })
+        };
+        json!({"routers": state.routers.iter().map(router).collect::<Vec<_>>()})
+    }
+}
+
+impl Load {
+    /// Takes a report in; sums fade with the time since the last one.
+    #[expect(clippy::cast_precision_loss, reason = "counts of a second")]
+    fn take(&mut self, prefill: &PrefillLoad, decoding: &DecodingLoad, now: Duration) {
+        let elapsed = now.saturating_sub(self.at).as_secs_f64();
+        let kept = (-elapsed / SUMMED_OVER.as_secs_f64()).exp();
+        let add = |sum: &mut f64, new: f64| *sum = sane(*sum * kept + sane(new));
+        add(&mut self.first_tokens, prefill.first_tokens as f64);
+        add(&mut self.ttft_seconds, prefill.ttft_seconds);
+        add(&mut self.prompt_tokens, prefill.prompt_tokens);
+        add(&mut self.gaps, decoding.gaps as f64);
+        add(&mut self.gap_seconds, decoding.gap_seconds);
+        self.unread_tokens = sane(prefill.unread_tokens);
+        self.tokens_per_second = sane(prefill.tokens_per_second);
+        self.kv_use = sane(decoding.kv_use);
+        self.kv_endpoints = f64::from(decoding.kv_endpoints);
+        self.at = now;
+    }
+}
+
+/// A number from outside: what is none, or negative, counts nothing.
+fn sane(number: f64) -> f64 {
+    if number.is_finite() { number.max(0.0) } else { 0.0 }
+}
+
+impl Routers for Registry {
+    fn joined(&self, connection: u64, hello: &Hello) {
+        let mut state = self.state();
+        state.connections.insert(connection, hello.router.clone());
+        // What an older connection of the same router said is as good: it goes on from there.
+        let router = state.routers.entry(hello.router.clone()).or_insert_with(|| Router {
+            release: String::new(),
+            connection,
+            left: None,
+            answers: HashMap::new(),
+            loads: HashMap::new(),
+            reported: None,
+        });
+        router.release.clone_from(&hello.release);
+        router.connection = connection;
+        router.left = None;
+        tracing::info!(router = hello.router, release = hello.release, "a router has connected");
+    }
+
+    fn answered(&self, connection: u64, route: &str, nonce: u64, answer: Result<(), String>) {
+        let refused = answer.err().map(|why| why.chars().take(MAX_REASON).collect::<String>());
+        if let Some(why) = &refused {
+            tracing::warn!(route, why, "a router refuses a state");
+        }
+        let mut state = self.state();
+        if let Some(router) = state.of(connection) {
+            router.answers.insert(route.to_owned(), Answer { nonce, refused });
+        }
+    }
+
+    fn reported(&self, connection: u64, load: Vec<RouteLoad>) {
+        let now = self.now();
+        let mut state = self.state();
+        let Some(router) = state.of(connection) else { return };
+        router.reported = Some(now);
+        let mut loads = HashMap::with_capacity(load.len());
+        for RouteLoad { route, prefill, decoding } in load {
+            let mut load =
+                router.loads.remove(&route).unwrap_or(Load { at: now, ..Load::default() });
+            load.take(&prefill.unwrap_or_default(), &decoding.unwrap_or_default(), now);
+            loads.insert(route, load);
+        }
+        router.loads = loads;
+        router.answers.retain(|_, answer| answer.nonce != 0);
+    }
+
+    fn left(&self, connection: u64) {
+        let now = self.now();
+        let mut state = self.state();
+        let Some(name) = state.connections.remove(&connection) else { return };
+        if let Some(router) = state.routers.get_mut(&name)
+            && router.connection == connection
+        {
+            router.left = Some(now);
+            tracing::info!(router = name, "a router's stream has ended");
+        }
+    }
+}
+
+impl State {
+    /// The router of a connection, if that is its newest.
+    fn of(&mut self, connection: u64) -> Option<&mut Router> {
+        let name = self.connections.get(&connection)?;
+        self.routers.get_mut(name).filter(|router| router.connection == connection)
+    }
+}
+
+#[cfg(test)]
+mod tests;
