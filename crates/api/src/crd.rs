@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What the controller says of a route. Nothing in it moves fast, and nothing is per pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(transform = crate::schema::known_formats)]
+#[schemars(transform = crate::schema::for_kubernetes)]
 pub struct QoERouteStatus {
     /// The generation of the spec that the rest speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ pub struct QoERouteStatus {
 /// Both phases.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(transform = crate::schema::known_formats)]
+#[schemars(transform = crate::schema::for_kubernetes)]
 pub struct PhasesStatus {
     /// Reading prompts.
     pub prefill: PhaseStatus,
@@ -43,7 +43,7 @@ pub struct PhasesStatus {
 /// The endpoints of one phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(transform = crate::schema::known_formats)]
+#[schemars(transform = crate::schema::for_kubernetes)]
 pub struct PhaseStatus {
     /// Endpoints that are ready.
     pub ready: u32,
@@ -60,7 +60,7 @@ pub struct PhaseStatus {
 /// The routers that are connected to the controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(transform = crate::schema::known_formats)]
+#[schemars(transform = crate::schema::for_kubernetes)]
 pub struct RoutersStatus {
     /// Routers that are connected.
     pub connected: u32,

@@ -49,7 +49,7 @@ pub const DEFAULT_CLASS: &str = "default";
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(
-    transform = crate::schema::known_formats,
+    transform = crate::schema::for_kubernetes,
     extend("x-kubernetes-validations" = cel!(
         "has(self.endpoints.selector) && has(self.endpoints.selector.matchLabels) \
          && size(self.endpoints.selector.matchLabels) > 0"

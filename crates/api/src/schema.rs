@@ -35,14 +35,20 @@ pub(crate) const MAX_ITEMS: usize = 256;
 /// Characters of a model name, tag, or path.
 pub(crate) const MAX_CHARS: usize = 256;
 
-/// Gives integers a format that the Kubernetes API server knows; for `uint32` it warns at every apply.
-pub(crate) fn known_formats(schema: &mut Schema) {
+/// Gives integers a format that the Kubernetes API server knows; for `uint32` it warns at every apply. And joins the
+/// lines of descriptions, which `kubectl explain` breaks by itself.
+pub(crate) fn for_kubernetes(schema: &mut Schema) {
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        let paragraphs: Vec<_> =
+            description.split("\n\n").map(|text| text.replace('\n', " ")).collect();
+        *description = paragraphs.join("\n\n");
+    }
     if let Some(Value::String(format)) = schema.get_mut("format")
         && format.starts_with("uint")
     {
         *format = "int64".to_owned();
     }
-    transform_subschemas(&mut (known_formats as fn(&mut Schema)), schema);
+    transform_subschemas(&mut (for_kubernetes as fn(&mut Schema)), schema);
 }
 
 /// The rules' shape in a schema, as `x-kubernetes-validations` wants it.

@@ -33,6 +33,7 @@ pub enum Command {
 
 /// How to run.
 #[derive(Clone, Debug, Args)]
+#[group(id = "how")] // the variant's own group is called as the variant
 pub struct Run {
     /// The class of routes to serve: those whose `spec.routerClassName` says so.
     #[arg(long, default_value = qoe_api::DEFAULT_CLASS, value_name = "NAME")]
@@ -62,4 +63,19 @@ pub struct Run {
     /// How long to go on serving routers, not ready any more, after SIGTERM.
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
     pub drain_seconds: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        let cli = Cli::parse_from(["qoe-controller", "run", "--namespaces", "a,b"]);
+        let Command::Run { run, .. } = cli.command else { panic!("it runs") };
+        assert_eq!((run.namespaces.len(), run.class.as_str()), (2, "default"));
+    }
 }

@@ -14,7 +14,7 @@ use qoe_runtime::readiness::Readiness;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::Run;
 use crate::index::View;
@@ -26,6 +26,8 @@ use crate::registry::Registry;
 use crate::watch::{Seen, Watch, What, api, scopes};
 use crate::writer::{Parts, Writer};
 
+/// Streams end within this, once there is nothing more to tell.
+const STREAMS_WITHIN: Duration = Duration::from_secs(2);
 /// Events of watches that wait for the index.
 const QUEUE: usize = 1024;
 
@@ -34,6 +36,7 @@ pub struct Controller {
     address: SocketAddr,
     admin: AdminServer,
     readiness: Readiness,
+    resign: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     election: JoinHandle<()>,
     serving: JoinHandle<()>,
@@ -79,11 +82,11 @@ impl Controller {
         let publisher =
             Publisher::new(&args.class, &scopes, outlets, Arc::clone(&metrics), awaiting, epoch);
         tasks.spawn(publisher.run(events));
+        let (resign, resigned) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
         let leadership = Leadership::new(epoch);
         let identity = args.identity.clone().unwrap_or_else(qoe_runtime::host_name);
-        let election =
-            tokio::spawn(election(args, &client, &identity, &leadership, stopped.clone()));
+        let election = tokio::spawn(election(args, &client, &identity, &leadership, resigned));
         let parts = Parts {
             client,
             identity,
@@ -101,7 +104,7 @@ impl Controller {
             }
         });
         let drain = Duration::from_secs(args.drain_seconds);
-        Ok(Self { address, admin, readiness, stop, election, serving, tasks, drain })
+        Ok(Self { address, admin, readiness, resign, stop, election, serving, tasks, drain })
     }
 
     /// Where routers connect.
@@ -116,17 +119,21 @@ impl Controller {
         self.admin.address()
     }
 
-    /// Is not ready any more; gives up the lease at once, and goes on telling routers for the time of the drain.
+    /// Is not ready any more, and gives up the lease at once; goes on telling routers for the time of the drain, while
+    /// they find the others.
     pub async fn shut_down(mut self) {
         self.readiness.shut_down();
-        let handed_over = self.stop.clone();
-        sleep(self.drain).await;
-        handed_over.send_replace(true);
+        self.resign.send_replace(true);
         if (&mut self.election).await.is_err() {
             tracing::warn!("the election had ended before");
         }
+        sleep(self.drain).await;
+        self.stop.send_replace(true);
+        // With the index goes the world, and with it every stream, in good order.
         self.tasks.shutdown().await;
-        self.serving.abort();
+        if timeout(STREAMS_WITHIN, &mut self.serving).await.is_err() {
+            tracing::warn!("streams of routers were cut");
+        }
     }
 }
 
@@ -175,13 +182,13 @@ impl Watches<'_> {
     }
 }
 
-/// Takes part in the election until `stopped`.
+/// Takes part in the election until `resigned`.
 fn election(
     args: &Run,
     client: &Client,
     identity: &str,
     leadership: &Leadership,
-    stopped: watch::Receiver<bool>,
+    resigned: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
     let api = match &args.lease_namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -190,7 +197,7 @@ fn election(
     let name = args.lease_name.clone().unwrap_or_else(|| format!("qoe-controller-{}", args.class));
     let times = lease::Times::default();
     let candidate = Candidate::new(api, &name, identity, times, leadership.clone());
-    candidate.run(until(stopped))
+    candidate.run(until(resigned))
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

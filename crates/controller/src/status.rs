@@ -35,7 +35,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) route: &'a Route,
     pub(crate) outcome: &'a Outcome,
     pub(crate) programmed: &'a Programmed,
-    /// The last state is so fresh that routers cannot have answered.
+    /// The last state, or the controller, is so young that routers cannot have answered.
     pub(crate) fresh: bool,
     pub(crate) hints: Option<Hints>,
 }
@@ -172,19 +172,19 @@ fn programmed(facts: &Facts<'_>) -> Verdict {
             format!("Router {router} refuses it, and serves by the last good state: {why}");
         return verdict(false, "RouterRefused", message);
     }
-    if *connected == 0 {
-        let message = "No router is connected: is one running, and may it reach the controller?";
-        return verdict(false, "NoRouters", message.to_owned());
-    }
     let was = facts.route.observed.conditions.iter().find(|c| c.type_ == "Programmed");
     let was = was.is_some_and(|condition| condition.status == "True");
     // Between a change and its answers nothing is wrong.
-    if programmed == connected || (facts.fresh && was) {
+    if (programmed == connected && *connected > 0) || (facts.fresh && was) {
         return verdict(
             true,
             "Programmed",
             "All connected routers serve the latest state.".to_owned(),
         );
+    }
+    if *connected == 0 && !facts.fresh {
+        let message = "No router is connected: is one running, and may it reach the controller?";
+        return verdict(false, "NoRouters", message.to_owned());
     }
     verdict(false, "Pending", "Not all connected routers have the latest state yet.".to_owned())
 }

@@ -25,6 +25,8 @@ use crate::status::{Facts, status, verdicts};
 const EVERY: Duration = Duration::from_secs(1);
 /// Routers are not late before this.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+/// Routers have found a new controller by then.
+const CONNECT_WITHIN: Duration = Duration::from_secs(12);
 /// Routes that are written at once.
 const AT_ONCE: usize = 16;
 /// One write must be over within this, and within the lease.
@@ -114,7 +116,8 @@ impl Writer {
                 route,
                 outcome,
                 programmed: &programmed,
-                fresh: now.saturating_sub(outcome.published) < ANSWERS_WITHIN,
+                fresh: now < CONNECT_WITHIN
+                    || now.saturating_sub(outcome.published) < ANSWERS_WITHIN,
                 hints: self.scaling.of(key),
             };
             let status = status(&facts, wall_clock());

@@ -165,14 +165,12 @@ impl Scaler {
     fn hint(&mut self, need: Option<Need>, capacity: Capacity, goal: Goal, now: Duration) -> Hint {
         let there = capacity.ready + capacity.pending;
         let last = self.desired.unwrap_or(there).clamp(goal.min, goal.max);
-        let hint = match need {
-            None => {
-                // Silence is no evidence that fewer would do.
-                self.lower = None;
-                Hint { desired: last, reason: Reason::NoData }
-            }
-            Some(need) => self.weigh(&need, last, capacity, goal, now),
+        let Some(need) = need else {
+            // Silence is no evidence that fewer would do; nor does it fix a first number, while pods still come.
+            self.lower = None;
+            return Hint { desired: last, reason: Reason::NoData };
         };
+        let hint = self.weigh(&need, last, capacity, goal, now);
         self.desired = Some(hint.desired);
         hint
     }

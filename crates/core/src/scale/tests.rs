@@ -95,6 +95,14 @@ fn what_is_not_known_holds() {
 }
 
 #[test]
+fn what_is_there_when_the_first_load_is_seen_is_where_it_begins() {
+    let mut scaler = Scaler::default();
+    assert_eq!(scaler.decoding(None, capacity(0, 0), ITL, s(0)), hint(1, Reason::NoData));
+    let got = scaler.decoding(Some(&kv(0.1)), capacity(4, 0), ITL, s(1));
+    assert_eq!(got, hint(4, Reason::CoolingDown));
+}
+
+#[test]
 fn it_goes_down_after_a_while_and_to_the_most_that_was_needed_meanwhile() {
     let mut scaler = Scaler::default();
     let mut at = |second, used| scaler.decoding(Some(&kv(used)), capacity(8, 0), ITL, s(second));
