@@ -40,6 +40,10 @@ crds: ## Write crds/ and what is made of it anew
 bench: build peers ## What routing costs, beside Envoy and vllm-router in one run
 	$(RELEASE)/qoe-bench relay $(BENCH_ARGS)
 
+bench-control: ## From a pod's change to the routers, against a real API server: 1,000 pods x 10 routers, 10,000 x 3
+	$(CARGO) build --release -p qoe-controller -p qoe-router -p qoe-bench --features qoe-bench/control
+	PATH="$$(tests/kubernetes/install.sh control-plane):$$PATH" $(RELEASE)/qoe-bench control $(BENCH_ARGS)
+
 peers:
 	tests/peers/install.sh
 

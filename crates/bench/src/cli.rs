@@ -25,6 +25,9 @@ enum Command {
     Demo(DemoArgs),
     /// Measure what our router costs beside its peers.
     Relay(RelayArgs),
+    /// Measure the control plane: from a pod's change to the routers.
+    #[cfg(feature = "control")]
+    Control(crate::control::ControlArgs),
     /// Serve as a backend that costs next to nothing.
     Backend(BackendArgs),
 }
@@ -61,6 +64,8 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args).await,
             Self::Relay(args) => relay::run(args).await,
+            #[cfg(feature = "control")]
+            Self::Control(args) => crate::control::run(args).await,
             Self::Backend(args) => args.run().await,
         }
     }

@@ -7,6 +7,7 @@
 //! ```text
 //! demo  → lineup (qoe-sim ×4, qoe-router) → drive (client, sse) → summary → report, plot
 //! relay → systems (ours, peers) → load (client, sse) → results → report
+//! control → API server, qoe-controller, qoe-router × n → pods that change → when every router has it
 //! ```
 
 #![expect(
@@ -23,6 +24,8 @@ use anyhow::{Context, ensure};
 pub mod backend;
 pub mod cli;
 pub mod client;
+#[cfg(feature = "control")]
+pub mod control;
 pub mod demo;
 pub mod process;
 pub mod relay;

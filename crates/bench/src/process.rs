@@ -71,7 +71,20 @@ impl Start<'_> {
     /// # Errors
     /// When it cannot be started, ends early, or is not ready after `READY_WITHIN`.
     pub async fn ready(self) -> anyhow::Result<(Process, SocketAddr)> {
-        let child = self.command(self.log()?).stdout(Stdio::piped()).spawn();
+        self.ready_with(&[]).await
+    }
+
+    /// The same, with these variables in its environment.
+    ///
+    /// # Errors
+    /// See [`Start::ready`].
+    pub async fn ready_with(
+        self,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<(Process, SocketAddr)> {
+        let mut command = self.command(self.log()?);
+        command.envs(environment.iter().copied());
+        let child = command.stdout(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("cannot start {:?}", self.command))?;
         let stdout = child.stdout.take().context("its stdout is piped")?;
         let mut process = Process::of(self.name, child)?;

@@ -25,21 +25,30 @@ pub(crate) struct Notice {
 pub(crate) struct Said(BTreeMap<RouteKey, BTreeMap<&'static str, &'static str>>);
 
 impl Said {
-    /// What is new about a route. The first look at a route says only what is wrong, since a new leader looks at all.
+    /// What is new about a route. The first look at it says no more than that it is ready, or what is wrong, and nothing
+    /// that its status says already: a new leader looks at all routes.
     pub(crate) fn news(
         &mut self,
         key: &RouteKey,
+        route: &Route,
         verdicts: &[Verdict],
         findings: Option<&Findings>,
     ) -> Vec<Notice> {
         let first = !self.0.contains_key(key);
         let said = self.0.entry(key.clone()).or_default();
-        let mut news = Vec::new();
+        let mut news: Vec<Notice> = Vec::new();
         for verdict in verdicts {
-            let known = said.insert(verdict.kind, verdict.reason) == Some(verdict.reason);
-            // What is not ready yet for a moment is no news.
-            let passing = matches!(verdict.reason, "Pending");
-            if known || passing || (first && verdict.holds && verdict.kind != "Ready") {
+            // What is not ready yet for a moment is no news; nor is its end.
+            if verdict.reason == "Pending" {
+                continue;
+            }
+            let known = said.insert(verdict.kind, verdict.reason) == Some(verdict.reason)
+                || (first && (told(route, verdict) || (verdict.holds && verdict.kind != "Ready")));
+            // Ready says the same as what makes it so.
+            let same = |notice: &Notice| {
+                notice.reason == verdict.reason && notice.note == verdict.message
+            };
+            if known || news.iter().any(same) {
                 continue;
             }
             news.push(Notice {
@@ -48,8 +57,6 @@ impl Said {
                 note: verdict.message.clone(),
             });
         }
-        // Ready says the same as what makes it so.
-        news.dedup_by(|a, b| a.reason == b.reason && a.note == b.note);
         news.extend(findings.into_iter().flat_map(|findings| of_findings(findings, said)));
         news
     }
@@ -58,6 +65,12 @@ impl Said {
     pub(crate) fn retain(&mut self, there: impl Fn(&RouteKey) -> bool) {
         self.0.retain(|key, _| there(key));
     }
+}
+
+/// Whether the status of a route says so already.
+fn told(route: &Route, verdict: &Verdict) -> bool {
+    let conditions = &route.observed.conditions;
+    conditions.iter().any(|old| old.type_ == verdict.kind && old.reason == verdict.reason)
 }
 
 fn of_findings(

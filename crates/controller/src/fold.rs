@@ -8,6 +8,8 @@ const QUIET: Duration = Duration::from_millis(50);
 const AT_MOST: Duration = Duration::from_millis(500);
 /// A change that takes an endpoint away waits only for those that come with it.
 const URGENT: Duration = Duration::from_millis(5);
+/// How far the history was read is told by then, though nothing came of it.
+const BY_AND_BY: Duration = Duration::from_secs(1);
 /// Between two publications.
 const APART: Duration = Duration::from_millis(50);
 
@@ -16,6 +18,8 @@ const APART: Duration = Duration::from_millis(50);
 pub(crate) enum Urgency {
     /// Nothing changed.
     None,
+    /// Nothing but how far the history was read: by that, routers tell which of two states is older.
+    Late,
     /// When it has become quiet.
     Soon,
     /// At once: requests would be sent in vain.
@@ -34,13 +38,19 @@ pub(crate) struct Fold {
 impl Fold {
     /// Something changed.
     pub(crate) fn changed(&mut self, urgency: Urgency, now: Duration) {
-        if urgency == Urgency::None {
-            return;
+        match urgency {
+            Urgency::None => return,
+            Urgency::Late if self.due.is_some() => return,
+            Urgency::Late => {
+                self.due = Some(now + BY_AND_BY);
+                return;
+            }
+            Urgency::Soon => {}
+            Urgency::Now => {
+                self.urgent.get_or_insert(now + URGENT);
+            }
         }
         let first = *self.first.get_or_insert(now);
-        if urgency == Urgency::Now {
-            self.urgent.get_or_insert(now + URGENT);
-        }
         let quiet = (now + QUIET).min(first + AT_MOST);
         let wanted = self.urgent.map_or(quiet, |urgent| urgent.min(quiet));
         let earliest = self.published.map_or(Duration::ZERO, |published| published + APART);
@@ -91,6 +101,18 @@ mod tests {
         assert_eq!(fold.due(), Some(ms(25)));
         fold.changed(Urgency::Soon, ms(24));
         assert!(fold.due() <= Some(ms(25)), "{:?}", fold.due());
+    }
+
+    #[test]
+    fn what_was_read_is_told_by_and_by_and_delays_nothing() {
+        let mut fold = Fold::default();
+        fold.changed(Urgency::Late, ms(0));
+        fold.changed(Urgency::Late, ms(900));
+        assert_eq!(fold.due(), Some(ms(1000)));
+        fold.changed(Urgency::Soon, ms(910));
+        assert_eq!(fold.due(), Some(ms(960)));
+        fold.changed(Urgency::Late, ms(920));
+        assert_eq!(fold.due(), Some(ms(960)));
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Scaling {
         self.scalers.retain(|key, _| view.routes.contains_key(key));
         self.hints.retain(|key, _| view.routes.contains_key(key));
         for (key, (route, outcome)) in &view.routes {
-            let (Ok(spec), Some(translation)) = (&route.spec, &outcome.translation) else {
+            let (Some(spec), Some(translation)) = (&route.spec, &outcome.translation) else {
                 continue;
             };
             let seen = registry.seen(&key.to_string());

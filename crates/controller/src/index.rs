@@ -50,8 +50,10 @@ pub(crate) struct Route {
     pub(crate) resource_version: String,
     /// Seconds since the Unix epoch.
     pub(crate) created: i64,
-    /// What it asks for, or all that is wrong with it.
-    pub(crate) spec: Result<Arc<QoERouteSpec>, String>,
+    /// What it asks for: the last spec that could be used, if there was one.
+    pub(crate) spec: Option<Arc<QoERouteSpec>>,
+    /// All that is wrong with its present spec; none where that is the one in use.
+    pub(crate) wrong: Option<String>,
     /// Its status, as it was last seen.
     pub(crate) observed: QoERouteStatus,
 }
@@ -65,7 +67,7 @@ pub(crate) enum Acceptance {
     Partly(Vec<(String, RouteKey)>),
     /// All of its models are an older route's.
     Conflict(Vec<(String, RouteKey)>),
-    /// Its spec is not to be used.
+    /// Its spec is not to be used; the last good one is, if there was one.
     Invalid(String),
 }
 
@@ -130,13 +132,7 @@ impl Index {
         if old.as_ref() == Some(&new) {
             return Urgency::None;
         }
-        let touched = self.touch(namespace, old.as_ref(), Some(&new));
-        let serves = |pod: &PodFacts| pod.state == PodState::Ready;
-        match (touched, old) {
-            (false, _) => Urgency::None,
-            (true, Some(old)) if serves(&old) && !serves(&new) => Urgency::Now,
-            (true, _) => Urgency::Soon,
-        }
+        self.touch(namespace, old.as_ref(), Some(&new))
     }
 
     /// A pod is gone.
@@ -146,11 +142,7 @@ impl Index {
         if pods.is_empty() {
             self.pods.remove(namespace);
         }
-        match (self.touch(namespace, Some(&old), None), old.state) {
-            (false, _) => Urgency::None,
-            (true, PodState::Ready) => Urgency::Now,
-            (true, _) => Urgency::Soon,
-        }
+        self.touch(namespace, Some(&old), None)
     }
 
     /// These are all pods of a scope: others are gone.
@@ -176,10 +168,14 @@ impl Index {
     /// A route is there, new or changed.
     pub(crate) fn route(&mut self, raw: RawRoute) -> Urgency {
         let Some((key, route)) = read(raw, &self.class) else { return Urgency::None };
-        let Some(route) = route else { return self.route_gone(&key) };
-        let old = self.routes.insert(key.clone(), Arc::new(route));
-        let new = &self.routes[&key];
-        if old.is_some_and(|old| old.spec == new.spec && old.uid == new.uid) {
+        let Some(mut route) = route else { return self.route_gone(&key) };
+        let old = self.routes.get(&key).filter(|old| old.uid == route.uid);
+        if route.wrong.is_some() {
+            route.spec = old.and_then(|old| old.spec.clone());
+        }
+        let same = old.is_some_and(|old| old.spec == route.spec && old.wrong == route.wrong);
+        self.routes.insert(key.clone(), Arc::new(route));
+        if same {
             // Its status: for the one who writes it.
             return Urgency::None;
         }
@@ -211,17 +207,27 @@ impl Index {
         gone.iter().map(|key| self.route_gone(key)).max().unwrap_or(Urgency::None)
     }
 
-    /// Marks the routes whose state may change with a pod.
-    fn touch(&mut self, namespace: &str, old: Option<&PodFacts>, new: Option<&PodFacts>) -> bool {
-        let mut touched = false;
+    /// Marks the routes whose state may change with a pod. It is urgent where one of them loses it.
+    fn touch(
+        &mut self,
+        namespace: &str,
+        old: Option<&PodFacts>,
+        new: Option<&PodFacts>,
+    ) -> Urgency {
+        let mut urgency = Urgency::None;
         for (key, route) in in_namespace(&self.routes, namespace) {
-            let Ok(spec) = &route.spec else { continue };
-            if old.into_iter().chain(new).any(|pod| selects(spec, pod)) {
-                self.dirty.insert(key.clone());
-                touched = true;
+            let Some(spec) = &route.spec else { continue };
+            let selected = |pod: &&PodFacts| selects(spec, pod);
+            let (old, new) = (old.filter(selected), new.filter(selected));
+            if old.is_none() && new.is_none() {
+                continue;
             }
+            self.dirty.insert(key.clone());
+            let served_at = |pod: &PodFacts| (pod.state == PodState::Ready).then_some(pod.ip);
+            let lost = old.and_then(served_at).filter(|at| new.and_then(served_at) != Some(*at));
+            urgency = urgency.max(if lost.is_some() { Urgency::Now } else { Urgency::Soon });
         }
-        touched
+        urgency
     }
 
     /// Translates what has changed. Everything that was seen so far is in the world that is returned.
@@ -255,7 +261,7 @@ impl Index {
         let mut owners: HashMap<&str, &RouteKey> = HashMap::new();
         let mut lost: BTreeMap<RouteKey, Vec<(String, RouteKey)>> = BTreeMap::new();
         for (key, route) in by_age {
-            let Ok(spec) = &route.spec else { continue };
+            let Some(spec) = &route.spec else { continue };
             for model in &spec.models {
                 let owner = *owners.entry(model).or_insert(key);
                 if owner != key {
@@ -279,18 +285,17 @@ impl Index {
         };
         let lost = self.lost.get(key).cloned().unwrap_or_default();
         let before = self.outcomes.get(key);
-        let spec = match &route.spec {
-            Ok(spec) => spec,
-            Err(why) => {
-                // The last good state stays in use: here, or, after a restart, where routers have it.
-                let (nonce, published) = before.map_or((0, now), |b| (b.nonce, b.published));
-                let translation = before.and_then(|before| before.translation.clone());
-                let acceptance = Acceptance::Invalid(why.clone());
-                let outcome = Outcome { acceptance, translation, nonce, published };
-                self.outcomes.insert(key.clone(), Arc::new(outcome));
-                self.world.routes.entry(name).or_insert(RouteState { nonce: 0, body: None });
-                return;
+        let Some(spec) = &route.spec else {
+            // Routers may have a good state from before this process began: it stays in use.
+            let acceptance = Acceptance::Invalid(route.wrong.clone().unwrap_or_default());
+            let outcome = Outcome { acceptance, translation: None, nonce: 0, published: now };
+            self.outcomes.insert(key.clone(), Arc::new(outcome));
+            let before = self.world.routes.remove(&name);
+            // But that of a namesake, which is gone, does not.
+            if before.is_none_or(|state| state.body.is_none()) {
+                self.world.routes.insert(name, RouteState { nonce: 0, body: None });
             }
+            return;
         };
         let lost_names: Vec<String> = lost.iter().map(|(model, _)| model.clone()).collect();
         let pods = self.pods.get(&key.namespace);
@@ -301,12 +306,14 @@ impl Index {
             lost: &lost_names,
         };
         let translation = translate(input, pods.into_iter().flat_map(BTreeMap::values));
-        let acceptance = match lost.len() {
-            0 => Acceptance::Accepted,
-            all if all == spec.models.len() => Acceptance::Conflict(lost),
-            _ => Acceptance::Partly(lost),
+        let conflict = !lost.is_empty() && lost.len() == spec.models.len();
+        let acceptance = match &route.wrong {
+            Some(why) => Acceptance::Invalid(why.clone()),
+            None if conflict => Acceptance::Conflict(lost),
+            None if lost.is_empty() => Acceptance::Accepted,
+            None => Acceptance::Partly(lost),
         };
-        let (nonce, published) = if matches!(acceptance, Acceptance::Conflict(_)) {
+        let (nonce, published) = if conflict {
             self.world.routes.remove(&name);
             (0, now)
         } else {
@@ -357,12 +364,17 @@ fn read(raw: RawRoute, class: &str) -> Option<(RouteKey, Option<Route>)> {
         return Some((key, None));
     }
     let created = metadata.creation_timestamp.map_or(0, |time| time.0.as_second());
+    let (spec, wrong) = match spec_of(spec) {
+        Ok(spec) => (Some(Arc::new(spec)), None),
+        Err(wrong) => (None, Some(wrong)),
+    };
     let route = Route {
         uid: metadata.uid.unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
         resource_version: metadata.resource_version.unwrap_or_default(),
         created,
-        spec: spec_of(spec).map(Arc::new),
+        spec,
+        wrong,
         observed: serde_json::from_value(status).unwrap_or_default(),
     };
     Some((key, Some(route)))

@@ -31,7 +31,8 @@ fn serve(run: &Run) -> anyhow::Result<()> {
         let signal = shutdown::signal()?;
         let controller = Controller::start(run, connect().await?).await?;
         let (address, admin) = (controller.address(), controller.admin_address());
-        println!("qoe-controller: routers connect to {address} (admin http://{admin})");
+        let scheme = if run.tls_dir.is_some() { "https" } else { "http" };
+        println!("qoe-controller listening on {scheme}://{address} (admin http://{admin})");
         tracing::info!(signal = ?signal.await, "draining");
         controller.shut_down().await;
         Ok(())

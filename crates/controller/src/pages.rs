@@ -8,7 +8,6 @@ use tokio::sync::watch;
 
 use crate::index::{Acceptance, View};
 use crate::registry::Registry;
-use crate::writer::by_name;
 
 /// Adds the controller's pages.
 pub(crate) fn add(
@@ -16,15 +15,36 @@ pub(crate) fn add(
     view: watch::Receiver<Arc<View>>,
     registry: Arc<Registry>,
 ) -> Admin {
+    let latest = view.clone();
     admin
-        .route("/config_dump", move |_: &Query| AdminResponse::json(&dump(&view.borrow())))
-        .route("/debug/routers", move |_: &Query| AdminResponse::json(&registry.page()))
+        .route("/config_dump", move |_: &Query| {
+            let view = Arc::clone(&view.borrow());
+            AdminResponse::json(&dump(&view))
+        })
+        .route("/debug/routers", move |_: &Query| {
+            let view = Arc::clone(&latest.borrow());
+            let routes = states(&view);
+            AdminResponse::json(&json!({"routes": routes, "routers": registry.page()}))
+        })
+}
+
+/// The latest state of each route: its nonce is what routers answer with.
+fn states(view: &View) -> Value {
+    view.routes
+        .iter()
+        .map(|(key, (_, outcome))| {
+            let endpoints = outcome.translation.as_ref().map(|t| t.config.endpoints.len());
+            (key.to_string(), json!({"nonce": outcome.nonce, "endpoints": endpoints}))
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn dump(view: &View) -> Value {
-    let routes: Vec<Value> = by_name(view)
-        .into_iter()
-        .map(|(name, (route, outcome))| {
+    let routes: Vec<Value> = view
+        .routes
+        .iter()
+        .map(|(key, (route, outcome))| {
             let config = outcome.translation.as_ref().map(|translation| &translation.config);
             let endpoints = config.map(|config| {
                 let endpoint = |endpoint: &qoe_discovery::EndpointConfig| {
@@ -40,7 +60,7 @@ fn dump(view: &View) -> Value {
                 config.endpoints.iter().map(endpoint).collect::<Vec<_>>()
             });
             json!({
-                "name": name,
+                "name": key.to_string(),
                 "generation": route.generation,
                 "nonce": outcome.nonce,
                 "accepted": !matches!(

@@ -137,11 +137,11 @@ impl Publisher {
         match seen.what {
             What::PodsRead(pods) => {
                 self.index.read_up_to(&scope, Version { pods, routes: 0 });
-                Urgency::None
+                Urgency::Late
             }
             What::RoutesRead(routes) => {
                 self.index.read_up_to(&scope, Version { pods: 0, routes });
-                Urgency::None
+                Urgency::Late
             }
             What::PodsFloor(floor) => {
                 self.pods_listing.entry(scope).or_default().floor = floor;
@@ -217,9 +217,9 @@ impl Publisher {
         urgency
     }
 
-    /// One more list is whole. The last of the first ones is what everything has waited for.
+    /// One more list is whole, and read. The last of the first ones is what everything has waited for.
     fn listed(&mut self, kind: &'static str, scope: &Arc<str>) -> Urgency {
         let awaited = self.missing.remove(&(kind, Arc::clone(scope)));
-        if awaited && self.missing.is_empty() { Urgency::Now } else { Urgency::None }
+        if awaited && self.missing.is_empty() { Urgency::Now } else { Urgency::Late }
     }
 }

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// A report is good for so long. One that is missing makes the sum unknown, not smaller.
 const REPORTED_WITHIN: Duration = Duration::from_secs(5);
+/// A router that has only just connected may take so long to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// A router whose stream has ended counts for so long: it opens another one.
 const RETURNS_WITHIN: Duration = Duration::from_secs(10);
 /// Sums of reports reach back about so far.
@@ -39,13 +41,14 @@ struct Router {
     release: String,
     /// The newest of its connections.
     connection: u64,
+    joined: Duration,
     left: Option<Duration>,
     answers: HashMap<String, Answer>,
     loads: HashMap<String, Load>,
     reported: Option<Duration>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
     nonce: u64,
     refused: Option<String>,
@@ -98,7 +101,8 @@ impl Registry {
     /// Forgets the routers that have left and do not return.
     pub(crate) fn forget(&self) {
         let now = self.now();
-        let gone = |router: &Router| router.left.is_some_and(|left| now - left > RETURNS_WITHIN);
+        let since = |left| now.saturating_sub(left);
+        let gone = |router: &Router| router.left.is_some_and(|left| since(left) > RETURNS_WITHIN);
         self.state().routers.retain(|_, router| !gone(router));
     }
 
@@ -107,13 +111,20 @@ impl Registry {
         self.state().routers.len()
     }
 
-    /// How many routers serve a route by the state with this nonce.
+    /// How many routers serve a route by the state with this nonce. Who has left, or has only just come, is not counted
+    /// before it has answered.
     pub(crate) fn programmed(&self, route: &str, nonce: u64) -> Programmed {
+        let now = self.now();
         let state = self.state();
         let mut found = Programmed::default();
         for (name, router) in &state.routers {
+            let answer = router.answers.get(route).filter(|answer| answer.nonce == nonce);
+            let new = now.saturating_sub(router.joined) < ANSWERS_WITHIN;
+            if answer.is_none() && (new || router.left.is_some()) {
+                continue;
+            }
             found.connected += 1;
-            match router.answers.get(route).filter(|answer| answer.nonce == nonce) {
+            match answer {
                 Some(Answer { refused: None, .. }) => found.programmed += 1,
                 Some(Answer { refused: Some(why), .. }) => {
                     found.refused.get_or_insert_with(|| (name.clone(), why.clone()));
@@ -184,7 +195,7 @@ impl Registry {
                 "answers": answers,
             })
         };
-        json!({"routers": state.routers.iter().map(router).collect::<Vec<_>>()})
+        state.routers.iter().map(router).collect()
     }
 }
 
@@ -215,12 +226,14 @@ fn sane(number: f64) -> f64 {
 
 impl Routers for Registry {
     fn joined(&self, connection: u64, hello: &Hello) {
+        let now = self.now();
         let mut state = self.state();
         state.connections.insert(connection, hello.router.clone());
         // What an older connection of the same router said is as good: it goes on from there.
         let router = state.routers.entry(hello.router.clone()).or_insert_with(|| Router {
             release: String::new(),
             connection,
+            joined: now,
             left: None,
             answers: HashMap::new(),
             loads: HashMap::new(),
@@ -234,12 +247,18 @@ impl Routers for Registry {
 
     fn answered(&self, connection: u64, route: &str, nonce: u64, answer: Result<(), String>) {
         let refused = answer.err().map(|why| why.chars().take(MAX_REASON).collect::<String>());
-        if let Some(why) = &refused {
+        let mut state = self.state();
+        let Some(router) = state.of(connection) else { return };
+        let answer = Answer { nonce, refused };
+        let same = router.answers.get(route) == Some(&answer);
+        if let Some(why) = answer.refused.as_ref().filter(|_| !same) {
             tracing::warn!(route, why, "a router refuses a state");
         }
-        let mut state = self.state();
-        if let Some(router) = state.of(connection) {
-            router.answers.insert(route.to_owned(), Answer { nonce, refused });
+        if nonce == 0 {
+            // The route is no more.
+            router.answers.remove(route);
+        } else {
+            router.answers.insert(route.to_owned(), answer);
         }
     }
 
@@ -256,7 +275,6 @@ impl Routers for Registry {
             loads.insert(route, load);
         }
         router.loads = loads;
-        router.answers.retain(|_, answer| answer.nonce != 0);
     }
 
     fn left(&self, connection: u64) {

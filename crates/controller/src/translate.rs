@@ -8,7 +8,7 @@ use qoe_api::{Connector as Wanted, QoERouteSpec};
 use qoe_core::connector::Connector;
 use qoe_core::endpoint;
 use qoe_core::phase::{PhaseRules, Role, RoleSource};
-use qoe_discovery::{EndpointConfig, RouteConfig, phase_rules};
+use qoe_discovery::{EndpointConfig, RouteConfig, of_one_host, phase_rules};
 
 use crate::pod::{Declared, PodFacts, PodState};
 
@@ -185,10 +185,7 @@ impl Reading<'_> {
             self.findings.port_missing.add(&pod.name);
             return None;
         };
-        let one_host = |ip: &std::net::IpAddr| {
-            !ip.is_unspecified() && !ip.is_multicast() && *ip != std::net::IpAddr::from([255; 4])
-        };
-        let address = pod.ip.filter(one_host).map(|ip| SocketAddr::new(ip, port));
+        let address = pod.ip.filter(|ip| of_one_host(*ip)).map(|ip| SocketAddr::new(ip, port));
         // Of two pods with one address, one is about to be told that it has ended.
         let free = address.filter(|address| !ready || self.taken.insert(*address));
         if ready && free.is_none() {

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -80,8 +81,7 @@ where
 {
     /// Watches for ever. Not ready until everything was listed once.
     pub(crate) async fn run(self) {
-        let config = watcher::Config::default().timeout(WATCH_FOR_SECONDS);
-        let mut events = Box::pin(watcher(self.api.clone(), config));
+        let mut events = self.events();
         let mut awaiting = Some(self.awaiting("to be listed"));
         let mut wait = FIRST_WAIT;
         loop {
@@ -92,7 +92,11 @@ where
                         continue;
                     }
                     Ok(false) => return,
-                    Err(error) => error,
+                    Err(error) => {
+                        // The list that was begun is not followed up: what is not in it would never be missed.
+                        events = self.events();
+                        error
+                    }
                 },
                 Ok(None) => return,
                 Err(error) => told(&error),
@@ -113,7 +117,13 @@ where
         }
     }
 
-    /// False where nobody listens any more.
+    /// Everything from the beginning: a whole list, then each change.
+    fn events(&self) -> BoxStream<'static, watcher::Result<Event<K>>> {
+        let config = watcher::Config::default().timeout(WATCH_FOR_SECONDS);
+        watcher(self.api.clone(), config).boxed()
+    }
+
+    /// False where nobody listens any more; an error where a list cannot be begun.
     async fn hand_on(&self, event: Event<K>, awaiting: &mut Option<Guard>) -> Result<bool, String> {
         let done = matches!(event, Event::InitDone);
         if matches!(event, Event::Init) {

@@ -1,6 +1,6 @@
 //! The one who writes: status and events, with the lease only, and only what has changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::events::{Publisher, Said};
 use crate::hints::Scaling;
-use crate::index::{Outcome, Route, RouteKey, View};
+use crate::index::{Route, RouteKey, View};
 use crate::lease::{Leadership, wall_clock};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -93,9 +93,10 @@ impl Writer {
             self.metrics.looked(&view, &self.scaling, self.registry.count());
             let leads = self.leadership.left().is_some();
             self.metrics.leader.set(i64::from(leads));
-            if leads && !std::mem::replace(&mut self.led, leads) {
+            if leads && !self.led {
                 // Another one may have written in the meantime.
                 self.written.clear();
+                self.said = Said::default();
             }
             self.led = leads;
             if leads {
@@ -122,7 +123,7 @@ impl Writer {
             };
             let status = status(&facts, wall_clock());
             let findings = outcome.translation.as_ref().map(|t| &t.findings);
-            for notice in self.said.news(key, &verdicts(&facts), findings) {
+            for notice in self.said.news(key, route, &verdicts(&facts), findings) {
                 news.push((key, route, notice));
             }
             if self.is_due(key, route, &status, now) {
@@ -203,9 +204,4 @@ impl Writer {
             }
         }
     }
-}
-
-/// The routes of a view with their outcomes, by name; for pages.
-pub(crate) fn by_name(view: &View) -> BTreeMap<String, (&Arc<Route>, &Arc<Outcome>)> {
-    view.routes.iter().map(|(key, (route, outcome))| (key.to_string(), (route, outcome))).collect()
 }

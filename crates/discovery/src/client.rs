@@ -16,9 +16,9 @@ use rand::RngExt;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -130,36 +130,11 @@ impl Client {
 
     /// Listens to the controllers for ever.
     pub async fn run(self, subscriber: Arc<impl Subscriber>) {
-        let client = Arc::new(self);
-        let (reports, load) = tokio::sync::broadcast::channel(1);
-        let session = Session { client: Arc::clone(&client), subscriber, reports };
-        drop(load);
-        let mut streams = Streams::default();
-        let mut resolve = interval(RESOLVE_EVERY);
-        let mut report = interval(REPORT_EVERY);
-        for ticks in [&mut resolve, &mut report] {
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
-        let (up, mut ups) = mpsc::channel(MAX_CONTROLLERS);
-        let mut connected = HashSet::new();
-        loop {
-            tokio::select! {
-                _ = resolve.tick() => match client.resolve().await {
-                    Ok(found) => streams.follow(found, &session, &up),
-                    // What is known already stays: a name server that is gone takes nobody's routes.
-                    Err(error) => tracing::warn!(host = client.host, %error, "cannot resolve the controllers' name"),
-                },
-                _ = report.tick(), if session.reports.receiver_count() > 0 => {
-                    // Nobody to hear it is not a fault.
-                    drop(session.reports.send(Arc::new(session.subscriber.load())));
-                }
-                Some((address, is_up)) = ups.recv() => {
-                    if is_up { connected.insert(address) } else { connected.remove(&address) };
-                    session.subscriber.connected(connected.len());
-                }
-                Some(_) = streams.tasks.join_next() => {}
-            }
-        }
+        let reports = broadcast::Sender::new(1);
+        let session = Session { client: Arc::new(self), subscriber, reports };
+        let (up, ups) = mpsc::channel(MAX_CONTROLLERS);
+        // Side by side: a name server that is slow delays no report.
+        tokio::join!(session.follow(up), session.report(), session.count(ups));
     }
 
     async fn resolve(&self) -> io::Result<HashSet<SocketAddr>> {
@@ -234,6 +209,7 @@ impl Streams {
         session: &Session<S>,
         up: &Ups,
     ) {
+        while self.tasks.try_join_next().is_some() {}
         self.of.retain(|_, task| !task.is_finished());
         for address in found {
             self.of.entry(address).or_insert_with(|| {
@@ -248,7 +224,7 @@ impl Streams {
 struct Session<S> {
     client: Arc<Client>,
     subscriber: Arc<S>,
-    reports: tokio::sync::broadcast::Sender<Arc<Vec<RouteLoad>>>,
+    reports: broadcast::Sender<Arc<Vec<RouteLoad>>>,
 }
 
 impl<S> Clone for Session<S> {
@@ -262,6 +238,44 @@ impl<S> Clone for Session<S> {
 }
 
 impl<S: Subscriber> Session<S> {
+    /// Opens streams to all addresses of the controllers' name, as they come.
+    async fn follow(&self, up: Ups) {
+        let mut streams = Streams::default();
+        let mut ticks = every(RESOLVE_EVERY);
+        loop {
+            ticks.tick().await;
+            match self.client.resolve().await {
+                Ok(found) => streams.follow(found, self, &up),
+                // What is known already stays: a name server that is gone takes nobody's routes.
+                Err(error) => {
+                    let host = &self.client.host;
+                    tracing::warn!(host, %error, "cannot resolve the controllers' name");
+                }
+            }
+        }
+    }
+
+    /// Reports the load to whoever listens.
+    async fn report(&self) {
+        let mut ticks = every(REPORT_EVERY);
+        loop {
+            ticks.tick().await;
+            // To ask for the load empties its sums: only where somebody hears it.
+            if self.reports.receiver_count() > 0 {
+                drop(self.reports.send(Arc::new(self.subscriber.load())));
+            }
+        }
+    }
+
+    /// Says how many controllers are connected.
+    async fn count(&self, mut ups: mpsc::Receiver<(SocketAddr, bool)>) {
+        let mut connected = HashSet::new();
+        while let Some((address, is_up)) = ups.recv().await {
+            if is_up { connected.insert(address) } else { connected.remove(&address) };
+            self.subscriber.connected(connected.len());
+        }
+    }
+
     /// Keeps a stream to one address, as long as the name has it.
     async fn keep(self, address: SocketAddr, up: Ups) {
         let mut wait = FIRST_WAIT;
@@ -325,12 +339,15 @@ impl<S: Subscriber> Session<S> {
         mut incoming: Streaming<ControllerMessage>,
     ) -> Result<(), Ended> {
         let mut reports = self.reports.subscribe();
+        let mut heard = Instant::now();
         loop {
             tokio::select! {
-                message = timeout(SILENT_FOR, incoming.next()) => match message {
+                // From when something was heard, however often a report comes between.
+                message = timeout_at(heard + SILENT_FOR, incoming.next()) => match message {
                     Err(_) => return Err(Ended::Silent),
                     Ok(None) => return Ok(()),
                     Ok(Some(message)) => {
+                        heard = Instant::now();
                         if let Some(answer) = self.hear(message?) {
                             let answer = to_controller(router_message::Kind::Answer(answer));
                             // An answer must arrive: it is waited for, where a report is left out.
@@ -372,6 +389,12 @@ impl<S: Subscriber> Session<S> {
         };
         Some(Answer { route, nonce, rejected: taken.err().unwrap_or_default() })
     }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 const fn to_controller(kind: router_message::Kind) -> RouterMessage {

@@ -178,13 +178,19 @@ impl EndpointConfig {
     }
 }
 
+/// Whether an address is one that a single host can have.
+#[must_use]
+pub fn of_one_host(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::from([255; 4])
+}
+
 fn socket_address(ip: &[u8], port: u32) -> Result<SocketAddr, &'static str> {
     let ip = match (<[u8; 4]>::try_from(ip), <[u8; 16]>::try_from(ip)) {
         (Ok(four), _) => IpAddr::from(four),
         (_, Ok(sixteen)) => IpAddr::from(sixteen),
         _ => return Err("an IP address has 4 or 16 bytes"),
     };
-    if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) {
+    if !of_one_host(ip) {
         return Err("its IP address is of no single host");
     }
     match u16::try_from(port) {

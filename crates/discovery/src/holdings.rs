@@ -59,7 +59,12 @@ impl Holdings {
             held.refused_since = None;
             return Verdict::Same;
         }
-        if !version.is_older_than(&held.version) {
+        let older = match (&held.body, body) {
+            (Some(_), Some(_)) => version.is_older_than(&held.version),
+            // Whether there is a route at all is not for the watch of pods to tell.
+            (None, _) | (_, None) => version.routes < held.version.routes,
+        };
+        if !older {
             return Verdict::New;
         }
         let since = *held.refused_since.get_or_insert(now);
@@ -90,78 +95,4 @@ impl Holdings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn v(pods: u64, routes: u64) -> Version {
-        Version { pods, routes }
-    }
-
-    const fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn holding(version: Version, body: Option<&'static [u8]>) -> Holdings {
-        let mut holdings = Holdings::default();
-        holdings.hold("r", version, body.map(Bytes::from_static));
-        holdings
-    }
-
-    #[test]
-    fn what_is_newer_replaces_what_is_older_and_never_the_other_way() {
-        let mut holdings = holding(v(10, 10), Some(b"a"));
-        for (version, verdict) in [
-            (v(11, 10), Verdict::New),
-            (v(10, 10), Verdict::New),
-            (v(9, 10), Verdict::Older),
-            (v(11, 9), Verdict::Older),
-        ] {
-            assert_eq!(holdings.judge("r", &version, Some(b"b"), s(0)), verdict, "{version:?}");
-        }
-        assert_eq!(holdings.judge("r", &v(9, 9), None, s(0)), Verdict::Older, "a removal too");
-        assert_eq!(holdings.judge("other", &v(1, 1), Some(b"b"), s(0)), Verdict::New);
-        assert_eq!(holdings.judge("other", &v(1, 1), None, s(0)), Verdict::Same, "never there");
-    }
-
-    #[test]
-    fn the_same_state_is_taken_from_any_controller_and_keeps_the_later_version() {
-        let mut holdings = holding(v(10, 10), Some(b"a"));
-        assert_eq!(holdings.judge("r", &v(5, 12), Some(b"a"), s(0)), Verdict::Same);
-        assert_eq!(holdings.judge("r", &v(10, 11), Some(b"b"), s(0)), Verdict::Older);
-    }
-
-    #[test]
-    fn a_removed_route_does_not_come_back_from_the_past() {
-        let mut holdings = holding(v(10, 10), None);
-        assert_eq!(holdings.judge("r", &v(10, 9), Some(b"a"), s(0)), Verdict::Older);
-        assert_eq!(holdings.judge("r", &v(10, 11), Some(b"a"), s(0)), Verdict::New);
-        assert_eq!(holdings.names().count(), 0);
-    }
-
-    #[test]
-    fn a_cluster_whose_history_began_anew_is_followed_after_a_while() {
-        let mut holdings = holding(v(1000, 1000), Some(b"a"));
-        assert_eq!(holdings.judge("r", &v(5, 5), Some(b"b"), s(100)), Verdict::Older);
-        assert_eq!(holdings.judge("r", &v(6, 5), Some(b"b"), s(399)), Verdict::Older);
-        assert_eq!(holdings.judge("r", &v(6, 5), Some(b"b"), s(400)), Verdict::New);
-        holdings.hold("r", v(6, 5), Some(Bytes::from_static(b"b")));
-        assert_eq!(holdings.judge("r", &v(7, 5), Some(b"c"), s(401)), Verdict::New);
-    }
-
-    #[test]
-    fn whoever_holds_the_newer_state_interrupts_the_refusal() {
-        let mut holdings = holding(v(10, 10), Some(b"a"));
-        assert_eq!(holdings.judge("r", &v(5, 5), Some(b"b"), s(0)), Verdict::Older);
-        assert_eq!(holdings.judge("r", &v(11, 10), Some(b"a"), s(200)), Verdict::Same);
-        assert_eq!(holdings.judge("r", &v(5, 5), Some(b"b"), s(400)), Verdict::Older);
-    }
-
-    #[test]
-    fn removed_routes_do_not_pile_up() {
-        let mut holdings = Holdings::default();
-        for i in 0..=MAX_REMOVED {
-            holdings.hold(&format!("r{i}"), v(1, 1), None);
-        }
-        assert_eq!(holdings.routes.len(), 0);
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ pub mod saved;
 pub mod server;
 pub mod tls;
 
-pub use config::{EndpointConfig, InvalidRoute, RouteConfig, phase_rules};
+pub use config::{EndpointConfig, InvalidRoute, RouteConfig, of_one_host, phase_rules};
 pub use holdings::{Holdings, Verdict};
 
 /// The messages of the protocol, made from `proto/discovery.proto`.
@@ -30,10 +30,14 @@ pub mod proto {
 pub use proto::Version;
 
 impl Version {
-    /// Whether this state was made from less of the cluster's history than `other`, in either of its watches.
+    /// Whether this state was made from less of the cluster's history than `other`: of one of its watches, and from no more
+    /// of the other one. A controller that has just listed everything claims to have read further than one that waits
+    /// for the next event; but what happens then, the other one has read further in.
     #[must_use]
     pub const fn is_older_than(&self, other: &Self) -> bool {
-        self.pods < other.pods || self.routes < other.routes
+        self.pods <= other.pods
+            && self.routes <= other.routes
+            && (self.pods < other.pods || self.routes < other.routes)
     }
 
     /// The later of both, watch by watch.

@@ -7,7 +7,6 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +98,8 @@ impl<R> Clone for Server<R> {
 }
 
 impl<R: Routers> Server<R> {
-    /// Serves until `stop` resolves; streams then end.
+    /// Serves until `stop` resolves and the streams that are open have ended, as they do when the sender of the world is
+    /// dropped.
     ///
     /// # Errors
     /// The listener fails.
@@ -122,14 +122,6 @@ impl<R: Routers> Server<R> {
             .serve_with_incoming_shutdown(listen::incoming(listener, tls), stop)
             .await
             .map_err(io::Error::other)
-    }
-
-    /// Binds `address`.
-    ///
-    /// # Errors
-    /// It is taken, or not of this machine.
-    pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind(address).await
     }
 }
 

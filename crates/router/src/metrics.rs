@@ -51,8 +51,8 @@ pub(crate) struct Metrics {
     pub(crate) snapshot_age: Gauge<f64, AtomicU64>,
     /// Controllers that are connected.
     pub(crate) controllers: Gauge,
-    /// The failures of each endpoint, so that its series can go with it.
-    failed: Mutex<HashMap<String, HashSet<Labels<4>>>>,
+    /// Every endpoint that has series, with its failures, so that they can go with it.
+    endpoints: Mutex<HashMap<String, HashSet<Labels<4>>>>,
 }
 
 impl Metrics {
@@ -81,7 +81,7 @@ impl Metrics {
             config_version: Gauge::default(),
             snapshot_age: Gauge::default(),
             controllers: Gauge::default(),
-            failed: Mutex::default(),
+            endpoints: Mutex::default(),
         };
         r.register("requests", "Requests ended, by outcome", metrics.requests.clone());
         r.register("plans", "Plans carried out, by reason", metrics.plans.clone());
@@ -179,9 +179,9 @@ impl Metrics {
             ("phase", phase.into()),
             ("failure", failure.into()),
         ];
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         self.failures.get_or_create(&labels).inc();
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.entry(endpoint.to_owned()).or_default().insert(labels);
+        endpoints.entry(endpoint.to_owned()).or_default().insert(labels);
     }
 
     /// Registers what only a router with controllers has.
@@ -200,18 +200,24 @@ impl Metrics {
 
     /// Sets the in-flight gauge of an endpoint; called at each look at it.
     pub(crate) fn endpoint_in_flight(&self, endpoint: &str, in_flight: u32) {
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let labels = [("endpoint", endpoint.to_owned().into())];
         self.endpoint_in_flight.get_or_create(&labels).set(i64::from(in_flight));
+        if !endpoints.contains_key(endpoint) {
+            endpoints.insert(endpoint.to_owned(), HashSet::new());
+        }
     }
 
-    /// An endpoint is gone: so are its series. Returns `false`, for use in a `retain`.
-    pub(crate) fn forget_endpoint(&self, endpoint: &str) -> bool {
-        self.endpoint_in_flight.remove(&[("endpoint", endpoint.to_owned().into())]);
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        for labels in failed.remove(endpoint).into_iter().flatten() {
-            self.failures.remove(&labels);
+    /// Others than these are gone: so are their series, also of requests that have ended since.
+    pub(crate) fn retain_endpoints(&self, there: impl Fn(&str) -> bool) {
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = endpoints.extract_if(|endpoint, _| !there(endpoint));
+        for (endpoint, failures) in gone {
+            self.endpoint_in_flight.remove(&[("endpoint", endpoint.into())]);
+            for labels in failures {
+                self.failures.remove(&labels);
+            }
         }
-        false
     }
 
     /// A configuration was read.

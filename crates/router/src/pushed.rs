@@ -34,9 +34,12 @@ struct State {
     disk: Option<Disk>,
     /// Not on disk yet.
     unsaved: bool,
+    /// The last attempt to save has failed, and was told.
+    save_failed: bool,
     /// When a controller was last heard.
     heard: Option<Duration>,
-    connected: usize,
+    /// Until there is a whole state to serve by, be it of the disk: half of the routes would mislead clients about the
+    /// others.
     awaiting: Option<Guard>,
 }
 
@@ -50,7 +53,6 @@ impl Pushed {
         {
             let mut state = pushed.state();
             state.awaiting = Some(awaiting);
-            let found = saved.len();
             for (route, version, body) in saved {
                 match RouteConfig::decode(&body) {
                     Ok(config) => state.take(&route, version, body, config),
@@ -59,12 +61,10 @@ impl Pushed {
             }
             state.disk = disk;
             state.unsaved = false;
-            if found > 0 {
-                tracing::info!(
-                    routes = found,
-                    "serving what was saved, until a controller is heard"
-                );
-                pushed.put_into_use(&mut state);
+            let routes = state.sources.len();
+            if routes > 0 {
+                tracing::info!(routes, "serving what was saved, until a controller is heard");
+                pushed.begin(&mut state);
             }
         }
         Arc::new(pushed)
@@ -80,19 +80,23 @@ impl Pushed {
         state.save();
     }
 
-    /// Uses the state's sources.
-    fn put_into_use(&self, state: &mut State) {
-        let sources: Vec<_> = state.sources.values().map(Arc::clone).collect();
-        self.shared.configure(&sources);
-        state.awaiting = None;
+    /// The state is whole. It is awaited no more once it is served by.
+    fn begin(&self, state: &mut State) {
+        let awaited = state.awaiting.take();
+        self.put_into_use(state);
+        drop(awaited);
+    }
+
+    /// Serves by the state's sources, once they are whole.
+    fn put_into_use(&self, state: &State) {
+        if state.awaiting.is_none() {
+            let sources: Vec<_> = state.sources.values().map(Arc::clone).collect();
+            self.shared.configure(&sources);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn heard(&self, state: &mut State) {
-        state.heard = Some(self.shared.now());
     }
 
     fn refuse(&self, route: &str, why: &str) -> String {
@@ -121,8 +125,11 @@ impl State {
             && self.unsaved
         {
             match disk.write(self.holdings.states()) {
-                Ok(()) => self.unsaved = false,
+                Ok(()) => (self.unsaved, self.save_failed) = (false, false),
+                // It is tried again, and told once.
+                Err(_) if self.save_failed => {}
                 Err(error) => {
+                    self.save_failed = true;
                     tracing::warn!(%error, folder = %disk.folder().display(), "cannot save routes: after a restart they would come from a controller only");
                 }
             }
@@ -138,7 +145,7 @@ impl Subscriber for Pushed {
     fn pushed(&self, route: &str, version: Version, body: Bytes) -> Result<(), String> {
         let now = self.shared.now();
         let mut state = self.state();
-        self.heard(&mut state);
+        state.heard = Some(now);
         match state.holdings.judge(route, &version, Some(&body), now) {
             Verdict::Same => return Ok(()),
             Verdict::Older => return Err(self.older(route)),
@@ -147,14 +154,14 @@ impl Subscriber for Pushed {
         let config =
             RouteConfig::decode(&body).map_err(|error| self.refuse(route, &error.to_string()))?;
         state.take(route, version, body, config);
-        self.put_into_use(&mut state);
+        self.put_into_use(&state);
         Ok(())
     }
 
     fn removed(&self, route: &str, version: Version) -> Result<(), String> {
         let now = self.shared.now();
         let mut state = self.state();
-        self.heard(&mut state);
+        state.heard = Some(now);
         match state.holdings.judge(route, &version, None, now) {
             Verdict::Same => Ok(()),
             Verdict::Older => Err(self.older(route)),
@@ -163,7 +170,7 @@ impl Subscriber for Pushed {
                 state.drop_source(route);
                 state.holdings.hold(route, version, None);
                 state.unsaved = true;
-                self.put_into_use(&mut state);
+                self.put_into_use(&state);
                 Ok(())
             }
         }
@@ -171,16 +178,15 @@ impl Subscriber for Pushed {
 
     fn synced(&self) {
         let mut state = self.state();
-        self.heard(&mut state);
-        self.put_into_use(&mut state);
+        state.heard = Some(self.shared.now());
+        self.begin(&mut state);
     }
 
     fn heard(&self) {
-        self.heard(&mut self.state());
+        self.state().heard = Some(self.shared.now());
     }
 
     fn connected(&self, controllers: usize) {
-        self.state().connected = controllers;
         self.shared.metrics.controllers.set(i64::try_from(controllers).unwrap_or(i64::MAX));
     }
 

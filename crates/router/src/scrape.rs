@@ -28,6 +28,13 @@ const MAX_PAGE: usize = 8 << 20;
 /// An endpoint is asked for its models at each look until it answered, and then at every so many.
 const MODELS_EVERY: u32 = 30;
 
+/// Name and authority: of a pod that serves two routes on two ports, both are looked at.
+type Identity = (Arc<str>, Arc<str>);
+
+fn identity(endpoint: &EndpointState) -> Identity {
+    (Arc::clone(&endpoint.name), Arc::clone(&endpoint.authority))
+}
+
 /// What is kept of an endpoint from one look to the next.
 #[derive(Default)]
 struct Looked {
@@ -43,19 +50,22 @@ pub(crate) async fn run(shared: Arc<Shared>, interval: Duration, first: Guard) {
     let mut first = Some(first);
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut known: HashMap<Arc<str>, Looked> = HashMap::new();
-    let mut under_way: HashSet<Arc<str>> = HashSet::new();
+    let mut known: HashMap<Identity, Looked> = HashMap::new();
+    let mut under_way: HashSet<Identity> = HashSet::new();
     let mut looks = FuturesUnordered::new();
     loop {
         tokio::select! {
             _ = ticks.tick() => {
                 let snapshot = shared.snapshot.load_full();
-                let there: HashSet<&Arc<str>> = snapshot.endpoints.iter().map(|e| &e.name).collect();
-                // Endpoints that are gone are forgotten, with their connections.
-                known.retain(|name, _| there.contains(name) || shared.metrics.forget_endpoint(name));
+                // Endpoints that are gone are forgotten, with their connections and their series.
+                let there: HashSet<Identity> = snapshot.endpoints.iter().map(|e| identity(e)).collect();
+                known.retain(|identity, _| there.contains(identity));
+                let names: HashSet<&str> = snapshot.endpoints.iter().map(|e| &*e.name).collect();
+                shared.metrics.retain_endpoints(|name| names.contains(name));
                 for endpoint in &snapshot.endpoints {
-                    if under_way.insert(Arc::clone(&endpoint.name)) {
-                        let looked = known.remove(&endpoint.name).unwrap_or_default();
+                    let identity = identity(endpoint);
+                    if under_way.insert(identity.clone()) {
+                        let looked = known.remove(&identity).unwrap_or_default();
                         let named = snapshot.told_models.contains(&endpoint.name);
                         looks.push(look(&shared, Arc::clone(endpoint), looked, named));
                     }
@@ -64,9 +74,9 @@ pub(crate) async fn run(shared: Arc<Shared>, interval: Duration, first: Guard) {
                     drop(first.take());
                 }
             }
-            Some((name, looked)) = looks.next() => {
-                under_way.remove(&name);
-                known.insert(name, looked);
+            Some((identity, looked)) = looks.next() => {
+                under_way.remove(&identity);
+                known.insert(identity, looked);
                 if looks.is_empty() {
                     drop(first.take());
                 }
@@ -80,7 +90,7 @@ async fn look(
     endpoint: Arc<EndpointState>,
     mut known: Looked,
     models_named: bool,
-) -> (Arc<str>, Looked) {
+) -> (Identity, Looked) {
     let looked =
         tokio::time::timeout(WITHIN, look_within(shared, &endpoint, &mut known, models_named));
     let ok = matches!(looked.await, Ok(Ok(())));
@@ -89,7 +99,7 @@ async fn look(
     }
     shared.metrics.scraped(ok);
     shared.metrics.endpoint_in_flight(&endpoint.name, endpoint.in_flight_all());
-    (Arc::clone(&endpoint.name), known)
+    (identity(&endpoint), known)
 }
 
 async fn look_within(

@@ -1,6 +1,6 @@
 //! The stream of one router: what it was sent, and what is next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,7 +24,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 /// What a router was last told of a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
-    /// It said in its hello that it serves it.
+    /// Nothing that it has taken: it said in its hello that it serves it, or it refused what it was told.
     Nothing,
     State(u64),
 }
@@ -36,6 +36,9 @@ pub(super) struct RouterStream<R: Routers> {
     world: watch::Receiver<Option<Arc<World>>>,
     incoming: Streaming<RouterMessage>,
     sent: BTreeMap<Arc<str>, Sent>,
+    /// Routes of which the router refused the last state, or the end. They are offered again with each heartbeat: it
+    /// may have refused them as older than what it had, before this controller had read on.
+    refused: BTreeSet<Arc<str>>,
     due: VecDeque<Kind>,
     synced: bool,
     heartbeat: Interval,
@@ -67,6 +70,7 @@ impl<R: Routers> RouterStream<R> {
             world,
             incoming,
             sent,
+            refused: BTreeSet::new(),
             due: VecDeque::new(),
             synced: false,
             heartbeat,
@@ -99,15 +103,22 @@ impl<R: Routers> RouterStream<R> {
                     }
                 }
                 () = sleep_until(self.until) => return None,
-                _ = self.heartbeat.tick() => return Some(Kind::Heartbeat(Heartbeat {})),
+                _ = self.heartbeat.tick() => {
+                    self.offer_again();
+                    return Some(Kind::Heartbeat(Heartbeat {}));
+                }
             }
         }
     }
 
-    fn heard(&self, message: RouterMessage) {
+    fn heard(&mut self, message: RouterMessage) {
         match message.kind {
             Some(router_message::Kind::Answer(Answer { route, nonce, rejected })) => {
                 let answer = if rejected.is_empty() { Ok(()) } else { Err(rejected) };
+                match &answer {
+                    Ok(()) => self.refused.remove(route.as_str()),
+                    Err(_) => self.refused.insert(route.as_str().into()),
+                };
                 self.routers.answered(self.connection, &route, nonce, answer);
             }
             Some(router_message::Kind::Load(Load { routes })) => {
@@ -115,6 +126,19 @@ impl<R: Routers> RouterStream<R> {
             }
             // A hello is for the beginning; what is unknown is of a newer release.
             Some(router_message::Kind::Hello(_)) | None => {}
+        }
+    }
+
+    /// Makes due once more what the router has refused.
+    fn offer_again(&mut self) {
+        let refused = std::mem::take(&mut self.refused);
+        if refused.is_empty() {
+            return;
+        }
+        self.sent.extend(refused.into_iter().map(|route| (route, Sent::Nothing)));
+        let world = self.world.borrow().clone();
+        if let Some(world) = world {
+            self.catch_up(&world);
         }
     }
 

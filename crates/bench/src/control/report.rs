@@ -1,0 +1,83 @@
+//! The figures of the control plane, and what is asked of them.
+
+use crate::stats::Sample;
+use crate::table::Table;
+
+/// What one shape of cluster came to. Seconds, bytes, and shares of one core.
+pub(super) struct Figures {
+    pub(super) shape: String,
+    pub(super) pods: usize,
+    pub(super) first: f64,
+    pub(super) leaving: Sample,
+    pub(super) coming: Sample,
+    pub(super) burst: f64,
+    pub(super) rss: u64,
+    pub(super) router_rss: u64,
+    pub(super) idle: f64,
+    pub(super) busy: f64,
+    pub(super) snapshot: f64,
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+impl Figures {
+    /// All changes together.
+    fn all(&self) -> Sample {
+        Sample::new([self.leaving.values(), self.coming.values()].concat())
+    }
+}
+
+pub(super) fn table(figures: &[Figures]) -> String {
+    let mut table = Table::new(&[
+        "pods x routers",
+        "leaves p50/p99",
+        "comes p50/p99",
+        "burst",
+        "first state",
+        "RSS",
+        "router RSS",
+        "idle",
+        "busy",
+        "snapshot",
+    ]);
+    for one in figures {
+        let both = |sample: &Sample| {
+            let ms = |percent| sample.percentile(percent).map_or(f64::NAN, |seconds| seconds * 1e3);
+            format!("{:.0} / {:.0} ms", ms(50.0), ms(99.0))
+        };
+        table.row(vec![
+            one.shape.clone(),
+            both(&one.leaving),
+            both(&one.coming),
+            format!("{:.0} ms", one.burst * 1e3),
+            format!("{:.1} s", one.first),
+            format!("{:.0} MiB", one.rss as f64 / MIB),
+            format!("{:.0} MiB", one.router_rss as f64 / MIB),
+            format!("{:.3} core", one.idle),
+            format!("{:.2} core", one.busy),
+            format!("{:.2} MiB", one.snapshot / MIB),
+        ]);
+    }
+    table.to_string()
+}
+
+/// What was not reached: p99 of a change 100 ms up to 1,000 pods and 1 s beyond, 150 MB, 0.02 core at rest.
+pub(super) fn missed(figures: &[Figures]) -> Vec<String> {
+    let mut missed = Vec::new();
+    for one in figures {
+        let limit = if one.pods <= 1000 { 0.1 } else { 1.0 };
+        let p99 = one.all().percentile(99.0).unwrap_or(f64::NAN);
+        let figures = [
+            ("change to routed, p99, ms", p99 * 1e3, limit * 1e3),
+            ("RSS, MB", one.rss as f64 / 1e6, 150.0),
+            ("at rest, cores", one.idle, 0.02),
+        ];
+        for (what, reached, goal) in figures {
+            // Written so that a figure that is none is missed as well.
+            if !(reached <= goal) {
+                missed.push(format!("{}: {what}: {reached:.3} instead of {goal}", one.shape));
+            }
+        }
+    }
+    missed
+}
