@@ -37,7 +37,8 @@ class Answer:
     @property
     def endpoints(self) -> list[str]:
         """The pods that took part."""
-        return [self.headers[name] for name in ("x-qoe-prefill", "x-qoe-decoding") if name in self.headers]
+        named = [self.headers[name] for name in ("x-qoe-prefill", "x-qoe-decoding") if name in self.headers]
+        return [name.split("/")[-1] for name in named]
 
 
 class Client:
@@ -88,6 +89,8 @@ class Client:
             self.close()
 
 
+# Requests of each client without which a load says nothing.
+ENOUGH = 10
 HEADERS = {"content-type": "application/json", "x-qoe-explain": "1"}
 
 
@@ -154,7 +157,10 @@ class Load:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failed, *_):
+        if failed is None:
+            # However quickly the rest went: enough is to be measured.
+            until("enough requests were made", 60, lambda: self.requests > ENOUGH * self.clients)
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -191,10 +197,9 @@ class Load:
         until("the load goes on", 60, lambda: self.requests > enough)
 
     def figures(self) -> str:
-        """What came of it; AssertionError if a request failed, or nearly nothing was asked."""
+        """What came of it; AssertionError if a request failed, or none was handed off."""
         shown = "\n  ".join(" ".join(failure) for failure in self.failures[:10])
         assert not self.failures, f"{len(self.failures)} of {self.requests} requests failed:\n  {shown}"
-        assert self.requests > 10 * self.clients, f"only {self.requests} requests were made"
         assert self.handoffs, "no request was handed off"
         worst = sorted(self.first_token_seconds)[int(len(self.first_token_seconds) * 0.99)]
         return (

@@ -60,6 +60,9 @@ pub struct Run {
     /// This replica's name in the lease; without it, the host's.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub identity: Option<String>,
+    /// The UID of this replica's pod, with which the lease goes when nobody takes it over.
+    #[arg(long, value_name = "UID", env = "POD_UID")]
+    pub pod_uid: Option<String>,
     /// How long to go on serving routers, not ready any more, after SIGTERM.
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
     pub drain_seconds: u64,

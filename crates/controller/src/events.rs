@@ -156,11 +156,29 @@ fn shortened(mut note: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::index::Index;
+    use crate::index::tests::{key, manifest, raw};
     use crate::translate::Pods;
 
-    fn key() -> RouteKey {
-        RouteKey { namespace: "llm".into(), name: "r".into() }
+    /// The route `r`, with a status whose conditions have these reasons.
+    fn route(told: &[(&str, &str)]) -> Arc<Route> {
+        let mut manifest = manifest("r", &[]);
+        let condition = |(kind, reason): &(&str, &str)| {
+            json!({
+                "type": kind, "status": "True", "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        let conditions: Value = told.iter().map(condition).collect();
+        manifest["status"] = json!({"conditions": conditions});
+        let mut index = Index::new("default");
+        index.route(raw(manifest));
+        Arc::clone(&index.publish(Duration::ZERO).1.routes[&key("r")].0)
     }
 
     fn verdict(kind: &'static str, holds: bool, reason: &'static str) -> Verdict {
@@ -173,10 +191,10 @@ mod tests {
 
     #[test]
     fn what_becomes_so_is_said_once() {
-        let mut said = Said::default();
+        let (mut said, route) = (Said::default(), route(&[]));
         let (good, bad) = (verdict("Ready", true, "Ready"), verdict("Ready", false, "NoEndpoints"));
         let accepted = verdict("Accepted", true, "Accepted");
-        let mut news = |v: &[Verdict]| reasons(said.news(&key(), v, None));
+        let mut news = |v: &[Verdict]| reasons(said.news(&key("r"), &route, v, None));
         assert_eq!(news(&[accepted.clone(), bad.clone()]), ["NoEndpoints"]);
         assert!(news(&[accepted.clone(), bad.clone()]).is_empty());
         assert_eq!(news(&[accepted.clone(), good.clone()]), ["Ready"]);
@@ -184,19 +202,80 @@ mod tests {
     }
 
     #[test]
+    fn a_new_leader_does_not_say_again_what_the_status_says() {
+        let told = route(&[("Accepted", "Accepted"), ("Programmed", "NoRouters"), ("Ready", "Ready")]);
+        let verdicts = [
+            verdict("Accepted", false, "ModelConflict"),
+            verdict("Programmed", false, "NoRouters"),
+            verdict("Ready", true, "Ready"),
+        ];
+        let news = |route: &Route| reasons(Said::default().news(&key("r"), route, &verdicts, None));
+        assert_eq!(news(&told), ["ModelConflict"]);
+        assert_eq!(news(&route(&[])), ["ModelConflict", "NoRouters", "Ready"]);
+    }
+
+    #[test]
+    fn what_is_not_yet_so_for_a_moment_is_no_news_and_nor_is_its_end() {
+        let (mut said, route) = (Said::default(), route(&[]));
+        let mut news = |holds, reason| {
+            let verdicts = [verdict("Programmed", holds, reason)];
+            reasons(said.news(&key("r"), &route, &verdicts, None))
+        };
+        assert!(news(false, "Pending").is_empty());
+        assert_eq!(news(true, "Programmed"), ["Programmed"]);
+        assert!(news(false, "Pending").is_empty());
+        assert!(news(true, "Programmed").is_empty());
+        assert_eq!(news(false, "NoRouters"), ["NoRouters"]);
+    }
+
+    #[test]
+    fn what_two_conditions_say_in_the_same_words_is_said_once() {
+        let same = |kind| Verdict {
+            message: "the models are another's".to_owned(),
+            ..verdict(kind, false, "ModelConflict")
+        };
+        let between = verdict("Programmed", false, "NotAccepted");
+        let verdicts = [same("Accepted"), between, same("Ready")];
+        let news = Said::default().news(&key("r"), &route(&[]), &verdicts, None);
+        assert!(news.iter().all(|notice| notice.warning));
+        assert_eq!(reasons(news), ["ModelConflict", "NotAccepted"]);
+    }
+
+    #[test]
     fn findings_are_said_when_they_appear_and_not_for_every_pod() {
-        let mut said = Said::default();
+        let (mut said, route) = (Said::default(), route(&[]));
         let mut findings = Findings::default();
-        let mut news = |findings: &Findings| reasons(said.news(&key(), &[], Some(findings)));
+        let mut news = |findings: &Findings| said.news(&key("r"), &route, &[], Some(findings));
         assert!(news(&findings).is_empty());
         findings.phase_unknown = Pods::of(&["a"]);
-        assert_eq!(news(&findings), ["PhaseUnknown"]);
+        let notices = news(&findings);
+        assert!(notices[0].note.starts_with("Pods a: nothing says their phase"), "{notices:?}");
+        assert!(!notices[0].warning, "they serve");
+        assert_eq!(reasons(notices), ["PhaseUnknown"]);
         findings.phase_unknown = Pods::of(&["a", "b"]);
         assert!(news(&findings).is_empty());
+        findings.phase_unknown = Pods::default();
+        findings.connector_unknown = Pods::of(&["c"]);
+        assert_eq!(reasons(news(&findings)), ["ConnectorUnknown"]);
+        findings.phase_unknown = Pods::of(&["d"]);
+        assert_eq!(reasons(news(&findings)), ["PhaseUnknown"], "it is so again");
+    }
+
+    #[test]
+    fn a_route_that_is_gone_is_forgotten() {
+        let (mut said, route) = (Said::default(), route(&[]));
+        let bad = [verdict("Ready", false, "NoEndpoints")];
+        said.news(&key("r"), &route, &bad, None);
+        said.retain(|_| true);
+        assert!(said.news(&key("r"), &route, &bad, None).is_empty());
+        said.retain(|_| false);
+        assert_eq!(reasons(said.news(&key("r"), &route, &bad, None)), ["NoEndpoints"]);
     }
 
     #[test]
     fn long_notes_are_cut_at_a_character() {
-        assert!(shortened("ä".repeat(1000)).len() <= MAX_NOTE + 3);
+        let note = shortened("ä".repeat(1000));
+        assert!(note.len() <= MAX_NOTE + 3 && note.ends_with("ä…"));
+        assert_eq!(shortened("short".to_owned()), "short");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The rules are client-go's. Another's lease is waited out by this process's own clock, from when its last change was
 //! seen, so that clocks need not agree. A leader that could not renew within [`Times::renew_within`] stops writing,
-//! well before another may take over. A lease is given up on shutdown.
+//! well before another may take over. A lease is given up on shutdown, and belongs to its holder's pod, where that is
+//! known: with the last of the pods it is collected, so that nothing stays behind an installation.
 //! Own code, since no maintained crate does it for this release of kube.
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::Api;
 use kube::api::PostParams;
 use rand::RngExt;
@@ -89,11 +90,32 @@ fn step(observed: &Observed, identity: &str, unchanged_for: Duration) -> Step {
     }
 }
 
+/// Who takes part.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The name in the lease.
+    pub(crate) name: String,
+    /// The UID of the pod of that name, if it is one.
+    pub(crate) pod_uid: Option<String>,
+}
+
+impl Identity {
+    fn owner(&self) -> Option<OwnerReference> {
+        Some(OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name: self.name.clone(),
+            uid: self.pod_uid.clone()?,
+            ..OwnerReference::default()
+        })
+    }
+}
+
 /// Takes part in the election.
 pub(crate) struct Candidate {
     api: Api<Lease>,
     name: String,
-    identity: String,
+    identity: Identity,
     times: Times,
     leadership: Leadership,
     seen: Option<(Observed, Instant)>,
@@ -103,11 +125,11 @@ impl Candidate {
     pub(crate) fn new(
         api: Api<Lease>,
         name: &str,
-        identity: &str,
+        identity: Identity,
         times: Times,
         leadership: Leadership,
     ) -> Self {
-        let (name, identity) = (name.to_owned(), identity.to_owned());
+        let name = name.to_owned();
         Self { api, name, identity, times, leadership, seen: None }
     }
 
@@ -136,7 +158,7 @@ impl Candidate {
             let leads = self.leadership.left().is_some();
             if leads != led {
                 led = leads;
-                let identity = &self.identity;
+                let identity = &self.identity.name;
                 if led {
                     tracing::info!(identity, "leader: this replica writes status and events");
                 } else {
@@ -172,7 +194,7 @@ impl Candidate {
             Some((seen, since)) if *seen == observed => *since,
             _ => now,
         };
-        let step = step(&observed, &self.identity, now - since);
+        let step = step(&observed, &self.identity.name, now - since);
         let transitions = observed.transitions;
         self.seen = Some((observed, since));
         match step {
@@ -189,9 +211,13 @@ impl Candidate {
     fn lease(&self, metadata: ObjectMeta, acquired: Option<MicroTime>, transitions: i32) -> Lease {
         let now = MicroTime(wall_clock());
         Lease {
-            metadata: ObjectMeta { managed_fields: None, ..metadata },
+            metadata: ObjectMeta {
+                managed_fields: None,
+                owner_references: self.identity.owner().map(|owner| vec![owner]),
+                ..metadata
+            },
             spec: Some(LeaseSpec {
-                holder_identity: Some(self.identity.clone()),
+                holder_identity: Some(self.identity.name.clone()),
                 lease_duration_seconds: i32::try_from(self.times.lease.as_secs()).ok(),
                 acquire_time: Some(acquired.unwrap_or_else(|| now.clone())),
                 renew_time: Some(now),
@@ -204,7 +230,7 @@ impl Candidate {
     async fn release(&self) -> kube::Result<()> {
         let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
         let Some(spec) = lease.spec.as_mut() else { return Ok(()) };
-        if spec.holder_identity.as_ref() != Some(&self.identity) {
+        if spec.holder_identity.as_ref() != Some(&self.identity.name) {
             return Ok(());
         }
         spec.holder_identity = Some(String::new());

@@ -189,3 +189,57 @@ fn resident_bytes() -> f64 {
     let pages: f64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
     pages * 4096.0
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::index::Index;
+    use crate::index::tests::{key, manifest, raw};
+    use crate::pod::tests::{facts, ready};
+    use crate::registry::Registry as Routers;
+
+    /// The lines that speak of a route.
+    fn lines(registry: &Registry, route: &str) -> Vec<String> {
+        let mut text = String::new();
+        encode(&mut text, registry).unwrap();
+        let of_route = |line: &&str| line.contains(&format!("route=\"llm/{route}\""));
+        text.lines().filter(of_route).map(str::to_owned).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_route_has_series_as_long_as_it_is_there() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let mut index = Index::new("default");
+        index.route(raw(manifest("r", &[])));
+        index.route(raw(manifest("s", &[])));
+        let labels = json!({"app": "vllm", "role": "prefill"});
+        index.pod("llm", facts(ready("p", "10.0.0.1", labels)));
+        let look = |index: &mut Index| {
+            let (_, view) = index.publish(Duration::ZERO);
+            let mut scaling = Scaling::default();
+            scaling.look(&view, &Routers::new(Instant::now()), Duration::ZERO);
+            metrics.looked(&view, &scaling, 3);
+        };
+        look(&mut index);
+        let told = lines(&registry, "r");
+        for wanted in [
+            r#"qoe_controller_endpoints_ready{route="llm/r",phase="prefill"} 1"#,
+            r#"qoe_controller_endpoints{route="llm/r",phase="decoding"} 0"#,
+            r#"qoe_controller_desired_replicas{route="llm/r",phase="prefill"} 1"#,
+            r#"qoe_controller_scaling_reason{route="llm/r",phase="prefill",reason="NoData"} 1"#,
+        ] {
+            assert!(told.iter().any(|line| line == wanted), "{wanted} in {told:#?}");
+        }
+        let reasons = told.iter().filter(|line| line.contains("scaling_reason")).count();
+        assert_eq!(reasons, 2, "one for each phase: {told:#?}");
+        index.route_gone(&key("r"));
+        look(&mut index);
+        assert_eq!(lines(&registry, "r"), [String::new(); 0]);
+        assert_eq!(lines(&registry, "s").len(), told.len());
+    }
+}

@@ -223,3 +223,6 @@ impl Publisher {
         if awaited && self.missing.is_empty() { Urgency::Now } else { Urgency::Late }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,8 @@ impl Controller {
         let tls = args.tls_dir.as_deref().map(TlsFolder::new);
         if let Some(tls) = &tls {
             tls.check().context("--tls-dir")?;
+        } else if !address.ip().is_loopback() {
+            tracing::warn!(%address, "without --tls-dir anybody who can connect is told all routes");
         }
         let mut tasks = JoinSet::new();
         let (seen, events) = mpsc::channel(QUEUE);
@@ -86,7 +88,8 @@ impl Controller {
         let (stop, stopped) = watch::channel(false);
         let leadership = Leadership::new(epoch);
         let identity = args.identity.clone().unwrap_or_else(qoe_runtime::host_name);
-        let election = tokio::spawn(election(args, &client, &identity, &leadership, resigned));
+        let candidate = lease::Identity { name: identity.clone(), pod_uid: args.pod_uid.clone() };
+        let election = tokio::spawn(election(args, &client, candidate, &leadership, resigned));
         let parts = Parts {
             client,
             identity,
@@ -186,7 +189,7 @@ impl Watches<'_> {
 fn election(
     args: &Run,
     client: &Client,
-    identity: &str,
+    identity: lease::Identity,
     leadership: &Leadership,
     resigned: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {

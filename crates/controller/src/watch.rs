@@ -199,3 +199,96 @@ fn told_by_status(code: u16, message: &str) -> String {
     };
     format!("{message}{hint}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An API server with one pod. Its first so many answers are errors of this code.
+    fn client(failures: usize, code: u16) -> Client {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let answer = move |request: Request<Body>| {
+            let fails = asked.fetch_add(1, Ordering::Relaxed) < failures;
+            async move {
+                if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
+                    std::future::pending::<()>().await;
+                }
+                let (status, body) = if fails { (code, error(code)) } else { (200, list()) };
+                let body = Body::from(body.to_string().into_bytes());
+                Response::builder().status(status).body(body)
+            }
+        };
+        Client::new(tower::service_fn(answer), "default")
+    }
+
+    fn error(code: u16) -> Value {
+        json!({"kind": "Status", "status": "Failure", "message": "no", "reason": "", "code": code})
+    }
+
+    fn list() -> Value {
+        let pod = json!({"metadata": {"name": "p", "namespace": "llm", "resourceVersion": "5"}});
+        json!({"metadata": {"resourceVersion": "7"}, "items": [pod]})
+    }
+
+    /// Watches pods, and says in words what is seen.
+    fn watch(client: &Client, readiness: &Readiness) -> mpsc::Receiver<Seen> {
+        let (out, seen) = mpsc::channel(16);
+        let watch = Watch {
+            api: api::<Pod>(client, ""),
+            scope: "".into(),
+            kind: "pods",
+            seen: What::Pods,
+            read: What::PodsRead,
+            floor: What::PodsFloor,
+            out,
+            readiness: readiness.clone(),
+            failures: Counter::default(),
+        };
+        tokio::spawn(watch.run());
+        seen
+    }
+
+    fn in_words(seen: &Seen) -> String {
+        match &seen.what {
+            What::Pods(event) => event.to_string(),
+            What::PodsFloor(floor) => format!("Floor({floor})"),
+            What::PodsRead(read) => format!("Read({read})"),
+            What::Routes(_) | What::RoutesRead(_) | What::RoutesFloor(_) => "routes?".to_owned(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_is_handed_on_whole_or_begun_anew_whichever_request_fails() {
+        for failures in 0..4 {
+            let readiness = Readiness::new();
+            let mut events = watch(&client(failures, 500), &readiness);
+            let mut seen: Vec<String> = Vec::new();
+            while seen.last().is_none_or(|last| last != "InitDone") {
+                seen.push(in_words(&events.recv().await.expect("it watches on")));
+            }
+            let last = seen.iter().rposition(|what| what == "Init").expect("a list begins");
+            assert_eq!(seen[last..], ["Init", "Floor(7)", "InitApply(p)", "InitDone"], "{seen:?}");
+            assert!(!seen[..last].iter().any(|what| what.starts_with("InitApply")), "{seen:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_missing_is_named_until_it_is_there() {
+        let hint = "give the controller this permission";
+        let readiness = Readiness::new();
+        let mut events = watch(&client(9, 403), &readiness);
+        while !readiness.pending().iter().any(|missing| missing.contains(hint)) {
+            tokio::time::sleep(FIRST_WAIT).await;
+        }
+        assert!(readiness.pending()[0].starts_with("pods of all namespaces to be listed: "));
+        while in_words(&events.recv().await.expect("it watches on")) != "InitDone" {}
+        tokio::task::yield_now().await;
+        assert_eq!(readiness.pending(), [String::new(); 0]);
+    }
+}

@@ -37,7 +37,8 @@ const GROUP_LABELS: [&str; 4] = [
 /// The pairing group that labels give an endpoint; `None` pairs with every other without one.
 #[must_use]
 pub fn group(labels: &BTreeMap<String, String>) -> Option<String> {
-    let values: Vec<_> = GROUP_LABELS.iter().filter_map(|key| labels.get(*key)).collect();
+    let values = GROUP_LABELS.iter().filter_map(|key| labels.get(*key));
+    let values: Vec<_> = values.filter(|value| !value.is_empty()).collect();
     (!values.is_empty())
         .then(|| values.into_iter().map(String::as_str).collect::<Vec<_>>().join("/"))
 }
@@ -398,6 +399,7 @@ pub(crate) mod tests {
             BTreeMap::from([("disaggregatedset.x-k8s.io/slice".to_string(), slice.to_string())])
         };
         assert_eq!(group(&BTreeMap::new()), None);
+        assert_eq!(group(&labels("")), None, "an empty label says nothing");
         assert_ne!(group(&labels("0")), group(&labels("1")));
         let (a, b) = (endpoint("a", Role::Prefill), endpoint("b", Role::Decoding));
         assert!(a.hands_to(&b) && !a.hands_to(&a.clone()));

@@ -93,3 +93,103 @@ fn those_for(route: &Route, other: Role) -> Vec<&Endpoint> {
     let able: Vec<_> = route.pool.iter().filter(|endpoint| endpoint.role != other).collect();
     if able.is_empty() { route.pool.iter().collect() } else { able }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prometheus_client::registry::Registry;
+    use qoe_core::connector::Connector;
+    use qoe_core::phase::RoleSource;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::snapshot::Snapshot;
+    use crate::source::{EndpointSource, RouteSource};
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    /// A route over endpoints of these roles.
+    fn route(roles: &[Role]) -> Arc<Route> {
+        let endpoint = |(i, role): (usize, &Role)| EndpointSource {
+            name: format!("e{i}"),
+            authority: format!("10.0.0.1:{}", 8000 + i),
+            role: *role,
+            role_source: RoleSource::Label,
+            connector: Connector::NixlPull,
+            group: None,
+            models: Vec::new(),
+        };
+        let endpoints = roles.iter().enumerate().map(endpoint).collect();
+        let spec = qoe_api::QoERouteSpec::default();
+        let source = Arc::new(RouteSource { name: "llm/r".to_owned(), spec, endpoints });
+        let metrics = Metrics::register(&mut Registry::default());
+        let snapshot = Snapshot::of(&[source], &Snapshot::default(), &metrics);
+        Arc::clone(&snapshot.routes[0])
+    }
+
+    fn parts(route: &Route) -> (PrefillLoad, DecodingLoad) {
+        let RouteLoad { route, prefill, decoding } = report(route, NOW);
+        assert_eq!(route, "llm/r");
+        (prefill.expect("it is told"), decoding.expect("it is told"))
+    }
+
+    #[test]
+    fn each_phase_is_told_by_the_endpoints_that_can_do_it() {
+        let route = route(&[Role::Prefill, Role::Decoding, Role::Mixed]);
+        let state = |i: usize| &route.pool[i].state;
+        for (i, (unread, speed, kv)) in [(100, 1000.0, 0.9), (10, 9.0, 0.2), (1, 3000.0, 0.4)]
+            .into_iter()
+            .enumerate()
+        {
+            std::mem::forget(state(i).reads(unread, NOW));
+            state(i).signals.prefill_speed.set(speed, NOW);
+            state(i).signals.kv_use.set(kv, NOW);
+        }
+        let _streams = [1, 1, 2].map(|i| state(i).hold(Phase::Decoding, 7));
+        let _prefill = state(0).hold(Phase::Prefill, 7);
+        let (prefill, decoding) = parts(&route);
+        assert_eq!((prefill.unread_tokens, prefill.tokens_per_second), (101.0, 2000.0));
+        assert_eq!((decoding.streams, decoding.kv_endpoints), (3, 2));
+        assert!((decoding.kv_use - 0.6).abs() < 1e-9, "a sum: {}", decoding.kv_use);
+    }
+
+    #[test]
+    fn where_nobody_is_for_a_phase_all_are() {
+        let route = route(&[Role::Decoding, Role::Decoding]);
+        std::mem::forget(route.pool[1].state.reads(30, NOW));
+        route.pool[0].state.signals.kv_use.set(0.5, NOW);
+        let (prefill, decoding) = parts(&route);
+        assert_eq!((prefill.unread_tokens, decoding.kv_endpoints), (30.0, 1));
+    }
+
+    #[test]
+    fn what_is_not_known_or_long_ago_is_not_told() {
+        let route = route(&[Role::Mixed]);
+        let signals = &route.pool[0].state.signals;
+        let (prefill, decoding) = parts(&route);
+        assert_eq!((prefill.tokens_per_second, decoding.kv_endpoints), (0.0, 0));
+        signals.kv_use.set(0.5, NOW - Duration::from_secs(10));
+        assert_eq!(parts(&route).1.kv_endpoints, 1);
+        signals.kv_use.set(0.5, NOW - Duration::from_secs(15));
+        assert_eq!(parts(&route).1.kv_endpoints, 0);
+        signals.prefill_speed.set(800.0, NOW - Duration::from_secs(90));
+        assert_eq!(parts(&route).0.tokens_per_second, 800.0, "what was learned stays");
+    }
+
+    #[test]
+    fn what_is_counted_is_told_once() {
+        let route = route(&[Role::Mixed]);
+        let sums = &route.state.load;
+        sums.first_token(Duration::from_millis(250), 1000);
+        sums.first_token(Duration::from_millis(150), 500);
+        sums.tokens(4, 0.02);
+        sums.tokens(1, 0.12);
+        let (prefill, decoding) = parts(&route);
+        assert_eq!((prefill.first_tokens, prefill.prompt_tokens), (2, 1500.0));
+        assert!((prefill.ttft_seconds - 0.4).abs() < 1e-6, "{prefill:?}");
+        assert_eq!(decoding.gaps, 5);
+        assert!((decoding.gap_seconds - 0.2).abs() < 1e-5, "{decoding:?}");
+        assert_eq!(parts(&route), (PrefillLoad::default(), DecodingLoad::default()));
+    }
+}

@@ -182,7 +182,18 @@ fn take_in(endpoint: &EndpointState, known: &mut Looked, page: &EngineMetrics, n
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::registry::Registry;
+    use qoe_core::connector::Connector;
+    use qoe_core::phase::{Role, RoleSource};
+    use qoe_discovery::{EndpointConfig, RouteConfig};
+    use qoe_runtime::readiness::Readiness;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
     use super::*;
+    use crate::metrics::Metrics;
+    use crate::source::RouteSource;
 
     fn page(queries: f64, hits: f64) -> EngineMetrics {
         EngineMetrics {
@@ -190,6 +201,60 @@ mod tests {
             prefix_queries_total: Some(queries),
             prefix_hits_total: Some(hits),
             ..EngineMetrics::default()
+        }
+    }
+
+    /// A server that has one model, and publishes nothing of itself.
+    async fn serve(listener: TcpListener, model: &'static str) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {
+                if head.ends_with(b"\r\n\r\n") {
+                    let body = format!(r#"{{"data":[{{"id":"{model}"}}]}}"#);
+                    let head_of = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                    stream.write_all((head_of + &body).as_bytes()).await.unwrap();
+                    head.clear();
+                }
+            }
+        }
+    }
+
+    /// A pod may serve two routes on two ports.
+    #[tokio::test]
+    async fn endpoints_of_one_name_are_all_looked_at() {
+        let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
+        let mut tasks = JoinSet::new();
+        let mut sources = Vec::new();
+        for model in ["m", "n"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let config = RouteConfig {
+                spec: qoe_api::QoERouteSpec::default(),
+                created: 0,
+                endpoints: vec![EndpointConfig {
+                    name: "llm/pod".to_owned(),
+                    address: listener.local_addr().unwrap(),
+                    role: Role::Mixed,
+                    role_source: RoleSource::Unknown,
+                    connector: Connector::None,
+                    group: None,
+                }],
+            };
+            sources.push(Arc::new(RouteSource::of_push(model, config)));
+            tasks.spawn(serve(listener, model));
+        }
+        shared.configure(&sources);
+        let readiness = Readiness::new();
+        let first = readiness.awaiting("a first look");
+        tasks.spawn(run(Arc::clone(&shared), Duration::from_secs(3600), first));
+        let looked_at = async {
+            while !readiness.ready() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(WITHIN * 4, looked_at).await.expect("a first look");
+        let snapshot = shared.snapshot.load();
+        for model in ["m", "n"] {
+            assert_eq!(snapshot.route(Some(model)).map(|route| &*route.name).ok(), Some(model));
         }
     }
 

@@ -14,6 +14,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use tokio::time::{sleep, timeout};
 
 use crate::audit::Audit;
 use crate::certificates::Authority;
@@ -31,6 +32,9 @@ const PORTS: std::ops::Range<u16> = 10_000..30_000;
 /// The requests that are written down.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n\
                             - {level: None, userGroups: [\"system:masters\"]}\n- {level: Metadata}\n";
+/// It takes some four seconds on two free cores.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// As the controller's own client: to connect, and for an answer to begin.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const READ_WITHIN: Duration = Duration::from_secs(60);
@@ -60,8 +64,9 @@ pub struct ApiServer {
 impl ApiServer {
     /// The one that all tests share. The first call starts it.
     pub async fn shared() -> Arc<Self> {
-        static SHARED: OnceCell<Arc<ApiServer>> = OnceCell::const_new();
-        Arc::clone(SHARED.get_or_init(async || Self::start(&[]).await).await)
+        static SHARED: OnceCell<Result<Arc<ApiServer>, String>> = OnceCell::const_new();
+        let started = SHARED.get_or_init(async || Self::try_start(&[]).await).await;
+        started.clone().unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// One more, with more arguments; it serves, and has our definition.
@@ -69,6 +74,10 @@ impl ApiServer {
     /// # Panics
     /// It does not come up.
     pub async fn start(more: &[&str]) -> Arc<Self> {
+        Self::try_start(more).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    async fn try_start(more: &[&str]) -> Result<Arc<Self>, String> {
         let (etcd, _) = (control_plane("etcd"), control_plane("kube-apiserver"));
         let folder = TempDir::new().expect("a temporary folder").keep();
         let authority = Authority::new();
@@ -90,9 +99,9 @@ impl ApiServer {
             users: AtomicUsize::new(0),
             spaces: AtomicUsize::new(0),
         };
-        api.start_again().await;
+        api.try_start_again().await?;
         api.define().await;
-        Arc::new(api)
+        Ok(Arc::new(api))
     }
 
     /// Where it listens.
@@ -111,15 +120,30 @@ impl ApiServer {
     /// # Panics
     /// It does not come up.
     pub async fn start_again(&self) {
-        let (program, log) = (control_plane("kube-apiserver"), self.folder.join("kube-apiserver.log"));
+        self.try_start_again().await.unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    async fn try_start_again(&self) -> Result<(), String> {
+        let program = control_plane("kube-apiserver");
+        let log = self.folder.join("kube-apiserver.log");
         let server = Process::start(&program, &self.arguments, &log, None).expect("a shell");
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
         let Kubernetes(client) = self.admin();
-        let ready = async || {
-            let request = http::Request::get("/readyz").body(Vec::new()).expect("a path");
-            client.request_text(request).await.is_ok_and(|answer| answer == "ok")
+        let ready = async {
+            loop {
+                let request = http::Request::get("/readyz").body(Vec::new()).expect("a path");
+                if client.request_text(request).await.is_ok_and(|answer| answer == "ok") {
+                    return;
+                }
+                sleep(LOOK_EVERY).await;
+            }
         };
-        until(&format!("kube-apiserver is ready (see {})", log.display()), ready).await;
+        timeout(READY_WITHIN, ready).await.map_err(|_| {
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            let last: Vec<_> = log.lines().rev().take(5).collect();
+            let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+            format!("kube-apiserver is not ready after {READY_WITHIN:?}; it said last:\n{last}")
+        })
     }
 
     /// Installs the definition of routes.
@@ -193,15 +217,17 @@ impl ApiServer {
     /// # Panics
     /// etcd does not do it.
     pub async fn compact(&self) {
-        let status = self.etcd("/v3/maintenance/status", &json!({})).await;
-        let revision = &status["header"]["revision"];
+        // One more revision: what was compacted already cannot be again.
+        let answer = self.etcd("/v3/kv/put", &json!({"key": "dGVzdHM=", "value": ""})).await;
+        let revision = &answer["header"]["revision"];
         self.etcd("/v3/kv/compaction", &json!({"revision": revision, "physical": true})).await;
     }
 
     async fn etcd(&self, path: &str, body: &Value) -> Value {
         let answer = send(self.etcd_address, ask(http::Method::POST, path, body.to_string())).await;
-        assert_eq!(answer.status, 200, "etcd does not do {path}");
-        answer.json().await
+        let (status, answer) = (answer.status, answer.json().await);
+        assert_eq!(status, 200, "etcd does not do {path}: {answer}");
+        answer
     }
 }
 
@@ -226,6 +252,7 @@ fn write_files(folder: &Path, authority: &Authority) {
     write("audit.yaml", AUDIT_POLICY.to_owned());
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
     write("accounts.key", key.serialize_pem());
+    write("accounts.pub", key.public_key_pem());
     authority.write(folder);
 }
 
@@ -255,7 +282,7 @@ fn arguments(folder: &Path, etcd_port: u16, port: u16) -> Vec<String> {
         "--authorization-mode=RBAC".to_owned(),
         "--service-cluster-ip-range=198.19.0.0/16".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--service-account-key-file={}", file("accounts.key")),
+        format!("--service-account-key-file={}", file("accounts.pub")),
         format!("--service-account-signing-key-file={}", file("accounts.key")),
         // Pods need no service account: nobody runs them.
         "--disable-admission-plugins=ServiceAccount".to_owned(),

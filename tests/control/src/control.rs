@@ -15,7 +15,8 @@ use crate::space::Space;
 /// How a controller is to run: by default for its space alone, with the rights of the chart.
 pub struct Control<'a> {
     space: &'a Space,
-    everywhere: bool,
+    /// Empty: all.
+    namespaces: Vec<String>,
     class: String,
     user: Option<User>,
     rights: Rights,
@@ -36,7 +37,7 @@ impl<'a> Control<'a> {
     pub(crate) fn of(space: &'a Space) -> Self {
         Self {
             space,
-            everywhere: false,
+            namespaces: vec![space.namespace.clone()],
             class: "default".to_owned(),
             user: None,
             rights: rights::of_chart(),
@@ -48,8 +49,15 @@ impl<'a> Control<'a> {
     /// For all namespaces: then let the class be of this test only, since others have routes too.
     #[must_use]
     pub fn everywhere(mut self, class: &str) -> Self {
-        self.everywhere = true;
+        self.namespaces.clear();
         self.class = class.to_owned();
+        self
+    }
+
+    /// For one more namespace.
+    #[must_use]
+    pub fn and(mut self, other: &Space) -> Self {
+        self.namespaces.push(other.namespace.clone());
         self
     }
 
@@ -98,10 +106,14 @@ impl<'a> Control<'a> {
         let user = match self.user {
             Some(user) => user,
             None => {
-                let (user, own) = (api.user(), Some(namespace.as_str()));
-                let watched = own.filter(|_| !self.everywhere);
-                grant(admin, &user, &self.rights.watching, watched).await;
-                grant(admin, &user, &self.rights.leading, own).await;
+                let (user, Rights { watching, leading }) = (api.user(), &self.rights);
+                for namespace in &self.namespaces {
+                    grant(admin, &user, watching, Some(namespace)).await;
+                }
+                if self.namespaces.is_empty() {
+                    grant(admin, &user, watching, None).await;
+                }
+                grant(admin, &user, leading, Some(namespace)).await;
                 user
             }
         };
@@ -109,13 +121,14 @@ impl<'a> Control<'a> {
         let identity = format!("controller-{}", STARTED.fetch_add(1, Ordering::Relaxed));
         let run = Run {
             class: self.class,
-            namespaces: if self.everywhere { Vec::new() } else { vec![namespace.clone()] },
+            namespaces: self.namespaces,
             listen: any,
             tls_dir: self.tls,
             admin: any,
             lease_name: None,
             lease_namespace: Some(namespace.clone()),
             identity: Some(identity.clone()),
+            pod_uid: None,
             drain_seconds: 0,
         };
         let controller = Controller::start(&run, api.client(&user, self.api)).await;

@@ -47,8 +47,9 @@ impl Cluster {
             logs: folder.path(),
         }
         .spawn()?;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem();
-        fs::write(at("accounts.key"), key)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        fs::write(at("accounts.key"), key.serialize_pem())?;
+        fs::write(at("accounts.pub"), key.public_key_pem())?;
         fs::write(at("tokens"), format!("{TOKEN},bench,1,\"system:masters\"\n"))?;
         let mut server = Start {
             name: "kube-apiserver",
@@ -62,7 +63,7 @@ impl Cluster {
                 "--authorization-mode=RBAC".into(),
                 "--service-cluster-ip-range=198.19.0.0/16".into(),
                 "--service-account-issuer=https://kubernetes.default.svc".into(),
-                format!("--service-account-key-file={}", at("accounts.key")),
+                format!("--service-account-key-file={}", at("accounts.pub")),
                 format!("--service-account-signing-key-file={}", at("accounts.key")),
                 "--disable-admission-plugins=ServiceAccount".into(),
             ],

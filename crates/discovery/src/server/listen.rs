@@ -23,7 +23,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// After a failed accept the listener rests.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// The certificates are looked at again at a connection after this.
-const CERTIFICATES_FOR: Duration = Duration::from_secs(5);
+pub(super) const CERTIFICATES_FOR: Duration = Duration::from_secs(5);
 
 /// Every connection that could be set up. One that cannot is logged, and hinders no other.
 pub(super) fn incoming(

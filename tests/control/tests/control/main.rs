@@ -1,0 +1,11 @@
+//! The control plane, against a real API server. One binary, so that one server does for all.
+
+mod conflicts;
+mod definition;
+mod faults;
+mod leading;
+mod pods;
+mod rights;
+mod routing;
+mod status;
+mod trust;
