@@ -125,6 +125,8 @@ def _read_whole(response: http.client.HTTPResponse, tokens: int) -> float:
             first = first or time.monotonic()
         if event.get("usage"):
             counted = event["usage"]["completion_tokens"]
+    # Of an answer that came in one piece, with its length, the library does not notice the end by itself.
+    response.read()
     if not done:
         raise Failed(f"the stream ended after {pieces} tokens without [DONE]")
     if (pieces, counted) != (tokens, tokens):

@@ -70,7 +70,9 @@ impl std::str::FromStr for Shape {
             Some(Self { pods: pods.parse().ok()?, routers: routers.parse().ok()? })
         });
         parsed
-            .filter(|shape| (1..=60_000).contains(&shape.pods) && (1..=100).contains(&shape.routers))
+            .filter(|shape| {
+                (1..=60_000).contains(&shape.pods) && (1..=100).contains(&shape.routers)
+            })
             .ok_or_else(|| "write it as PODSxROUTERS, such as 1000x10".to_owned())
     }
 }

@@ -17,6 +17,7 @@ pub struct Cli {
 
 /// What the program does.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Command {
     /// Run the controller.
     Run {
@@ -57,7 +58,7 @@ pub struct Run {
     /// Its namespace; without it, the one the controller runs in.
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
     pub lease_namespace: Option<String>,
-    /// This replica's name in the lease; without it, the host's.
+    /// This replica's name in the lease; without it, the host's and the process's.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub identity: Option<String>,
     /// The UID of this replica's pod, with which the lease goes when nobody takes it over.

@@ -11,6 +11,7 @@ use qoe_api::QoERoute;
 use crate::index::{Route, RouteKey};
 use crate::status::Verdict;
 use crate::translate::Findings;
+use crate::watch::told_by_client;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +46,8 @@ impl Said {
             let known = said.insert(verdict.kind, verdict.reason) == Some(verdict.reason)
                 || (first && (told(route, verdict) || (verdict.holds && verdict.kind != "Ready")));
             // Ready says the same as what makes it so.
-            let same = |notice: &Notice| {
-                notice.reason == verdict.reason && notice.note == verdict.message
-            };
+            let same =
+                |notice: &Notice| notice.reason == verdict.reason && notice.note == verdict.message;
             if known || news.iter().any(same) {
                 continue;
             }
@@ -139,7 +139,9 @@ impl Publisher {
         };
         match tokio::time::timeout(WITHIN, self.0.publish(&event, &reference)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(route = %key, %error, "cannot write an event"),
+            Ok(Err(error)) => {
+                tracing::warn!(route = %key, error = told_by_client(&error), "cannot write an event");
+            }
             Err(_) => tracing::warn!(route = %key, "an event was not written in time"),
         }
     }
@@ -203,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_new_leader_does_not_say_again_what_the_status_says() {
-        let told = route(&[("Accepted", "Accepted"), ("Programmed", "NoRouters"), ("Ready", "Ready")]);
+        let told =
+            route(&[("Accepted", "Accepted"), ("Programmed", "NoRouters"), ("Ready", "Ready")]);
         let verdicts = [
             verdict("Accepted", false, "ModelConflict"),
             verdict("Programmed", false, "NoRouters"),

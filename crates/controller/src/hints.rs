@@ -107,7 +107,8 @@ mod tests {
     fn reported(unread_tokens: f64) -> Registry {
         let registry = Registry::new(Instant::now());
         registry.joined(1, &Hello { router: "a".to_owned(), ..Hello::default() });
-        let prefill = PrefillLoad { unread_tokens, tokens_per_second: 10_000.0, ..PrefillLoad::default() };
+        let prefill =
+            PrefillLoad { unread_tokens, tokens_per_second: 10_000.0, ..PrefillLoad::default() };
         let (prefill, decoding) = (Some(prefill), Some(DecodingLoad::default()));
         registry.reported(1, vec![RouteLoad { route: "llm/r".to_owned(), prefill, decoding }]);
         registry

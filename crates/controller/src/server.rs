@@ -87,7 +87,10 @@ impl Controller {
         let (resign, resigned) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
         let leadership = Leadership::new(epoch);
-        let identity = args.identity.clone().unwrap_or_else(qoe_runtime::host_name);
+        let identity = args.identity.clone().unwrap_or_else(|| {
+            // Two on one host are two.
+            format!("{}-{}", qoe_runtime::host_name(), std::process::id())
+        });
         let candidate = lease::Identity { name: identity.clone(), pod_uid: args.pod_uid.clone() };
         let election = tokio::spawn(election(args, &client, candidate, &leadership, resigned));
         let parts = Parts {

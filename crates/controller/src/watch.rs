@@ -176,7 +176,8 @@ fn told(error: &watcher::Error) -> String {
     }
 }
 
-fn told_by_client(error: &kube::Error) -> String {
+/// What failed at the API server, and what to do.
+pub(crate) fn told_by_client(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => told_by_status(status.code, &status.message),
         other => {
@@ -289,6 +290,6 @@ mod tests {
         assert!(readiness.pending()[0].starts_with("pods of all namespaces to be listed: "));
         while in_words(&events.recv().await.expect("it watches on")) != "InitDone" {}
         tokio::task::yield_now().await;
-        assert_eq!(readiness.pending(), [String::new(); 0]);
+        assert_eq!(readiness.pending(), Vec::<String>::new());
     }
 }

@@ -5,21 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use qoe_api::API_VERSION;
 use qoe_api::crd::QoERouteStatus;
-use qoe_api::{API_VERSION, QoERoute};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::events::{Publisher, Said};
 use crate::hints::Scaling;
-use crate::index::{Route, RouteKey, View};
+use crate::index::{RawRoute, Route, RouteKey, View};
 use crate::lease::{Leadership, wall_clock};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::status::{Facts, status, verdicts};
+use crate::watch::told_by_client;
 
 /// How often everything is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -159,19 +162,22 @@ impl Writer {
             return false;
         }
         match self.written.get(key) {
-            Some((written, at)) => written != status || now.saturating_sub(*at) > TRUST_FOR,
+            Some((written, at)) => {
+                !says_the_same(written, status) || now.saturating_sub(*at) > TRUST_FOR
+            }
             None => true,
         }
     }
 
-    /// Writes a status, if there is time left to lead; true where it was written.
+    /// Writes a status, if there is time left to lead; true where there is no more to be done for now.
     fn patch(
         &self,
         key: &RouteKey,
         route: &Arc<Route>,
         status: QoERouteStatus,
     ) -> impl Future<Output = bool> + use<> {
-        let api: Api<QoERoute> = Api::namespaced(self.client.clone(), &key.namespace);
+        // The answer is not read as a route: some cannot be.
+        let api: Api<RawRoute> = Api::namespaced(self.client.clone(), &key.namespace);
         let (key, leadership) = (key.clone(), self.leadership.clone());
         let metrics = Arc::clone(&self.metrics);
         let patch = json!({
@@ -183,9 +189,18 @@ impl Writer {
         });
         async move {
             let Some(left) = leadership.left() else { return false };
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            let patch = Patch::Apply(&patch);
-            let writing = api.patch_status(&key.name, &params, &patch);
+            let writing = async {
+                let params = PatchParams::apply(FIELD_MANAGER).force();
+                match api.patch_status(&key.name, &params, &Patch::Apply(&patch)).await {
+                    // Nothing can be applied to an object whose spec has another shape than its definition says; but
+                    // that must be told.
+                    Err(kube::Error::Api(status)) if status.code == 500 => {
+                        let params = PatchParams::default();
+                        api.patch_status(&key.name, &params, &Patch::Merge(&patch)).await
+                    }
+                    answer => answer,
+                }
+            };
             match timeout(left.min(WRITE_WITHIN), writing).await {
                 Ok(Ok(_)) => {
                     metrics.status_writes.inc();
@@ -194,8 +209,10 @@ impl Writer {
                 // It changed under our hands; the watch will show it, and then it is written anew.
                 Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => false,
                 Ok(Err(error)) => {
-                    tracing::warn!(route = %key, %error, "cannot write a status");
-                    false
+                    let why = told_by_client(&error);
+                    tracing::warn!(route = %key, error = why, "cannot write a status");
+                    // What is refused now is refused in a second too: there is time to wait.
+                    matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 422))
                 }
                 Err(_) => {
                     tracing::warn!(route = %key, "a status was not written in time");
@@ -204,4 +221,16 @@ impl Writer {
             }
         }
     }
+}
+
+/// Whether two statuses differ in no more than the times from which they hold.
+fn says_the_same(one: &QoERouteStatus, other: &QoERouteStatus) -> bool {
+    let timeless = |status: &QoERouteStatus| {
+        let mut status = status.clone();
+        for condition in &mut status.conditions {
+            condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+        }
+        status
+    };
+    timeless(one) == timeless(other)
 }

@@ -271,7 +271,11 @@ impl<S: Subscriber> Session<S> {
     async fn count(&self, mut ups: mpsc::Receiver<(SocketAddr, bool)>) {
         let mut connected = HashSet::new();
         while let Some((address, is_up)) = ups.recv().await {
-            if is_up { connected.insert(address) } else { connected.remove(&address) };
+            if is_up {
+                connected.insert(address)
+            } else {
+                connected.remove(&address)
+            };
             self.subscriber.connected(connected.len());
         }
     }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::proto::discovery_server::{Discovery, DiscoveryServer};
@@ -22,6 +23,9 @@ use crate::proto::{ControllerMessage, Hello, RouteLoad, RouterMessage, router_me
 use crate::tls::TlsFolder;
 use crate::{MAX_MESSAGE, Version, WINDOW};
 use stream::RouterStream;
+
+/// A router says who it is within this.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// All routes at one moment, as routers are to serve them.
 #[derive(Clone, Debug, Default)]
@@ -134,7 +138,10 @@ impl<R: Routers> Discovery for Server<R> {
         request: Request<Streaming<RouterMessage>>,
     ) -> Result<Response<Self::ListenStream>, Status> {
         let mut incoming = request.into_inner();
-        let hello = match incoming.message().await?.and_then(|message| message.kind) {
+        let first = timeout(HELLO_WITHIN, incoming.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no hello came"))?;
+        let hello = match first?.and_then(|message| message.kind) {
             Some(router_message::Kind::Hello(hello)) if !hello.router.is_empty() => hello,
             _ => return Err(Status::invalid_argument("the first message must be a hello")),
         };

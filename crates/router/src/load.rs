@@ -138,9 +138,8 @@ mod tests {
     fn each_phase_is_told_by_the_endpoints_that_can_do_it() {
         let route = route(&[Role::Prefill, Role::Decoding, Role::Mixed]);
         let state = |i: usize| &route.pool[i].state;
-        for (i, (unread, speed, kv)) in [(100, 1000.0, 0.9), (10, 9.0, 0.2), (1, 3000.0, 0.4)]
-            .into_iter()
-            .enumerate()
+        for (i, (unread, speed, kv)) in
+            [(100, 1000.0, 0.9), (10, 9.0, 0.2), (1, 3000.0, 0.4)].into_iter().enumerate()
         {
             std::mem::forget(state(i).reads(unread, NOW));
             state(i).signals.prefill_speed.set(speed, NOW);

@@ -211,7 +211,8 @@ mod tests {
             while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {
                 if head.ends_with(b"\r\n\r\n") {
                     let body = format!(r#"{{"data":[{{"id":"{model}"}}]}}"#);
-                    let head_of = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                    let head_of =
+                        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
                     stream.write_all((head_of + &body).as_bytes()).await.unwrap();
                     head.clear();
                 }

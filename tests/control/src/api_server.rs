@@ -149,7 +149,8 @@ impl ApiServer {
     /// Installs the definition of routes.
     async fn define(&self) {
         let admin = self.admin();
-        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/qoeroutes.qoe-router.io";
+        let path =
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/qoeroutes.qoe-router.io";
         admin.apply(path, &qoe_controller::crd()).await.expect("a definition that is accepted");
         let served = async || admin.get("/apis/qoe-router.io/v1alpha1/qoeroutes").await.is_ok();
         until("routes are served", served).await;

@@ -25,7 +25,8 @@ impl Kubernetes {
     /// # Errors
     /// It was refused.
     pub async fn table(&self, path: &str) -> Answered {
-        let request = Request::get(path).header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+        let request =
+            Request::get(path).header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
         self.0.request(request.body(Vec::new()).expect("a path")).await
     }
 

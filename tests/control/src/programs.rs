@@ -15,18 +15,21 @@ pub(crate) fn root() -> PathBuf {
 /// # Panics
 /// It is not there, and cannot be built.
 pub(crate) fn control_plane(name: &str) -> PathBuf {
-    static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-    let folders = FOLDERS.get_or_init(|| {
-        let at_hand = at_hand();
-        let complete = ["etcd", "kube-apiserver"].iter().all(|name| find(name, &at_hand).is_some());
-        if complete { at_hand } else { installed() }
-    });
-    find(name, folders).unwrap_or_else(|| panic!("no {name} in {folders:?}"))
+    find(name, folders()).unwrap_or_else(|| panic!("no {name} in {:?}", folders()))
 }
 
 /// helm, where it is at hand.
 pub(crate) fn helm() -> Option<PathBuf> {
-    find("helm", &at_hand())
+    find("helm", folders())
+}
+
+fn folders() -> &'static [PathBuf] {
+    static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    FOLDERS.get_or_init(|| {
+        let at_hand = at_hand();
+        let complete = ["etcd", "kube-apiserver"].iter().all(|name| find(name, &at_hand).is_some());
+        if complete { at_hand } else { installed() }
+    })
 }
 
 /// The folders of envtest, and of the PATH.

@@ -26,13 +26,19 @@ pub struct Rights {
 #[must_use]
 pub fn of_chart() -> Rights {
     static RIGHTS: OnceLock<Rights> = OnceLock::new();
-    RIGHTS.get_or_init(|| read(&helm().map_or_else(rendered_once, |helm| {
-        let template = ["template", "test", "--show-only", "templates/controller-rbac.yaml"];
-        let chart = root().join("charts/qoe-router");
-        let output = Command::new(helm).args(template).arg(chart).output().expect("helm runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }))).clone()
+    RIGHTS
+        .get_or_init(|| {
+            read(&helm().map_or_else(rendered_once, |helm| {
+                let template =
+                    ["template", "test", "--show-only", "templates/controller-rbac.yaml"];
+                let chart = root().join("charts/qoe-router");
+                let output =
+                    Command::new(helm).args(template).arg(chart).output().expect("helm runs");
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            }))
+        })
+        .clone()
 }
 
 fn rendered_once() -> String {

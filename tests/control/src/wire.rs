@@ -40,13 +40,8 @@ impl Wire {
     pub async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
-        let state = State {
-            to: server,
-            requests_pass: true,
-            answers_pass: true,
-            refuses: false,
-            cuts: 0,
-        };
+        let state =
+            State { to: server, requests_pass: true, answers_pass: true, refuses: false, cuts: 0 };
         let (state, seen) = watch::channel(state);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();

@@ -125,7 +125,9 @@ fn found(name: &str, assets: Option<&Path>) -> anyhow::Result<String> {
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())
         .map(|path| path.display().to_string())
-        .with_context(|| format!("{name} is not on the PATH: tests/kubernetes/install.sh brings it"))
+        .with_context(|| {
+            format!("{name} is not on the PATH: tests/kubernetes/install.sh brings it")
+        })
 }
 
 fn free_port() -> std::io::Result<u16> {

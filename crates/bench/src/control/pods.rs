@@ -36,8 +36,11 @@ impl Pods {
         namespaces.create(&PostParams::default(), &namespace).await?;
         let printed = Command::new(controller).arg("crd").stderr(Stdio::inherit()).output().await?;
         ensure!(printed.status.success(), "{} crd failed", controller.display());
-        self.apply_text("apiextensions.k8s.io/v1/customresourcedefinitions/qoeroutes.qoe-router.io", printed.stdout)
-            .await?;
+        self.apply_text(
+            "apiextensions.k8s.io/v1/customresourcedefinitions/qoeroutes.qoe-router.io",
+            printed.stdout,
+        )
+        .await?;
         let resource = ApiResource {
             group: "qoe-router.io".into(),
             version: "v1alpha1".into(),
@@ -55,7 +58,8 @@ impl Pods {
         });
         // A definition takes a moment to be served.
         for _ in 0..200 {
-            let applied = routes.patch("llama", &PatchParams::apply("bench"), &Patch::Apply(&route)).await;
+            let applied =
+                routes.patch("llama", &PatchParams::apply("bench"), &Patch::Apply(&route)).await;
             match applied {
                 Ok(_) => return Ok(()),
                 Err(kube::Error::Api(status)) if status.code == 404 => {
@@ -72,11 +76,19 @@ impl Pods {
         let request = http::Request::patch(format!("/apis/{path}?fieldManager=bench"))
             .header("content-type", "application/apply-patch+yaml")
             .body(yaml)?;
-        self.client.request::<Value>(request).await.context("the CustomResourceDefinition").map(drop)
+        self.client
+            .request::<Value>(request)
+            .await
+            .context("the CustomResourceDefinition")
+            .map(drop)
     }
 
     /// Creates so many ready pods.
-    pub(super) async fn create(&self, count: usize, progress: impl Fn(usize)) -> anyhow::Result<()> {
+    pub(super) async fn create(
+        &self,
+        count: usize,
+        progress: impl Fn(usize),
+    ) -> anyhow::Result<()> {
         let params = PostParams::default();
         let mut created = stream::iter(0..count)
             .map(|i| {
@@ -119,14 +131,18 @@ impl Pods {
 }
 
 fn name(i: usize) -> String {
-    format!("vllm-llama-{}-6c9f7d8b5d-{i:05}", if i.is_multiple_of(3) { "prefill" } else { "decode" })
+    format!(
+        "vllm-llama-{}-6c9f7d8b5d-{i:05}",
+        if i.is_multiple_of(3) { "prefill" } else { "decode" }
+    )
 }
 
 /// What a vLLM pod of a Deployment looks like, with what is injected into it.
 fn pod(i: usize) -> anyhow::Result<Pod> {
     let role = if i.is_multiple_of(3) { "prefill" } else { "decode" };
-    let env: Vec<Value> =
-        (0..12).map(|n| json!({"name": format!("VLLM_SETTING_{n}"), "value": "some/path/of/a/cache"})).collect();
+    let env: Vec<Value> = (0..12)
+        .map(|n| json!({"name": format!("VLLM_SETTING_{n}"), "value": "some/path/of/a/cache"}))
+        .collect();
     let probe = json!({"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 5, "failureThreshold": 3});
     Ok(serde_json::from_value(json!({
         "metadata": {

@@ -30,8 +30,19 @@ pub(super) async fn start(
     let program = program("qoe-router", given)?.display().to_string();
     let controller = format!("http://{controller}");
     let words = [
-        &*program, "--controller", &controller, "--router-id", &name, "--workers", "1", "--listen", any,
-        "--admin", any, "--scrape-interval-ms", "60000",
+        &*program,
+        "--controller",
+        &controller,
+        "--router-id",
+        &name,
+        "--workers",
+        "1",
+        "--listen",
+        any,
+        "--admin",
+        any,
+        "--scrape-interval-ms",
+        "60000",
     ];
     let command = words.map(str::to_owned).to_vec();
     let start = Start { name: &name, command, core: None, logs: cluster.logs() };
@@ -66,10 +77,10 @@ impl Acks {
     async fn reached(&self, endpoints: usize) -> anyhow::Result<bool> {
         let page: Value = serde_json::from_slice(&self.page("/debug/routers").await?)?;
         let route = &page["routes"][super::pods::ROUTE];
-        let have = |router: &&Value| {
-            router["answers"][super::pods::ROUTE]["nonce"] == route["nonce"]
-        };
-        let programmed = page["routers"].as_array().map_or(0, |all| all.iter().filter(have).count());
+        let have =
+            |router: &&Value| router["answers"][super::pods::ROUTE]["nonce"] == route["nonce"];
+        let programmed =
+            page["routers"].as_array().map_or(0, |all| all.iter().filter(have).count());
         Ok(route["endpoints"] == endpoints && programmed == self.routers)
     }
 

@@ -259,7 +259,8 @@ fn of_a_route_that_was_never_good_routers_keep_what_they_have() {
     let mut nobody = manifest("s", &["n"]);
     nobody["spec"]["endpoints"] = json!({});
     let mut w = Indexed::of(&[unreadable, nobody], &[vllm("a", "10.0.0.1")]);
-    for (name, why) in [("r", "spec cannot be read: "), ("s", "spec.endpoints.selector.matchLabels: ")]
+    for (name, why) in
+        [("r", "spec cannot be read: "), ("s", "spec.endpoints.selector.matchLabels: ")]
     {
         let Acceptance::Invalid(told) = &w.outcome(name).acceptance else { panic!("{name}") };
         assert!(told.starts_with(why), "{told}");

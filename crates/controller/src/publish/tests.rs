@@ -226,7 +226,8 @@ async fn an_object_that_makes_no_sense_stops_nothing() {
     for odd in [json!({"metadata": {}}), json!({"metadata": {"name": "x"}, "spec": {}})] {
         fed.sees(ALL, What::Pods(Event::Apply(pod_of(&odd)))).await;
     }
-    for odd in [json!({"metadata": {}}), json!({"metadata": {"name": "x"}, "spec": 7, "status": 8})] {
+    for odd in [json!({"metadata": {}}), json!({"metadata": {"name": "x"}, "spec": 7, "status": 8})]
+    {
         fed.sees(ALL, What::Routes(Event::Apply(raw(odd)))).await;
     }
     fed.sees(ALL, What::Pods(Event::Delete(pod_of(&vllm("p", "10.0.0.1"))))).await;

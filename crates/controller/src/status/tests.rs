@@ -112,7 +112,8 @@ fn whether_it_is_accepted() {
         assert_eq!((got[0], got[3]), (wanted, ready));
     }
     let nothing = Outcome { acceptance: invalid, translation: None, nonce: 0, ..outcome() };
-    let wanted = [(false, "Invalid"), (false, "Invalid"), (false, "NotAccepted"), (false, "Invalid")];
+    let wanted =
+        [(false, "Invalid"), (false, "Invalid"), (false, "NotAccepted"), (false, "Invalid")];
     assert_eq!(reasons(&route, &nothing, &by(1, 0), false), wanted);
 }
 

@@ -17,7 +17,7 @@ use tonic::transport::server::Connected;
 use crate::tls::{Files, TlsError, TlsFolder};
 
 /// Handshakes at once.
-const HANDSHAKES: usize = 64;
+const HANDSHAKES: usize = 1024;
 /// A handshake must be over within this.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// After a failed accept the listener rests.
@@ -88,31 +88,28 @@ impl Acceptor {
         {
             return Ok(last.acceptor.clone());
         }
-        match (self.read(last.take(), now), &mut *last) {
-            (Ok(new), last) => Ok(last.insert(new).acceptor.clone()),
-            (Err((None, error)), _) => Err(error),
-            (Err((Some(old), error)), last) => {
-                tracing::error!(%error, "the last good certificates stay in use");
-                Ok(last.insert(old).acceptor.clone())
+        match (self.read(last.as_ref()), &mut *last) {
+            (Ok((files, acceptor)), last) => {
+                *last = Some(Last { read_at: now, files, acceptor: acceptor.clone() });
+                Ok(acceptor)
             }
+            (Err(error), Some(last)) => {
+                tracing::error!(%error, "the last good certificates stay in use");
+                last.read_at = now;
+                Ok(last.acceptor.clone())
+            }
+            (Err(error), None) => Err(error),
         }
     }
 
-    fn read(&self, last: Option<Last>, now: Instant) -> Result<Last, (Option<Last>, TlsError)> {
-        let files = match self.folder.read() {
-            Ok(files) => files,
-            Err(error) => return Err((last, error)),
+    /// The files, and an acceptor by them: the last one where they are the same.
+    fn read(&self, last: Option<&Last>) -> Result<(Files, TlsAcceptor), TlsError> {
+        let files = self.folder.read()?;
+        let acceptor = match last {
+            Some(last) if last.files == files => last.acceptor.clone(),
+            _ => TlsAcceptor::from(Arc::new(self.folder.server(&files)?)),
         };
-        match last {
-            Some(last) if last.files == files => Ok(Last { read_at: now, ..last }),
-            last => match self.folder.server(&files) {
-                Ok(config) => {
-                    let acceptor = TlsAcceptor::from(Arc::new(config));
-                    Ok(Last { read_at: now, files, acceptor })
-                }
-                Err(error) => Err((last, error)),
-            },
-        }
+        Ok((files, acceptor))
     }
 }
 

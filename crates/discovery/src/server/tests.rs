@@ -185,7 +185,9 @@ impl Wire {
         let told = async {
             loop {
                 match self.next().await {
-                    Some(Kind::Push(Push { route, nonce, .. })) => break format!("{route}={nonce}"),
+                    Some(Kind::Push(Push { route, nonce, .. })) => {
+                        break format!("{route}={nonce}");
+                    }
                     Some(Kind::Removal(Removal { route, .. })) => break format!("{route} is gone"),
                     Some(Kind::Synced(_)) => break "synced".to_owned(),
                     Some(Kind::Heartbeat(_)) => {}
@@ -219,10 +221,7 @@ impl Wire {
 trait Duplex: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Duplex for T {}
 
-async fn dial(
-    address: SocketAddr,
-    tls: Option<TlsFolder>,
-) -> io::Result<TokioIo<Box<dyn Duplex>>> {
+async fn dial(address: SocketAddr, tls: Option<TlsFolder>) -> io::Result<TokioIo<Box<dyn Duplex>>> {
     let stream = TcpStream::connect(address).await?;
     let Some(tls) = tls else { return Ok(TokioIo::new(Box::new(stream))) };
     let connector = TlsConnector::from(Arc::new(tls.client().map_err(io::Error::other)?));

@@ -111,7 +111,8 @@ fn the_newest_state_of_a_route_is_in_use_whoever_pushes_last() {
         assert_eq!(router.pushed.pushed("llm/a", version, state("a", 1, port)), answer);
         assert_eq!(router.serves(), [served("llm/a", in_use)], "{version:?} {port}");
     }
-    let outcome = |outcome| router.metric(&format!("qoe_config_reloads_total{{outcome=\"{outcome}\"}}"));
+    let outcome =
+        |outcome| router.metric(&format!("qoe_config_reloads_total{{outcome=\"{outcome}\"}}"));
     assert_eq!((outcome("older"), outcome("applied")), (2.0, 4.0));
 }
 
@@ -236,7 +237,10 @@ fn a_saved_route_that_this_release_cannot_read_hinders_no_other() {
     let (good, bad) = (state("a", 1, 8001), Bytes::from_static(b"\xff\xff"));
     save(&[("llm/bad", &bad), ("llm/a", &good)]);
     let router = start(Some(folder.path()));
-    assert_eq!((router.serves(), router.pushed.held()), (vec![served("llm/a", 8001)], vec!["llm/a".to_owned()]));
+    assert_eq!(
+        (router.serves(), router.pushed.held()),
+        (vec![served("llm/a", 8001)], vec!["llm/a".to_owned()])
+    );
     save(&[("llm/bad", &bad)]);
     assert!(!start(Some(folder.path())).readiness.ready(), "there is nothing to serve by");
 }

@@ -79,9 +79,9 @@ async fn what_cannot_be_served_is_refused_with_a_sentence() {
     let weights =
         object("weights belong to the policy Weighted: set type to Weighted, or remove weights");
     let zero = json!({"ttft": 0, "prefixMiss": 0, "queue": 0});
-    let all_zero = object("all weights are 0, so nothing could be compared: set one of them above 0");
-    let bounds =
-        object("minReplicas is above maxReplicas: swap them, or leave one out");
+    let all_zero =
+        object("all weights are 0, so nothing could be compared: set one of them above 0");
+    let bounds = object("minReplicas is above maxReplicas: swap them, or leave one out");
     for (patch, field, message) in [
         (json!({"endpoints": {"selector": {"matchLabels": null}}}), "spec", no_pods.as_str()),
         (json!({"endpoints": {"port": 0}}), "spec.endpoints.port", port),
@@ -158,18 +158,33 @@ fn bad() -> Vec<Value> {
         }
     }
     bad.push(json!({"policy": {"weights": {}}}));
-    for (phase, names) in [("prefill", ["ttft", "prefixMiss", "queue"]), ("decoding", ["itl", "tps", "queue"])] {
+    for (phase, names) in
+        [("prefill", ["ttft", "prefixMiss", "queue"]), ("decoding", ["itl", "tps", "queue"])]
+    {
         let zero: Value = names.iter().map(|name| (name.to_string(), json!(0))).collect();
         bad.push(json!({"policy": {"type": "Weighted", "weights": {phase: zero}}}));
         bad.push(json!({"autoscaling": {phase: {"minReplicas": 2, "maxReplicas": 1}}}));
     }
     for field in ["priority", "expectedOutputTokens", "slaTarget", "session"] {
-        for name in ["", "a b", "a:b", "ä", &"x".repeat(65), "Host", "Content-Type", "x-request-id"] {
+        for name in ["", "a b", "a:b", "ä", &"x".repeat(65), "Host", "Content-Type", "x-request-id"]
+        {
             bad.push(json!({"headers": {field: name}}));
         }
     }
     bad.push(json!({"headers": {"priority": "X-Same", "session": "x-same"}}));
-    for path in ["", "sleep", "/", "//a", "/a/", "/a?b=1", "/../a", "/*", "/a b", "/%73", &format!("/{long}")] {
+    for path in [
+        "",
+        "sleep",
+        "/",
+        "//a",
+        "/a/",
+        "/a?b=1",
+        "/../a",
+        "/*",
+        "/a b",
+        "/%73",
+        &format!("/{long}"),
+    ] {
         bad.push(json!({"allowAdminPaths": [path]}));
     }
     bad.push(json!({"allowAdminPaths": ["/a", "/a"]}));
@@ -204,9 +219,11 @@ async fn what_the_code_refuses_the_api_server_refuses() {
     beyond(schema, &[], &mut ranges);
     assert!(ranges.len() >= 62, "every number has a range: {}", ranges.len());
     for patch in bad().into_iter().chain(ranges) {
-        let fields: Vec<_> = refused(&space, patch.clone()).await.into_iter().map(|(f, _)| f).collect();
+        let fields: Vec<_> =
+            refused(&space, patch.clone()).await.into_iter().map(|(f, _)| f).collect();
         // A number below zero is no number of ours at all.
-        let Ok(spec) = serde_json::from_value::<QoERouteSpec>(merged(selecting(), patch.clone())) else {
+        let Ok(spec) = serde_json::from_value::<QoERouteSpec>(merged(selecting(), patch.clone()))
+        else {
             continue;
         };
         let violations = spec.validate();

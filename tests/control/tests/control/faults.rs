@@ -1,6 +1,7 @@
 //! The API server, a controller, or the wire to them is gone for a while. Requests are served all the time.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use qoe_control_tests::api_server::ApiServer;
 use qoe_control_tests::entry::{Entry, Setup, router};
@@ -14,11 +15,16 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::routing::{pair, serves, unreachable};
 
+/// When the API server is there again all is right again within 5 s; on a busy machine a little later.
+const AT_LAST: Duration = Duration::from_secs(10);
+
 async fn is_served(router: &Entry) {
-    comes_to("requests are handed over", "200 handoff".to_owned(), async || router.asked().await).await;
+    comes_to("requests are handed over", "200 handoff".to_owned(), async || router.asked().await)
+        .await;
 }
 
 /// Watches go to etcd itself here, so that a history which was compacted is really gone.
@@ -56,12 +62,14 @@ async fn the_api_server_forgets_its_history_is_killed_and_comes_back() {
     assert_eq!(router.pods("other").await.as_deref(), Some("x,y"), "it has what it had");
     assert_eq!(router.asked().await, "200 handoff");
     wire.pass();
+    let passed = Instant::now();
     serves(&router, "other", "z").await;
     comes_to("the route changes", json!(["changed"]), async || {
         router.route("other").await.map_or(Value::Null, |route| route["spec"]["models"].clone())
     })
     .await;
     comes_to("the third is gone", None, async || router.pods("third").await).await;
+    assert!(passed.elapsed() < AT_LAST, "it took {:?}", passed.elapsed());
     let gone = ["WARN", "everything is listed anew", &space.namespace];
     assert!(logs::count(&gone) >= 2, "both watches were told that their history is gone");
 
@@ -70,15 +78,19 @@ async fn the_api_server_forgets_its_history_is_killed_and_comes_back() {
     for _ in 0..5 {
         assert_eq!(router.asked().await, "200 handoff");
     }
-    assert!(control.pages().ready().await, "it is no fault of the controller, which serves what it has");
-    until("the controller has noticed", async || {
-        logs::count(&["WARN", "a watch failed", &space.namespace]) > 4
-    })
-    .await;
+    assert!(
+        control.pages().ready().await,
+        "it is no fault of the controller, which serves what it has"
+    );
+    let failures = || logs::count(&["WARN", "a watch failed", &space.namespace]);
+    let before = failures();
+    until("the controller has noticed", async || failures() > before).await;
     assert_eq!(router.asked().await, "200 handoff");
     space.api.start_again().await;
+    let started = Instant::now();
     space.report_ready("y", true).await;
     serves(&router, "other", "y,z").await;
+    assert!(started.elapsed() < AT_LAST, "it took {:?}", started.elapsed());
     is_served(&router).await;
 }
 
@@ -107,7 +119,8 @@ async fn an_older_world_is_refused() {
     serves(&router, "main", "b,c").await;
     serves(&router, "young", "b,c").await;
     wire.lead_to(behind.address());
-    let refused = async || router.pages().metric("qoe_config_reloads_total", &["outcome=\"older\""]).await;
+    let refused =
+        async || router.pages().metric("qoe_config_reloads_total", &["outcome=\"older\""]).await;
     until("what is older is refused", async || refused().await >= 2.0).await;
     assert_eq!(router.pods("main").await.as_deref(), Some("b,c"));
     assert_eq!(router.pods("young").await.as_deref(), Some("b,c"), "nor is it taken away");
@@ -240,12 +253,22 @@ async fn any_sequence_of_changes_comes_to_what_is_listed() {
             _ if !there.contains(&number) => {
                 let mut pod = unreachable(&name, number + 1);
                 pod.manifest["metadata"]["labels"]["app"] = json!(apps[usize::from(coin)]);
-                pod.status = qoe_control_tests::pods::running([127, 1, 1, number + 1].into(), random.random_bool(0.7));
+                pod.status = qoe_control_tests::pods::running(
+                    [127, 1, 1, number + 1].into(),
+                    random.random_bool(0.7),
+                );
                 space.pod(&pod).await;
                 there.insert(number);
             }
             0..3 => space.report_ready(&name, coin).await,
-            3 => space.label(&name, &json!({"sleeping": if coin { json!("true") } else { Value::Null }})).await,
+            3 => {
+                space
+                    .label(
+                        &name,
+                        &json!({"sleeping": if coin { json!("true") } else { Value::Null }}),
+                    )
+                    .await
+            }
             4 => space.label(&name, &json!({"app": apps[usize::from(coin)]})).await,
             5 if coin => space.terminate(&name).await,
             5 | 6 => {
@@ -271,7 +294,11 @@ async fn any_sequence_of_changes_comes_to_what_is_listed() {
                 wires[usize::from(coin)].pass();
             }
             _ => {
-                if coin { wires[0].hold() } else { wires[0].pass() }
+                if coin {
+                    wires[0].hold()
+                } else {
+                    wires[0].pass()
+                }
             }
         }
     }
@@ -283,7 +310,9 @@ async fn any_sequence_of_changes_comes_to_what_is_listed() {
         let knows = async || {
             let page = control.pages().json("/config_dump").await;
             let endpoints = page["routes"][0]["endpoints"].as_array()?.iter();
-            let name = |endpoint: &Value| endpoint["name"].as_str().unwrap_or("").rsplit('/').next().map(str::to_owned);
+            let name = |endpoint: &Value| {
+                endpoint["name"].as_str().unwrap_or("").rsplit('/').next().map(str::to_owned)
+            };
             Some(endpoints.filter_map(name).collect::<Vec<_>>().join(","))
         };
         comes_to("the controller knows what is listed", wanted.clone(), knows).await;

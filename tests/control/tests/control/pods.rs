@@ -169,8 +169,10 @@ async fn hostile_pods_reach_nothing() {
     liar.manifest["metadata"]["labels"]["model.aibrix.ai/name"] = json!("evil.example");
     liar.manifest["metadata"]["labels"]["llm-d.ai/role"] = json!("evil.example");
     liar.manifest["spec"]["hostname"] = json!("evil");
-    liar.manifest["spec"]["containers"][0]["args"] =
-        json!([r#"--kv-transfer-config={"kv_connector":"Evil\r\nConnector","kv_ip":"10.9.9.9"}"#, "x".repeat(200_000)]);
+    liar.manifest["spec"]["containers"][0]["args"] = json!([
+        r#"--kv-transfer-config={"kv_connector":"Evil\r\nConnector","kv_ip":"10.9.9.9"}"#,
+        "x".repeat(200_000)
+    ]);
     space.pod(&liar).await;
     // Addresses of no single host.
     for (name, ip) in [("any", "0.0.0.0"), ("group", "224.0.0.1"), ("all", "255.255.255.255")] {
@@ -186,6 +188,23 @@ async fn hostile_pods_reach_nothing() {
         huge.manifest["metadata"]["labels"][format!("label-{i}")] = json!("x".repeat(63));
     }
     space.pod(&huge).await;
+    // What no API server lets in: by etcd.
+    let smuggled = async |name: &str, port: i64, ip: &str| {
+        let mut pod = unreachable(name, 7).manifest;
+        pod["apiVersion"] = json!("v1");
+        pod["kind"] = json!("Pod");
+        pod["metadata"]["namespace"] = json!(space.namespace);
+        pod["metadata"]["annotations"] = json!({"note": "evil\r\n".repeat(100_000)});
+        pod["spec"]["containers"][0]["ports"][0]["containerPort"] = json!(port);
+        pod["status"] = running([127, 1, 1, 7].into(), true);
+        pod["status"]["podIPs"] = json!([{"ip": ip}]);
+        pod["status"]["podIP"] = json!(ip);
+        space.api.smuggle("pods", &pod).await;
+    };
+    smuggled("smuggled-0", 0, "127.1.1.7").await;
+    smuggled("smuggled-1", 70_000, "127.1.1.8").await;
+    smuggled("smuggled-2", -1, "127.1.1.9").await;
+    smuggled("smuggled-3", 8000, "evil.example\r\nhost: x").await;
     // What comes last shows that all that came before was seen.
     space.pod(&unreachable("last", 6)).await;
     serves(&router, "main", "good,last,liar").await;
@@ -200,9 +219,13 @@ async fn hostile_pods_reach_nothing() {
     assert!(!page.contains("evil") && !page.contains("10.9.9.9"), "{page}");
     let (_, page) = control.pages().text("/config_dump").await;
     assert!(!page.contains("evil") && !page.contains("10.9.9.9"), "{page}");
-    let wanted = "Pods without an address of their own: all, any, group and 1 more.";
-    comes_to("they are named", wanted.to_owned(), async || {
-        space.message("main", "ResolvedRefs").await
-    })
-    .await;
+    let wanted = "Pods without a TCP port of the name in endpoints.port: smuggled-0, smuggled-1, smuggled-2: name \
+                  the container's port, or write its number.";
+    let message = async || space.message("main", "ResolvedRefs").await;
+    comes_to("those without a port are named", wanted.to_owned(), message).await;
+    for name in ["smuggled-0", "smuggled-1", "smuggled-2"] {
+        space.remove(name).await;
+    }
+    let wanted = "Pods without an address of their own: all, any, group and 2 more.";
+    comes_to("and then those without an address", wanted.to_owned(), message).await;
 }

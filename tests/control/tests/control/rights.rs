@@ -76,14 +76,20 @@ async fn a_missing_right_is_named_and_nothing_need_be_restarted_for_it() {
         let hint = "give the controller this permission (see its ClusterRole)";
         until("readiness says what is missing", async || {
             let page = control.pages().json("/ready").await;
-            let pending = page["pending"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let pending =
+                page["pending"].as_array().into_iter().flatten().filter_map(Value::as_str);
             pending.into_iter().any(|pending| pending.contains(&denied) && pending.contains(hint))
         })
         .await;
         let logged = denied.replace('"', "\\\"");
-        assert!(logs::line(&["WARN", "a watch failed", &logged, hint]).is_some(), "the log says it");
+        assert!(
+            logs::line(&["WARN", "a watch failed", &logged, hint]).is_some(),
+            "the log says it"
+        );
         let kind = format!("kind=\"{resource}\"");
-        assert!(control.pages().metric("qoe_controller_watch_failures_total", &[&kind]).await >= 1.0);
+        assert!(
+            control.pages().metric("qoe_controller_watch_failures_total", &[&kind]).await >= 1.0
+        );
         grant(&space.admin, &control.user, &of_chart().watching, Some(&space.namespace)).await;
         until("it is ready", async || control.pages().ready().await).await;
     }
@@ -103,7 +109,10 @@ async fn a_missing_right_to_write_is_logged_and_requests_are_served_all_the_same
         space.route("main", &selecting()).await;
         serves(&router, "main", "a").await;
         let denied = format!("User \\\"{}\\\" cannot", control.user.name);
-        until("the log names it", async || logs::line(&["WARN", logged, &denied, resource]).is_some()).await;
+        until("the log names it", async || {
+            logs::line(&["WARN", logged, &denied, resource]).is_some()
+        })
+        .await;
         assert!(control.pages().ready().await);
     }
 }

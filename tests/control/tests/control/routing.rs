@@ -1,6 +1,7 @@
 //! From an applied route to a served request.
 
 use qoe_control_tests::entry::{Entry, router};
+use qoe_control_tests::logs;
 use qoe_control_tests::pods::{Pod, always, labels, pod, selecting};
 use qoe_control_tests::space::Space;
 use qoe_control_tests::wait::{comes_to, until};
@@ -112,31 +113,38 @@ async fn a_route_that_cannot_be_read_stops_nobody_else() {
             "spec": spec,
         })
     };
-    let out_of_range = with(selecting(), "slo", json!({"ttftMilliseconds": 0}));
+    let slo = |value| with(selecting(), "slo", json!({"ttftMilliseconds": value}));
     let no_shape = json!({"endpoints": ["a"], "slo": "fast", "models": [{"a": 1}]});
-    for (name, spec) in
-        [("range", &out_of_range), ("no-shape", &no_shape), ("no-object", &json!("text"))]
-    {
-        space.api.smuggle("qoe-router.io/qoeroutes", &odd(name, spec.clone())).await;
+    for (name, spec) in [
+        ("range", slo(json!(0))),
+        ("type", slo(json!("1s"))),
+        ("no-shape", no_shape),
+        ("no-object", json!("text")),
+    ] {
+        space.api.smuggle("qoe-router.io/qoeroutes", &odd(name, spec)).await;
     }
-    let bad = "Accepted=False Invalid".to_owned();
-    comes_to("the route is told so", Some(bad), async || {
-        space.conditions("range").await.into_iter().next()
-    })
-    .await;
-    let message = space.message("range", "Accepted").await;
-    let wanted = "spec.slo.ttftMilliseconds: 0 is out of range: from 1 to 600000. The last good spec, if there was \
-                  one, stays in use.";
-    assert_eq!(message, wanted);
-    // What cannot be patched at all is told by an event at least.
-    until("somebody is told of the others", async || {
-        let told = async |name| {
+    for (name, why) in [
+        ("range", "spec.slo.ttftMilliseconds: 0 is out of range: from 1 to 600000."),
+        (
+            "type",
+            "spec cannot be read: invalid type: string \"1s\", expected u32: is the CRD of this release?.",
+        ),
+    ] {
+        comes_to("the route is told so", Some("Accepted=False Invalid".to_owned()), async || {
+            space.conditions(name).await.into_iter().next()
+        })
+        .await;
+        let wanted = format!("{why} The last good spec, if there was one, stays in use.");
+        assert_eq!(space.message(name, "Accepted").await, wanted);
+    }
+    // Of some even the status cannot be written: the API server has no way to read them.
+    for name in ["no-shape", "no-object"] {
+        let told = async || {
             let events = space.events(name).await;
-            events.iter().any(|(kind, reason, _)| (kind.as_str(), reason.as_str()) == ("Warning", "Invalid"))
+            events.iter().any(|(kind, reason, _)| kind == "Warning" && reason == "Invalid")
         };
-        told("no-shape").await && told("no-object").await
-    })
-    .await;
+        until("an event tells of it", told).await;
+    }
     // Everything goes on.
     space.pod(&unreachable("b", 2)).await;
     serves(&router, "good", "a,b").await;
@@ -152,6 +160,9 @@ async fn a_route_that_cannot_be_read_stops_nobody_else() {
     })
     .await;
     serves(&router, "good", "a,b").await;
+    // What is refused is not asked for every second.
+    let refused = format!("{}/no-object", space.namespace);
+    assert!(logs::count(&["cannot write a status", &refused]) <= 2);
 }
 
 /// Before all kinds are listed nothing is served: a world without pods would take everybody's endpoints away.

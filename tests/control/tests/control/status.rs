@@ -9,7 +9,7 @@ use qoe_sim::Role;
 use qoe_tests::bodies::{CHAT, chat, streamed, with};
 use qoe_tests::client::post;
 use qoe_tests::proxy::simulator;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::routing::{serves, unreachable};
@@ -17,7 +17,8 @@ use crate::routing::{serves, unreachable};
 /// A route's four conditions come to be these: status and reason each.
 async fn says(space: &Space, route: &str, wanted: [&str; 4]) {
     let kinds = ["Accepted", "ResolvedRefs", "Programmed", "Ready"];
-    let wanted: Vec<_> = kinds.iter().zip(wanted).map(|(kind, said)| format!("{kind}={said}")).collect();
+    let wanted: Vec<_> =
+        kinds.iter().zip(wanted).map(|(kind, said)| format!("{kind}={said}")).collect();
     comes_to("conditions", wanted, async || space.conditions(route).await).await;
 }
 
@@ -39,10 +40,12 @@ async fn looks_again(control: &Running, space: &Space) {
 async fn the_life_of_a_route() {
     let space = Space::new("life").await;
     let control = space.controller().start().await;
+    let [first, second] = [router(control.address()), router(control.address())];
     let spec = with(selecting(), "models", json!(["tiny", "small"]));
     space.route("main", &spec).await;
-    let no_routers = "False NoRouters";
-    says(&space, "main", ["True Accepted", "False NoPodsSelected", no_routers, "False NoPodsSelected"]).await;
+    let programmed = "True Programmed";
+    let nobody = "False NoPodsSelected";
+    says(&space, "main", ["True Accepted", nobody, programmed, nobody]).await;
     let columns = async || space.columns("main").await;
     assert_eq!(columns().await, ["main", "tiny", "0/0", "0/0", "False"]);
 
@@ -54,20 +57,15 @@ async fn the_life_of_a_route() {
         pod.status["conditions"] = json!([]);
         space.pod(&pod).await;
     }
-    says(&space, "main", ["True Accepted", "True Resolved", no_routers, "False NoEndpoints"]).await;
+    says(&space, "main", ["True Accepted", "True Resolved", programmed, "False NoEndpoints"]).await;
     comes_to("columns", vec!["main", "tiny", "0/1", "0/1", "False"], columns).await;
-
-    let first = router(control.address());
-    says(&space, "main", ["True Accepted", "True Resolved", "True Programmed", "False NoEndpoints"]).await;
     space.report_ready("p0", true).await;
-    says(&space, "main", ["True Accepted", "True Resolved", "True Programmed", "True DecodingPoolEmpty"]).await;
+    says(&space, "main", ["True Accepted", "True Resolved", programmed, "True DecodingPoolEmpty"])
+        .await;
     space.report_ready("d0", true).await;
-    says(&space, "main", ["True Accepted", "True Resolved", "True Programmed", "True Ready"]).await;
+    says(&space, "main", ["True Accepted", "True Resolved", programmed, "True Ready"]).await;
     comes_to("columns", vec!["main", "tiny", "1/1", "1/1", "True"], columns).await;
 
-    let second = router(control.address());
-    let routers = async || space.get_route("main").await["status"]["routers"].clone();
-    comes_to("both routers", json!({"connected": 2, "programmed": 2}), routers).await;
     let slo = with(spec.clone(), "slo", json!({"ttftMilliseconds": 400}));
     assert_eq!(space.change_route("main", &slo).await["metadata"]["generation"], 2);
     let generations = async || {
@@ -78,28 +76,64 @@ async fn the_life_of_a_route() {
         seen
     };
     comes_to("the new generation is seen", vec![json!(2); 5], generations).await;
-    says(&space, "main", ["True Accepted", "True Resolved", "True Programmed", "True Ready"]).await;
+    says(&space, "main", ["True Accepted", "True Resolved", programmed, "True Ready"]).await;
     for router in [&first, &second] {
-        assert_eq!(router.route("main").await.unwrap()["spec"]["slo"]["ttftMilliseconds"], 400);
+        let ttft = async || {
+            let route = router.route("main").await;
+            route.map_or(Value::Null, |route| route["spec"]["slo"]["ttftMilliseconds"].clone())
+        };
+        comes_to("the router has it", json!(400), ttft).await;
     }
 
     let reasons = async || {
         let events = space.events("main").await;
-        events.into_iter().map(|(kind, reason, count)| format!("{kind} {reason} {count}")).collect::<Vec<_>>()
+        let told = |(kind, reason, count)| format!("{kind} {reason} {count}");
+        events.into_iter().map(told).collect::<Vec<_>>()
     };
     let wanted = [
         "Warning NoPodsSelected 1",
-        "Warning NoRouters 1",
         "Normal Resolved 1",
         "Warning NoEndpoints 1",
-        "Normal Programmed 1",
         "Normal DecodingPoolEmpty 1",
         "Normal Ready 1",
     ];
     comes_to("events", wanted.map(str::to_owned).to_vec(), reasons).await;
-    // A router that is gone counts until it could have come back.
-    drop(second);
+}
+
+/// Both wait for the real clock: they run at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn routers_that_are_not_there_are_missed() {
+    tokio::join!(where_no_router_comes(), where_a_router_leaves());
+}
+
+async fn where_no_router_comes() {
+    let space = Space::new("nobody").await;
+    let control = space.controller().start().await;
+    space.pod(&unreachable("a", 1)).await;
+    space.route("main", &selecting()).await;
+    // There is time to find a new controller; then something is wrong.
+    let early = "False Pending";
+    says(&space, "main", ["True Accepted", "True Resolved", early, early]).await;
+    let late = "False NoRouters";
+    says(&space, "main", ["True Accepted", "True Resolved", late, late]).await;
+    let told = ("Warning".to_owned(), "NoRouters".to_owned(), 1);
+    until("an event tells of it", async || space.events("main").await.contains(&told)).await;
+    let _router = router(control.address());
+    says(&space, "main", ["True Accepted", "True Resolved", "True Programmed", "True Ready"]).await;
+}
+
+async fn where_a_router_leaves() {
+    let space = Space::new("leaves").await;
+    let control = space.controller().start().await;
+    let [_stays, leaves] = [router(control.address()), router(control.address())];
+    space.pod(&unreachable("a", 1)).await;
+    space.route("main", &selecting()).await;
+    let routers = async || space.get_route("main").await["status"]["routers"].clone();
+    comes_to("both routers", json!({"connected": 2, "programmed": 2}), routers).await;
+    drop(leaves);
+    // It could come back until then.
     comes_to("one router", json!({"connected": 1, "programmed": 1}), routers).await;
+    says(&space, "main", ["True Accepted", "True Resolved", "True Programmed", "True Ready"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +147,8 @@ async fn only_the_leader_writes_and_only_what_has_changed() {
     space.route("main", &selecting()).await;
     says(&space, "main", ["True Accepted", "True Resolved", "True Programmed", "True Ready"]).await;
     serves(&first, "main", "a").await;
-    let hinted = async || space.get_route("main").await["status"]["phases"]["prefill"]["reason"].clone();
+    let hinted =
+        async || space.get_route("main").await["status"]["phases"]["prefill"]["reason"].clone();
     comes_to("what moves has settled", json!("Steady"), hinted).await;
     looks_again(&leader, &space).await;
     let audit = space.api.audit();
@@ -132,8 +167,9 @@ async fn only_the_leader_writes_and_only_what_has_changed() {
     .await;
     looks_again(&leader, &space).await;
     let more = audit.status_writes(&leader.user.name) - written;
-    assert!((1..=3).contains(&more), "a pod that is ready at once is told in {more} writes");
-    let wrote: Vec<_> = audit.of(&other.user.name).into_iter().filter(|call| call.wrote()).collect();
+    assert!((1..=4).contains(&more), "a pod that comes is told in {more} writes");
+    let wrote: Vec<_> =
+        audit.of(&other.user.name).into_iter().filter(|call| call.wrote()).collect();
     assert!(wrote.is_empty(), "it does not lead: {wrote:?}");
     assert!(!other.leads().await && other.pages().ready().await);
 }
@@ -163,7 +199,9 @@ async fn replicas_are_recommended_by_what_routers_see() {
     let mut clients = JoinSet::new();
     for words in 40..48 {
         let address = router.address();
-        clients.spawn(async move { post(address, CHAT, &streamed(chat(words, 5))).await.whole().await });
+        clients.spawn(
+            async move { post(address, CHAT, &streamed(chat(words, 5))).await.whole().await },
+        );
     }
     let waiting = async || server.inspect(|engine| engine.running() + engine.waiting().0);
     comes_to("all requests are at the server", 8, waiting).await;
