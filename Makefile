@@ -20,7 +20,6 @@ demo: build ## Round-robin against QoE routing on four simulated GPUs, side by s
 
 test: ## Unit, property and system tests; no GPU, and no network once built
 	$(CARGO) test --workspace
-	$(CARGO) test -p qoe-api --features crd
 
 test-vllm: ## The same router before real vLLM servers on this CPU, with real KV transfer
 	$(CARGO) build --release -p qoe-router

@@ -1,6 +1,5 @@
 //! The API server, a controller, or the wire to them is gone for a while. Requests are served all the time.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qoe_control_tests::api_server::ApiServer;
@@ -11,8 +10,6 @@ use qoe_control_tests::space::Space;
 use qoe_control_tests::wait::{comes_to, until};
 use qoe_control_tests::wire::Wire;
 use qoe_tests::bodies::with;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -208,114 +205,4 @@ async fn routers_need_no_controller_and_none_to_start_again() {
     for router in [&router, &empty] {
         serves(router, "main", "d0").await;
     }
-}
-
-/// What is to be in routing, by a fresh list: told apart from the controller's own reading of it.
-async fn listed(space: &Space, app: &str) -> String {
-    let pods = space.admin.get(&space.path("v1", "pods")).await.unwrap();
-    let serves = |pod: &&Value| {
-        let meta = &pod["metadata"];
-        meta["labels"]["app"] == app
-            && meta["labels"]["sleeping"] != "true"
-            && meta["deletionTimestamp"].is_null()
-            && pod["status"]["conditions"][0]["status"] == "True"
-    };
-    let pods = pods["items"].as_array().unwrap().iter().filter(serves);
-    let names: BTreeSet<_> = pods.map(|pod| pod["metadata"]["name"].as_str().unwrap()).collect();
-    names.into_iter().collect::<Vec<_>>().join(",")
-}
-
-/// Whatever happens in whatever order, with watches that break and histories that are gone, and with two controllers
-/// that a router listens to by turns: in the end routing is what a fresh list says.
-#[tokio::test(flavor = "multi_thread")]
-async fn any_sequence_of_changes_comes_to_what_is_listed() {
-    const PODS: u8 = 10;
-    let api = ApiServer::start(&["--watch-cache=false"]).await;
-    let space = Space::on(api, "random").await;
-    let wires = [Wire::to(space.api.address()).await, Wire::to(space.api.address()).await];
-    let controls = [
-        space.controller().via(wires[0].address).start().await,
-        space.controller().via(wires[1].address).start().await,
-    ];
-    let wire = Wire::to(controls[0].address()).await;
-    let router = router(wire.address);
-    let seed: u64 = rand::rng().random();
-    println!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let apps = ["vllm", "other"];
-    let mut there = BTreeSet::new();
-    space.route("main", &selecting()).await;
-    for _ in 0..200 {
-        let number = random.random_range(0..PODS);
-        let name = format!("pod-{number}");
-        let coin = random.random_bool(0.5);
-        match random.random_range(0..12) {
-            _ if !there.contains(&number) => {
-                let mut pod = unreachable(&name, number + 1);
-                pod.manifest["metadata"]["labels"]["app"] = json!(apps[usize::from(coin)]);
-                pod.status = qoe_control_tests::pods::running(
-                    [127, 1, 1, number + 1].into(),
-                    random.random_bool(0.7),
-                );
-                space.pod(&pod).await;
-                there.insert(number);
-            }
-            0..3 => space.report_ready(&name, coin).await,
-            3 => {
-                space
-                    .label(
-                        &name,
-                        &json!({"sleeping": if coin { json!("true") } else { Value::Null }}),
-                    )
-                    .await
-            }
-            4 => space.label(&name, &json!({"app": apps[usize::from(coin)]})).await,
-            5 if coin => space.terminate(&name).await,
-            5 | 6 => {
-                space.remove(&name).await;
-                there.remove(&number);
-            }
-            7 => {
-                let app = apps[usize::from(coin)];
-                let labels = json!({"matchLabels": {"app": app}});
-                space.change_route("main", &json!({"endpoints": {"selector": labels}})).await;
-            }
-            8 if coin => {
-                space.delete_route("main").await;
-                space.route("main", &selecting()).await;
-            }
-            8 => wire.lead_to(controls[usize::from(random.random_bool(0.5))].address()),
-            9 => wires[usize::from(coin)].cut(),
-            10 => {
-                // Its history is gone before it asks for the rest of it.
-                wires[usize::from(coin)].refuse();
-                space.report_ready(&name, random.random_bool(0.5)).await;
-                space.api.compact().await;
-                wires[usize::from(coin)].pass();
-            }
-            _ => {
-                if coin {
-                    wires[0].hold()
-                } else {
-                    wires[0].pass()
-                }
-            }
-        }
-    }
-    wires[0].pass();
-    let route = space.get_route("main").await;
-    let app = route["spec"]["endpoints"]["selector"]["matchLabels"]["app"].as_str().unwrap();
-    let wanted = Some(listed(&space, app).await);
-    for control in &controls {
-        let knows = async || {
-            let page = control.pages().json("/config_dump").await;
-            let endpoints = page["routes"][0]["endpoints"].as_array()?.iter();
-            let name = |endpoint: &Value| {
-                endpoint["name"].as_str().unwrap_or("").rsplit('/').next().map(str::to_owned)
-            };
-            Some(endpoints.filter_map(name).collect::<Vec<_>>().join(","))
-        };
-        comes_to("the controller knows what is listed", wanted.clone(), knows).await;
-    }
-    comes_to("the router serves what is listed", wanted, async || router.pods("main").await).await;
 }

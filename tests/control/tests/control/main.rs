@@ -7,5 +7,6 @@ mod leading;
 mod pods;
 mod rights;
 mod routing;
+mod sequences;
 mod status;
 mod trust;

@@ -1,10 +1,17 @@
 //! What a route says of itself.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use qoe_control_tests::audit::Call;
 use qoe_control_tests::control::Running;
 use qoe_control_tests::entry::router;
 use qoe_control_tests::pods::{always, labels, pod, selecting};
 use qoe_control_tests::space::Space;
 use qoe_control_tests::wait::{comes_to, until};
+use qoe_discovery::Version;
+use qoe_discovery::client::{Client, Subscriber};
+use qoe_discovery::proto::RouteLoad;
 use qoe_sim::Role;
 use qoe_tests::bodies::{CHAT, chat, streamed, with};
 use qoe_tests::client::post;
@@ -26,9 +33,7 @@ async fn says(space: &Space, route: &str, wanted: [&str; 4]) {
 async fn looks_again(control: &Running, space: &Space) {
     let audit = space.api.audit();
     let renewals = || {
-        let renews = |call: &&qoe_control_tests::audit::Call| {
-            call.wrote() && call.resource == "coordination.k8s.io/leases"
-        };
+        let renews = |call: &&Call| call.wrote() && call.resource == "coordination.k8s.io/leases";
         audit.of(&control.user.name).iter().filter(renews).count()
     };
     // It looks more often than it renews its lease.
@@ -223,4 +228,54 @@ async fn replicas_are_recommended_by_what_routers_see() {
     // A router that is gone makes the sum unknown, not smaller: the last hint stays.
     drop(router);
     comes_to("what is not known holds", hint(2, "NoData"), async || phase("prefill").await).await;
+}
+
+/// A router of another release, say, which cannot read what it is told.
+struct Refusing;
+
+impl Subscriber for Refusing {
+    fn held(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn pushed(&self, _: &str, _: Version, _: Bytes) -> Result<(), String> {
+        Err("the spec cannot be read".to_owned())
+    }
+
+    fn removed(&self, _: &str, _: Version) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn synced(&self) {}
+
+    fn heard(&self) {}
+
+    fn connected(&self, _: usize) {}
+
+    fn load(&self) -> Vec<RouteLoad> {
+        Vec::new()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_refuses_is_named() {
+    let space = Space::new("refusing").await;
+    let control = space.controller().start().await;
+    let good = router(control.address());
+    space.pod(&unreachable("a", 1)).await;
+    space.route("main", &selecting()).await;
+    says(&space, "main", ["True Accepted", "True Resolved", "True Programmed", "True Ready"]).await;
+    let address = format!("http://{}", control.address());
+    let client = Client::new(&address, None, "strange".to_owned(), "9.9").expect("an address");
+    let refusing = tokio::spawn(client.run(Arc::new(Refusing)));
+    let refused = "False RouterRefused";
+    says(&space, "main", ["True Accepted", "True Resolved", refused, refused]).await;
+    assert_eq!(
+        space.message("main", "Programmed").await,
+        "Router strange refuses it, and serves by the last good state: the spec cannot be read"
+    );
+    let routers = space.get_route("main").await["status"]["routers"].clone();
+    assert_eq!(routers, json!({"connected": 2, "programmed": 1}));
+    serves(&good, "main", "a").await;
+    refusing.abort();
 }
