@@ -1,12 +1,17 @@
 //! A wire in the middle of a connection, which can be cut, held in either direction, or lead elsewhere.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+/// What a client says in a handshake comes in so many pieces: its hello, and when the server has answered, the rest.
+const HANDSHAKE: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
 struct State {
@@ -70,7 +75,7 @@ impl Wire {
         self.state.send_modify(|state| (state.requests_pass, state.answers_pass) = (false, false));
     }
 
-    /// Holds what the server says; what it is asked still arrives.
+    /// Holds what the server says; what it is asked still arrives, by new connections too: their handshake passes.
     pub fn hold_answers(&self) {
         self.state.send_modify(|state| state.answers_pass = false);
     }
@@ -101,10 +106,12 @@ async fn connection(client: TcpStream, state: watch::Receiver<State>) {
     let Ok(server) = TcpStream::connect(to).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    let asked = AtomicUsize::new(0);
     let both = async {
+        let answers_pass = |state: &State| state.answers_pass || asked.load(Relaxed) < HANDSHAKE;
         tokio::join!(
-            carry(from_client, to_server, state.clone(), |state| state.requests_pass),
-            carry(from_server, to_client, state.clone(), |state| state.answers_pass),
+            carry(from_client, to_server, state.clone(), &asked, |state| state.requests_pass),
+            carry(from_server, to_client, state.clone(), &AtomicUsize::new(0), answers_pass),
         )
     };
     tokio::select! {
@@ -113,26 +120,27 @@ async fn connection(client: TcpStream, state: watch::Receiver<State>) {
     }
 }
 
-/// Carries bytes to the end, while they may pass. A connection that breaks is what some tests are about.
+/// Carries bytes to the end, while they may pass; `pieces` counts them. A connection that breaks is what some tests are
+/// about.
 async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<State>,
-    passes: fn(&State) -> bool,
+    pieces: &AtomicUsize,
+    passes: impl Fn(&State) -> bool,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
-        if state.wait_for(passes).await.is_err() {
+        pieces.fetch_add(1, Relaxed);
+        if state.wait_for(&passes).await.is_err() {
             return;
         }
-        let sent = if read == 0 {
+        if read == 0 {
             drop(to.shutdown().await);
             return;
-        } else {
-            to.write_all(&buffer[..read]).await
-        };
-        if sent.is_err() {
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }

@@ -218,9 +218,9 @@ fn unknown_fields_are_all_shown_with_the_known_ones() {
              `policy`, `routerClassName`, `slo`, `timeouts`",
             ),
             (
-                "  endpoints: {port: 8000}\n  slo: {byPriority: {High: {ttftMs: 5}, high: {}}}",
-                "llm.yaml:6:15: spec.endpoints.port: unknown field `port`, expected one of `phase`, \
-             `selector`\n\
+                "  endpoints: {prot: 8000}\n  slo: {byPriority: {High: {ttftMs: 5}, high: {}}}",
+                "llm.yaml:6:15: spec.endpoints.prot: unknown field `prot`, expected one of `phase`, \
+             `port`, `selector`\n\
              llm.yaml:7:29: spec.slo.byPriority.High.ttftMs: unknown field `ttftMs`, expected one \
              of `itlMilliseconds`, `ttftMilliseconds`\n\
              llm.yaml:7:41: spec.slo.byPriority.high: unknown field `high`, expected one of \
