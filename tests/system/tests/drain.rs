@@ -23,7 +23,7 @@ async fn proxy() -> (Server, Proxy) {
 async fn streams_in_flight_end_and_new_connections_are_refused() {
     let (server, proxy) = proxy().await;
     let (address, admin) = (proxy.address(), proxy.admin_address());
-    assert_eq!(get(admin, "/ready").await.status, 200);
+    until("ready", async || get(admin, "/ready").await.status == 200).await;
     server.pause_after(3);
     let mut stream = post(address, CHAT, &streamed(chat(40, 9))).await;
     let mut seen = stream.piece().await.unwrap().unwrap().to_vec();
