@@ -18,6 +18,8 @@ use kube::api::PostParams;
 use rand::RngExt;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::watch::told_by_client;
+
 /// The times of a lease.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
@@ -139,8 +141,9 @@ impl Candidate {
         let mut led = false;
         loop {
             let asked = Instant::now();
-            // A request that hangs must not outlive the leadership it is to renew.
-            match timeout(self.times.renew_within, self.look()).await {
+            let mut rest = self.times.every.mul_f64(rand::rng().random_range(0.8..=1.2));
+            // A request that hangs, as on a connection that is dead, must leave time for another one.
+            match timeout(self.times.renew_within / 2, self.look()).await {
                 Ok(Ok(true)) => {
                     // From when it was asked: the answer may have taken long.
                     let until = asked - self.leadership.epoch + self.times.renew_within;
@@ -148,12 +151,13 @@ impl Candidate {
                 }
                 Ok(Ok(false)) => self.leadership.set(None),
                 Ok(Err(error)) => {
-                    tracing::warn!(lease = self.name, %error, "cannot hold the lease")
+                    let why = told_by_client(&error);
+                    tracing::warn!(lease = self.name, error = why, "cannot hold the lease");
                 }
-                Err(_) => tracing::warn!(
-                    lease = self.name,
-                    "the API server does not answer about the lease"
-                ),
+                Err(_) => {
+                    tracing::warn!(lease = self.name, "the API server is silent about the lease");
+                    rest = Duration::ZERO;
+                }
             }
             let leads = self.leadership.left().is_some();
             if leads != led {
@@ -165,10 +169,9 @@ impl Candidate {
                     tracing::info!(identity, "not the leader any more");
                 }
             }
-            let jittered = self.times.every.mul_f64(rand::rng().random_range(0.8..=1.2));
             tokio::select! {
                 () = &mut stop => break,
-                () = sleep(jittered) => {}
+                () = sleep(rest) => {}
             }
         }
         let led = self.leadership.left().is_some();

@@ -20,6 +20,7 @@ struct State {
     answers_pass: bool,
     refuses: bool,
     cuts: u32,
+    freezes: u32,
 }
 
 /// A running wire; dropped, it and its connections are gone.
@@ -45,8 +46,14 @@ impl Wire {
     pub async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
-        let state =
-            State { to: server, requests_pass: true, answers_pass: true, refuses: false, cuts: 0 };
+        let state = State {
+            to: server,
+            requests_pass: true,
+            answers_pass: true,
+            refuses: false,
+            cuts: 0,
+            freezes: 0,
+        };
         let (state, seen) = watch::channel(state);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -75,6 +82,11 @@ impl Wire {
         self.state.send_modify(|state| (state.requests_pass, state.answers_pass) = (false, false));
     }
 
+    /// Holds everything on the connections there are, without an end; new ones work.
+    pub fn freeze(&self) {
+        self.state.send_modify(|state| state.freezes += 1);
+    }
+
     /// Holds what the server says; what it is asked still arrives, by new connections too: their handshake passes.
     pub fn hold_answers(&self) {
         self.state.send_modify(|state| state.answers_pass = false);
@@ -98,7 +110,7 @@ impl Wire {
 }
 
 async fn connection(client: TcpStream, state: watch::Receiver<State>) {
-    let State { to, refuses, cuts, .. } = *state.borrow();
+    let State { to, refuses, cuts, freezes, .. } = *state.borrow();
     if refuses {
         return;
     }
@@ -106,12 +118,16 @@ async fn connection(client: TcpStream, state: watch::Receiver<State>) {
     let Ok(server) = TcpStream::connect(to).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let asked = AtomicUsize::new(0);
+    let (asked, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let both = async {
-        let answers_pass = |state: &State| state.answers_pass || asked.load(Relaxed) < HANDSHAKE;
+        let requests_pass = |state: &State| state.requests_pass && state.freezes == freezes;
+        let answers_pass = |state: &State| {
+            let shakes_hands = asked.load(Relaxed) < HANDSHAKE;
+            (state.answers_pass || shakes_hands) && state.freezes == freezes
+        };
         tokio::join!(
-            carry(from_client, to_server, state.clone(), &asked, |state| state.requests_pass),
-            carry(from_server, to_client, state.clone(), &AtomicUsize::new(0), answers_pass),
+            carry(from_client, to_server, state.clone(), &asked, requests_pass),
+            carry(from_server, to_client, state.clone(), &answered, answers_pass),
         )
     };
     tokio::select! {

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use qoe_control_tests::audit::Call;
 use qoe_control_tests::control::Running;
 use qoe_control_tests::entry::router;
+use qoe_control_tests::logs;
 use qoe_control_tests::pods::selecting;
 use qoe_control_tests::space::Space;
 use qoe_control_tests::wait::{comes_to, until};
@@ -79,7 +80,12 @@ async fn who_resigns_is_followed_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_silent_is_followed_after_its_lease() {
-    tokio::join!(who_is_dead(), who_is_cut_off(), who_hears_nothing());
+    tokio::join!(
+        who_is_dead(),
+        who_is_cut_off(),
+        who_hears_nothing(),
+        whose_connections_are_dead()
+    );
 }
 
 async fn who_is_dead() {
@@ -186,4 +192,25 @@ async fn who_hears_nothing() {
     let late: Vec<_> =
         writes(&space, &first).into_iter().filter(|call| call.at > deadline).collect();
     assert!(late.is_empty(), "asked for after {deadline}: {late:?}");
+}
+
+/// Nothing comes by the connections there are, and nothing says so; new ones would work.
+async fn whose_connections_are_dead() {
+    let space = Space::new("frozen").await;
+    let wire = Wire::to(space.api.address()).await;
+    let first = space.controller().via(wire.address).start().await;
+    holds(&space, &first).await;
+    let _second = space.controller().start().await;
+    let router = router(first.address());
+    space.pod(&unreachable("a", 1)).await;
+    space.route("main", &selecting()).await;
+    serves(&router, "main", "a").await;
+    until("it leads", async || first.leads().await).await;
+    wire.freeze();
+    space.pod(&unreachable("b", 2)).await;
+    serves(&router, "main", "a,b").await;
+    assert_eq!(holder(&space).await, first.identity);
+    let name = format!("\"{}\"", first.identity);
+    let resigned = ["not the leader any more", &name];
+    assert_eq!(logs::line(&resigned), None, "it has renewed in time");
 }
