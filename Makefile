@@ -10,7 +10,7 @@ RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 .PHONY: help build demo test test-vllm test-cluster bench bench-control lint chart crds crds-fresh deny peers clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the release binaries
 	$(CARGO) build --release -p qoe-router -p qoe-sim -p qoe-bench
@@ -18,7 +18,7 @@ build: ## Build the release binaries
 demo: build ## Round-robin against QoE routing on four simulated GPUs, side by side (KEEP=1 leaves it running)
 	$(RELEASE)/qoe-bench demo $(if $(KEEP),--keep)
 
-test: ## Unit, property and system tests; no GPU, and no network once built
+test: ## Unit, property, system and control-plane tests, against a real API server; no network once built
 	$(CARGO) test --workspace
 
 test-vllm: ## The same router before real vLLM servers on this CPU, with real KV transfer

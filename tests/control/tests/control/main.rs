@@ -1,5 +1,6 @@
 //! The control plane, against a real API server. One binary, so that one server does for all.
 
+mod certificates;
 mod conflicts;
 mod definition;
 mod faults;
@@ -9,4 +10,3 @@ mod rights;
 mod routing;
 mod sequences;
 mod status;
-mod trust;
