@@ -27,6 +27,7 @@ pub mod client;
 #[cfg(feature = "control")]
 pub mod control;
 pub mod demo;
+pub mod lab;
 pub mod process;
 pub mod relay;
 pub mod request;

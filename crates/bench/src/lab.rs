@@ -1,0 +1,7 @@
+//! The lab: the router's decisions and the simulator's engines, driven event by event in virtual time.
+
+pub mod arrival;
+pub mod draw;
+pub mod outcome;
+pub mod trace;
+pub mod workload;

@@ -1,0 +1,280 @@
+//! What the lab's users ask for, and when: made-up workloads in the shapes of public ones, by one seed.
+//!
+//! ```text
+//! course (when) → kind (what: lengths, prefixes, turns) → promises (priority, targets, stated lengths) → arrivals
+//! ```
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::arrival::{Arrival, Content, Piece};
+use super::draw::{Draw, mix};
+
+mod conversations;
+mod course;
+mod documents;
+mod length;
+mod promises;
+#[cfg(test)]
+mod tests;
+
+pub use self::conversations::Conversations;
+pub use self::course::Course;
+pub use self::documents::Documents;
+pub use self::length::Length;
+pub use self::promises::Promises;
+
+/// A workload of any length and rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// Its name, as on the command line.
+    pub name: &'static str,
+    /// What is asked.
+    pub kind: Kind,
+    /// How the rate goes over time.
+    pub course: Course,
+    /// Who is promised what.
+    pub promises: Promises,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// Requests that have nothing to do with each other.
+    Single(Single),
+    /// Long documents, and further questions about them.
+    Documents(Documents),
+    /// Conversations of many turns.
+    Conversations(Conversations),
+    /// Several workloads at once, each with its share of the rate.
+    Mix(Vec<(f64, Workload)>),
+}
+
+/// Single requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Single {
+    /// Tokens of the prompt, without the prefix.
+    pub prompt: Length,
+    /// Tokens of the answer.
+    pub output: Length,
+    /// A prefix that many share.
+    pub prefix: Option<Prefix>,
+}
+
+/// Prefixes that requests share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// How many tokens.
+    pub tokens: u32,
+    /// How many different ones; a request has one of them, by lot.
+    pub variants: u32,
+}
+
+/// A request before anything is promised about it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Draft {
+    /// Seconds from the start.
+    pub(super) at: f64,
+    pub(super) prompt: Vec<Piece>,
+    pub(super) output_tokens: u32,
+    pub(super) goes_on: bool,
+}
+
+/// A workload that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WorkloadError {
+    /// No workload has this name.
+    #[error("no workload is called {0:?}; there are: {all}", all = NAMES.join(", "))]
+    Unknown(String),
+    /// A figure is not one.
+    #[error("the workload {name}: {what}")]
+    Figure {
+        /// Which workload.
+        name: &'static str,
+        /// What is wrong, and what is expected.
+        what: String,
+    },
+}
+
+/// The names that [`Workload::named`] knows.
+pub const NAMES: [&str; 6] = ["chat", "code", "documents", "conversations", "tiny", "agents"];
+
+impl Workload {
+    /// The workload of this name, at a constant rate and with the usual promises.
+    ///
+    /// # Errors
+    /// No workload has this name.
+    pub fn named(name: &str) -> Result<Self, WorkloadError> {
+        match name {
+            "chat" => Ok(Self::chat()),
+            "code" => Ok(Self::code()),
+            "documents" => Ok(Self::documents()),
+            "conversations" => Ok(Self::conversations()),
+            "tiny" => Ok(Self::tiny()),
+            "agents" => Ok(Self::agents()),
+            _ => Err(WorkloadError::Unknown(name.to_owned())),
+        }
+    }
+
+    /// Chats of one turn: lengths as in the Azure conversation trace of 2023.
+    #[must_use]
+    pub fn chat() -> Self {
+        let prompt = Length::Lognormal { p50: 1_020.0, p99: 4_142.0, max: 14_050 };
+        let output = Length::Lognormal { p50: 129.0, p99: 601.0, max: 1_000 };
+        Self::single("chat", Single { prompt, output, prefix: None })
+    }
+
+    /// Code completion: lengths and bursts as in the Azure code trace of 2023, whose busiest second had 25 times the mean.
+    #[must_use]
+    pub fn code() -> Self {
+        let prompt = Length::Lognormal { p50: 1_469.0, p99: 7_436.0, max: 7_437 };
+        let output = Length::Lognormal { p50: 13.0, p99: 252.0, max: 1_899 };
+        let single = Self::single("code", Single { prompt, output, prefix: None });
+        Self { course: Course::Spiky { peak: 25.0 }, ..single }
+    }
+
+    /// Long documents, with further questions: lengths and prefix sharing as in the Mooncake conversation trace.
+    #[must_use]
+    pub fn documents() -> Self {
+        Self::of("documents", Kind::Documents(Documents::default()))
+    }
+
+    /// Conversations of 2 to 12 turns under the system prompts of a few applications.
+    #[must_use]
+    pub fn conversations() -> Self {
+        Self::of("conversations", Kind::Conversations(Conversations::default()))
+    }
+
+    /// Short prompts and short answers: the price of every detour shows.
+    #[must_use]
+    pub fn tiny() -> Self {
+        let prompt = Length::Uniform { min: 16, max: 128 };
+        let output = Length::Uniform { min: 32, max: 256 };
+        Self::single("tiny", Single { prompt, output, prefix: None })
+    }
+
+    /// Agents: a long prefix of instructions and tools that all calls of an application share, and short answers.
+    #[must_use]
+    pub fn agents() -> Self {
+        let prompt = Length::Uniform { min: 50, max: 500 };
+        let output = Length::Uniform { min: 8, max: 96 };
+        let prefix = Some(Prefix { tokens: 6_000, variants: 4 });
+        Self::single("agents", Single { prompt, output, prefix })
+    }
+
+    /// Several workloads at once, each with its share of the rate; each keeps its course and promises.
+    ///
+    /// # Errors
+    /// There are no parts, or a share is not above 0.
+    pub fn mix(name: &'static str, parts: Vec<(f64, Self)>) -> Result<Self, WorkloadError> {
+        let total: f64 = parts.iter().map(|(share, _)| share).sum();
+        if parts.is_empty() || !parts.iter().all(|&(share, _)| share > 0.0 && share.is_finite()) {
+            let what = "each part of a mix needs a share above 0, and there must be one".to_owned();
+            return Err(WorkloadError::Figure { name, what });
+        }
+        let parts = parts.into_iter().map(|(share, part)| (share / total, part)).collect();
+        Ok(Self::of(name, Kind::Mix(parts)))
+    }
+
+    /// The same with another course.
+    #[must_use]
+    pub fn with_course(self, course: Course) -> Self {
+        Self { course, ..self }
+    }
+
+    /// The same with other promises.
+    #[must_use]
+    pub fn with_promises(self, promises: Promises) -> Self {
+        Self { promises, ..self }
+    }
+
+    fn single(name: &'static str, single: Single) -> Self {
+        Self::of(name, Kind::Single(single))
+    }
+
+    fn of(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, course: Course::Constant, promises: Promises::default() }
+    }
+
+    /// The requests of `seconds` seconds at a mean of `rate` requests a second, in order of time.
+    #[must_use]
+    pub fn generate(&self, seconds: f64, rate: f64, seed: u64) -> Vec<Arrival> {
+        let mut times = Draw::new(seed, 1);
+        let mut draw = Draw::new(seed, 2);
+        let drafts = match &self.kind {
+            Kind::Single(single) => {
+                single.drafts(&self.times(seconds, rate, &mut times), &mut draw)
+            }
+            Kind::Documents(kind) => kind.drafts(&self.times(seconds, rate, &mut times), &mut draw),
+            Kind::Conversations(kind) => {
+                let starts = (-kind.longest(), seconds);
+                let starts = self.course.times(starts, rate / kind.mean_turns(), &mut times);
+                kind.drafts(&starts, seconds, &mut draw)
+            }
+            Kind::Mix(parts) => return merged(parts, seconds, rate, seed),
+        };
+        let mut labels = Draw::new(seed, 3);
+        drafts.into_iter().map(|draft| self.promises.arrival(draft, &mut labels)).collect()
+    }
+
+    fn times(&self, seconds: f64, rate: f64, draw: &mut Draw) -> Vec<f64> {
+        self.course.times((0.0, seconds), rate, draw)
+    }
+
+    /// The workload in words, for a report.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let kind = match &self.kind {
+            Kind::Single(single) => single.describe(),
+            Kind::Documents(documents) => documents.describe(),
+            Kind::Conversations(conversations) => conversations.describe(),
+            Kind::Mix(parts) => {
+                let part = |(share, part): &(f64, Self)| {
+                    format!("{:.0} % {}", share * 100.0, part.describe())
+                };
+                return parts.iter().map(part).collect::<Vec<_>>().join("; ");
+            }
+        };
+        format!("{}: {kind}; {}; {}", self.name, self.course.describe(), self.promises.describe())
+    }
+}
+
+/// The parts of a mix, in one order of time.
+fn merged(parts: &[(f64, Workload)], seconds: f64, rate: f64, seed: u64) -> Vec<Arrival> {
+    let part = |(index, (share, part)): (usize, &(f64, Workload))| {
+        part.generate(seconds, rate * share, mix(seed, index as u64 + 1))
+    };
+    let mut all: Vec<Arrival> = parts.iter().enumerate().flat_map(part).collect();
+    all.sort_by_key(|arrival| arrival.at);
+    all
+}
+
+impl Single {
+    fn drafts(&self, times: &[f64], draw: &mut Draw) -> Vec<Draft> {
+        let first = draw.word();
+        times.iter().map(|&at| self.draft(at, first, draw)).collect()
+    }
+
+    fn draft(&self, at: f64, prefixes: u64, draw: &mut Draw) -> Draft {
+        let mut prompt = Vec::with_capacity(2);
+        if let Some(Prefix { tokens, variants }) = self.prefix {
+            let variant = u64::from(draw.between(1, variants.max(1)));
+            prompt.push(Piece { content: Content::Words(mix(prefixes, variant)), tokens });
+        }
+        prompt.push(Piece { content: Content::Words(draw.word()), tokens: self.prompt.draw(draw) });
+        Draft { at, prompt, output_tokens: self.output.draw(draw), goes_on: false }
+    }
+
+    fn describe(&self) -> String {
+        let prefix = self.prefix.map_or(String::new(), |prefix| {
+            format!("one of {} shared prefixes of {} tokens, ", prefix.variants, prefix.tokens)
+        });
+        format!("{prefix}prompts of {}, answers of {}", self.prompt, self.output)
+    }
+}
+
+/// Seconds as a duration; what is before the start is at the start.
+pub(super) fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()
+}
