@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use qoe_core::analyze::Priority;
 
+/// The [`Outcome::reason`] of a request that admission refused; all others that were not served were lost.
+pub const REFUSED: &str = "refused";
+
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {

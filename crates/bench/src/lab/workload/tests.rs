@@ -75,7 +75,7 @@ fn lengths_are_those_of_the_traces() {
 
 #[test]
 fn documents_share_prefixes_like_their_trace() {
-    for (rate, seed) in [(1.0, 1), (3.4, 2), (10.0, 3)] {
+    for (rate, seed) in [(1.0, 1), (4.0, 2)] {
         let hits = ideal_hits(&Workload::documents().generate(1_800.0, rate, seed));
         assert!((hits - 0.37).abs() < 0.02, "at {rate}/s: {hits}");
     }

@@ -1,0 +1,184 @@
+//! What the experiments of the lab gave: policies beside each other, at several rates, over several seeds.
+
+use super::confidence::Confidence;
+use super::outcome::Run;
+use super::summary::{Figure, Summary};
+
+/// One question: one cluster and one workload under several policies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    /// Its name, as on the command line; also the name of its files.
+    pub name: String,
+    /// The question, in a line.
+    pub title: String,
+    /// Everything that somebody needs to judge the answer: cluster, engines, workload, seeds.
+    pub conditions: Vec<String>,
+    /// The answers, ours among them; all have the same rates.
+    pub sweeps: Vec<Sweep>,
+}
+
+/// One policy at several rates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sweep {
+    /// The policy's name.
+    pub label: String,
+    /// Whether it is the product's default, which must hold its own against all others.
+    pub ours: bool,
+    /// By ascending rate.
+    pub points: Vec<Point>,
+}
+
+/// One policy at one rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// Requests a second that arrived, on average.
+    pub rate: f64,
+    /// One summary per seed, in the order of the seeds, which is the same for all policies.
+    pub runs: Vec<Summary>,
+    /// The run of the first seed, for plots.
+    pub sample: Run,
+}
+
+/// Goodput is the rate at which at least this share of the requests met both targets (DistServe).
+pub const ATTAINMENT: f64 = 0.9;
+
+/// The highest rate at which [`ATTAINMENT`] was reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+    /// Not even at the lowest rate, which is this.
+    Below(f64),
+    /// At this rate, interpolated between two that were run.
+    At(f64),
+    /// Even at the highest rate, which is this.
+    AtLeast(f64),
+}
+
+impl Point {
+    /// A figure at this point, over the seeds.
+    #[must_use]
+    pub fn figure(&self, figure: &Figure) -> Option<Confidence> {
+        figure.over(&self.runs)
+    }
+
+    /// Share of the requests that met both targets, over the seeds.
+    #[must_use]
+    pub fn sla_met(&self) -> Option<Confidence> {
+        Confidence::of(self.runs.iter().map(|run| run.sla_met).collect())
+    }
+}
+
+impl Sweep {
+    /// The highest rate at which ≥ 90 % of the requests met both targets; `None` if nothing was run.
+    #[must_use]
+    pub fn goodput_rate(&self) -> Option<Limit> {
+        let met = |point: &Point| Some((point.rate, point.sla_met()?.mean));
+        let points: Vec<(f64, f64)> = self.points.iter().filter_map(met).collect();
+        let (lowest, _) = *points.first()?;
+        let Some(last) = points.iter().rposition(|&(_, met)| met >= ATTAINMENT) else {
+            return Some(Limit::Below(lowest));
+        };
+        let (rate, met) = points[last];
+        let Some(&(next_rate, next_met)) = points.get(last + 1) else {
+            return Some(Limit::AtLeast(rate));
+        };
+        Some(Limit::At(rate + (next_rate - rate) * (met - ATTAINMENT) / (met - next_met)))
+    }
+
+    /// The point at `rate`.
+    #[must_use]
+    pub fn at(&self, rate: f64) -> Option<&Point> {
+        self.points.iter().find(|point| (point.rate - rate).abs() < 1e-9)
+    }
+}
+
+impl Experiment {
+    /// All rates that were run, ascending.
+    #[must_use]
+    pub fn rates(&self) -> Vec<f64> {
+        let points = self.sweeps.iter().flat_map(|sweep| &sweep.points);
+        let mut rates: Vec<f64> = points.map(|point| point.rate).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        rates
+    }
+
+    /// The rate that tables and distributions are of: the highest at which any policy reached [`ATTAINMENT`], where
+    /// the promise is kept by some and perhaps broken by others; the lowest, if none did anywhere.
+    #[must_use]
+    pub fn focus(&self) -> Option<f64> {
+        let reached = |&rate: &f64| {
+            let points = self.sweeps.iter().filter_map(|sweep| sweep.at(rate)?.sla_met());
+            points.into_iter().any(|met| met.mean >= ATTAINMENT)
+        };
+        let rates = self.rates();
+        rates.iter().copied().rfind(reached).or_else(|| rates.first().copied())
+    }
+
+    /// Each policy's point at `rate`, where it has one.
+    pub fn points(&self, rate: f64) -> impl Iterator<Item = (&Sweep, &Point)> {
+        self.sweeps.iter().filter_map(move |sweep| Some((sweep, sweep.at(rate)?)))
+    }
+}
+
+impl Limit {
+    /// The limit in words: `6.40`, `< 2`, `≥ 8`; requests a second.
+    #[must_use]
+    pub fn show(self) -> String {
+        match self {
+            Self::Below(rate) => format!("< {rate}"),
+            Self::At(rate) => format!("{rate:.2}"),
+            Self::AtLeast(rate) => format!("≥ {rate}"),
+        }
+    }
+
+    /// For comparison: what was not reached at all counts as none.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        match self {
+            Self::Below(_) => 0.0,
+            Self::At(rate) | Self::AtLeast(rate) => rate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweep(points: &[(f64, f64)]) -> Sweep {
+        let point = |&(rate, sla_met): &(f64, f64)| {
+            let off =
+                [0.01, -0.01].map(|off| Summary { sla_met: sla_met + off, ..Summary::default() });
+            Point { rate, runs: off.to_vec(), sample: Run::default() }
+        };
+        Sweep { label: "one".into(), ours: false, points: points.iter().map(point).collect() }
+    }
+
+    #[test]
+    fn the_limit_lies_between_the_rates_that_were_run() {
+        let Some(Limit::At(rate)) = sweep(&[(2.0, 1.0), (4.0, 0.95), (6.0, 0.85)]).goodput_rate()
+        else {
+            panic!("reached and exceeded");
+        };
+        assert!((rate - 5.0).abs() < 1e-9, "{rate}");
+        let limit = |points| sweep(points).goodput_rate().map(Limit::show);
+        assert_eq!(limit(&[(2.0, 0.5), (4.0, 0.2)]), Some("< 2".into()));
+        assert_eq!(limit(&[(2.0, 1.0), (4.0, 0.93)]), Some("≥ 4".into()));
+        assert_eq!(limit(&[]), None);
+    }
+
+    #[test]
+    fn the_focus_is_where_the_last_policy_still_keeps_its_promise() {
+        let experiment = |sweeps| Experiment {
+            name: "e".into(),
+            title: "t".into(),
+            conditions: Vec::new(),
+            sweeps,
+        };
+        let good = sweep(&[(2.0, 1.0), (4.0, 0.95), (6.0, 0.5)]);
+        let bad = sweep(&[(2.0, 0.8), (4.0, 0.6), (6.0, 0.5)]);
+        assert_eq!(experiment(vec![good, bad.clone()]).focus(), Some(4.0));
+        assert_eq!(experiment(vec![bad]).focus(), Some(2.0));
+        assert_eq!(experiment(Vec::new()).focus(), None);
+    }
+}
