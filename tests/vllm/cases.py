@@ -1,5 +1,6 @@
 """Runs the tests: a case is a function that takes the `World`, asserts, and returns one line of figures."""
 
+import json
 import time
 import traceback
 from collections.abc import Callable
@@ -19,6 +20,8 @@ class World:
     pair: Router
     square: Router
     auto: Router
+    # Takes turns, so that who is asked does not depend on how fast a machine is.
+    turns: Router
     tokens_moved: int = 0
 
     @property
@@ -31,11 +34,17 @@ class World:
         has cached it computed itself, so KV gone wrong on the way cannot make it wrong too."""
         return self.prefill[1]
 
+    @property
+    def routers(self) -> list[Router]:
+        return [self.pair, self.square, self.auto, self.turns]
+
     def rest(self, seconds: float = 20) -> None:
-        """Waits until no living server has anything running or waiting."""
+        """Waits until no living server has anything running or waiting, and no router anything in flight."""
         for server in self.servers:
             if server.alive():
                 until(f"{server.name} at rest", seconds, lambda one=server: one.busy() == 0)
+        for router in self.routers:
+            until(f"nothing in flight by the ledger of {router.name}", 5, router.holds_nothing)
 
 
 def case(function: Callable) -> Callable:
@@ -59,10 +68,15 @@ def run_all(world: World, wanted: str) -> tuple[int, int]:
             failed += 1
             print(f"FAILED  {name} ({time.monotonic() - started:.1f} s)", flush=True)
             traceback.print_exc()
-            show_logs(world)
+            show_state(world)
     return passed, failed
 
 
-def show_logs(world: World) -> None:
-    for child in [world.pair, world.square, world.auto, *world.servers]:
+def show_state(world: World) -> None:
+    """All that tells why: what the routers know and did last, and everybody's log."""
+    for router in world.routers:
+        if router.alive():
+            print(f"--- {router.name}: its endpoints, and its last requests, newest first")
+            print(*map(json.dumps, router.endpoints() + router.last_requests(16)), sep="\n")
+    for child in [*world.routers, *world.servers]:
         print(f"{child.tail()}\n--- {child.name} is {'alive' if child.alive() else 'dead'}", flush=True)

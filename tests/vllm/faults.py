@@ -18,19 +18,19 @@ AT_ONCE = 8
 
 @case
 def prefill_killed_at_work(world: World) -> str:
-    """With requests on its doorstep; the other prefill server takes over."""
+    """With every other request on its doorstep; the other prefill server takes over."""
     victim = world.prefill[0]
     requests = bodies_both_ways()
     with ThreadPoolExecutor(AT_ONCE) as pool, held(victim):
-        asked = ask(world.square, requests, pool)
-        until("some prefill legs have arrived", 20, lambda: unread_requests(victim) >= AT_ONCE // 4)
+        asked = ask(world.turns, requests, pool)
+        until("every other prefill leg has arrived", 20, lambda: unread_requests(victim) == AT_ONCE // 2)
         kill(victim)
         answers = [one.result() for one in asked]
     for body, answer in zip(requests, answers, strict=True):
         assert_right(answer, plain_text(world, body))
     started = time.monotonic()
     later = bodies.chat()
-    answer = post(world.square.url + CHAT, later, x_qoe_explain="1")
+    answer = post(world.turns.url + CHAT, later, x_qoe_explain="1")
     took = time.monotonic() - started
     assert_right(answer, plain_text(world, later))
     return f"{plans(answers)}: all {AT_ONCE} right; then {plans([answer])} in {took:.2f} s"
@@ -45,7 +45,7 @@ def prefill_killed_before_its_kv_is_fetched(world: World) -> str:
     with ThreadPoolExecutor(AT_ONCE) as pool, ExitStack() as stack:
         for server in world.decoding:
             stack.enter_context(held(server))
-        asked = ask(world.square, requests, pool)
+        asked = ask(world.turns, requests, pool)
         until("all decoding legs have arrived", 30, lambda: sum(map(unread_requests, world.decoding)) == AT_ONCE)
         kill(victim)
         stack.close()

@@ -94,6 +94,10 @@ def pinned(server: Vllm) -> float:
 
 
 def unpinned(world: World) -> str:
+    """No block belongs to anybody any more; and that clients left is held against no server."""
+    for router in world.routers:
+        blamed = [one for one in router.endpoints() if one["ejected"] or not one["kvTrusted"]]
+        assert not blamed, (router.name, blamed)
     started = time.monotonic()
     for server in world.servers:
         until(f"no block of {server.name} pinned", PINNED_AT_MOST_SECONDS, lambda one=server: pinned(one) == 0)

@@ -131,10 +131,10 @@ def start_fleet(folder: str, prefill: int, decoding: int) -> list[Vllm]:
 class Router(Child):
     """The router under test in front of some servers, `handoff` being a QoERoute's handoff section."""
 
-    def __init__(self, name: str, binary: str, servers: list[Vllm], handoff: str):
+    def __init__(self, name: str, binary: str, servers: list[Vllm], handoff: str, policy: str = "Weighted"):
         LOGS.mkdir(parents=True, exist_ok=True)
         config = LOGS / f"{name}.yaml"
-        config.write_text(route(servers, handoff))
+        config.write_text(route(servers, handoff, policy))
         command = [binary, "--config", str(config), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         super().__init__(name, command, stdout=subprocess.PIPE)
         self.url, self.admin = self._ready_line()
@@ -148,8 +148,20 @@ class Router(Child):
         assert found, f"no ready line but {line!r}\n{self.tail()}"
         return found[1], found[2]
 
+    def endpoints(self) -> list[dict]:
+        """What it knows and holds of each server."""
+        return http_client.get(self.admin + "/debug/endpoints").json["endpoints"]
 
-def route(servers: list[Vllm], handoff: str) -> str:
+    def last_requests(self, most: int) -> list[dict]:
+        """What it did with the last requests that ended, newest first."""
+        return http_client.get(f"{self.admin}/debug/requests?limit={most}").json["requests"]
+
+    def holds_nothing(self) -> bool:
+        """Its own ledger: no request in flight anywhere, no token of one, no prompt waited for."""
+        return not any(count for one in self.endpoints() for count in one["inFlight"].values())
+
+
+def route(servers: list[Vllm], handoff: str, policy: str) -> str:
     endpoints = "\n".join(
         f'- {{name: {one.name}, url: "{one.url}", labels: {{llm-d.ai/role: {phase_label(one)}}}}}' for one in servers
     )
@@ -158,7 +170,7 @@ kind: QoERoute
 metadata: {{name: tiny}}
 spec:
   models: [tiny]
-  policy: {{type: Weighted}}
+  policy: {{type: {policy}}}
   handoff: {{{handoff}}}
 ---
 apiVersion: qoe-router.io/v1alpha1

@@ -36,8 +36,9 @@ def start(binary: str) -> World:
     pair = Router("router-1p1d", binary, [prefill[0], decoding[0]], ALWAYS)
     square = Router("router-2p2d", binary, servers, ALWAYS)
     auto = Router("router-auto", binary, servers, AUTO)
+    turns = Router("router-turns", binary, servers, ALWAYS, policy="RoundRobin")
     print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
-    return World(prefill, decoding, pair, square, auto)
+    return World(prefill, decoding, pair, square, auto, turns)
 
 
 def main() -> int:
