@@ -4,6 +4,7 @@ pub mod arrival;
 pub mod confidence;
 pub mod draw;
 pub mod outcome;
+pub mod report;
 pub mod results;
 pub mod summary;
 pub mod trace;

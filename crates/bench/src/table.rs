@@ -31,6 +31,18 @@ impl Table {
         line(&self.head) + &rule + &rows
     }
 
+    /// As an HTML table.
+    #[must_use]
+    pub fn html(&self) -> String {
+        let escape = |cell: &String| cell.replace('&', "&amp;").replace('<', "&lt;");
+        let line = |cells: &[String], tag: &str| {
+            let cell = |cell: &String| format!("<{tag}>{}</{tag}>", escape(cell));
+            format!("<tr>{}</tr>\n", cells.iter().map(cell).collect::<String>())
+        };
+        let rows: String = self.rows.iter().map(|row| line(row, "td")).collect();
+        format!("<table>\n{}{rows}</table>\n", line(&self.head, "th"))
+    }
+
     fn widths(&self) -> Vec<usize> {
         let cell = |column: usize| move |row: &Vec<String>| row[column].chars().count();
         let all = || self.rows.iter().chain([&self.head]);
@@ -71,5 +83,6 @@ mod tests {
             table.markdown(),
             "|  | ours | a peer |\n|---|---:|---:|\n| µs | 9.5 | 148 |\n| long name | – |  |\n"
         );
+        assert!(table.html().contains("<tr><td>µs</td><td>9.5</td><td>148</td></tr>"));
     }
 }

@@ -13,7 +13,7 @@ pub struct Experiment {
     pub title: String,
     /// Everything that somebody needs to judge the answer: cluster, engines, workload, seeds.
     pub conditions: Vec<String>,
-    /// The answers, ours among them; all have the same rates.
+    /// The answers, ours first, as pictures show the first unbroken; all have the same rates.
     pub sweeps: Vec<Sweep>,
 }
 

@@ -1,0 +1,86 @@
+//! What the experiments gave, for the terminal, as a page, and as a document with pictures.
+//!
+//! ```text
+//! experiments → tables, plots (axis, chart, style), losses → terminal | html | markdown
+//! ```
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::results::Experiment;
+
+mod axis;
+mod chart;
+mod html;
+mod losses;
+mod markdown;
+mod plots;
+mod style;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use self::html::html;
+pub use self::markdown::{Document, markdown};
+
+/// What stands around the experiments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The title.
+    pub title: String,
+    /// Paragraphs below it: what this is, what holds for all experiments.
+    pub lines: Vec<String>,
+    /// The commands that give the same again.
+    pub reproduce: Vec<String>,
+}
+
+/// An experiment for the terminal.
+#[must_use]
+pub fn terminal(experiment: &Experiment) -> String {
+    let mut text = format!("{}: {}\n", experiment.name, experiment.title);
+    for condition in &experiment.conditions {
+        text += &format!("  {condition}\n");
+    }
+    if experiment.rates().len() > 1 {
+        text += &format!("\n{}", tables::rates(experiment));
+    }
+    if let Some(rate) = experiment.focus() {
+        text += &format!("\nat {rate} requests/s\n");
+    }
+    text + &tables::key(experiment).to_string()
+}
+
+/// Writes the page to `path`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_html(about: &About, experiments: &[Experiment], path: &Path) -> anyhow::Result<()> {
+    write(path, &html(about, experiments))
+}
+
+/// Writes the document to `path`, and its pictures to the folder of the same name beside it.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_markdown(
+    about: &About,
+    experiments: &[Experiment],
+    path: &Path,
+) -> anyhow::Result<()> {
+    let folder = path.with_extension("");
+    let name = folder.file_name().context("the document needs a file name")?.to_string_lossy();
+    let document = markdown(about, experiments, &name);
+    for (file, svg) in &document.pictures {
+        write(&folder.join(file), svg)?;
+    }
+    write(path, &document.text)
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(cannot)?;
+    }
+    std::fs::write(path, text).with_context(cannot)
+}
