@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::config::{Config, Role};
 use crate::engine::Scheduling;
 use crate::profile::Profile;
@@ -23,8 +25,8 @@ pub struct Args {
     /// LoRA adapter it has loaded (repeatable).
     #[arg(long = "lora", value_name = "NAME")]
     loras: Vec<String>,
-    /// Speed and size of the engine: llama-8b-h100, llama-8b-a100, instant.
-    #[arg(long, default_value = "llama-8b-h100", value_parser = profile)]
+    /// Speed and size of the engine: a model, and the GPUs it runs on.
+    #[arg(long, default_value = "llama-8b-h100", value_parser = profile())]
     profile: Profile,
     /// KV blocks of 16 tokens, if not the profile's.
     #[arg(long)]
@@ -61,9 +63,9 @@ pub struct Args {
     kv_lease_seconds: f64,
 }
 
-fn profile(name: &str) -> Result<Profile, String> {
-    let names = || Profile::ALL.map(|profile| profile.name).join(", ");
-    Profile::named(name).ok_or_else(|| format!("expected one of {}", names()))
+fn profile() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.map(|profile| profile.name))
+        .map(|name| Profile::named(&name).expect("a possible value is a profile's name"))
 }
 
 fn positive(text: &str) -> Result<f64, String> {

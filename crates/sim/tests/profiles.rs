@@ -8,7 +8,7 @@ use qoe_sim::profile::StepLoad;
 const CHUNK: u64 = 8192;
 
 struct Row {
-    system: String,
+    profile: String,
     step: String,
     batch: u64,
     prompt: u64,
@@ -17,7 +17,7 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    include_str!("data/llama-8b-steps.csv")
+    include_str!("data/llama-steps.csv")
         .lines()
         .filter(|line| !line.starts_with('#'))
         .skip(1)
@@ -25,7 +25,7 @@ fn rows() -> Vec<Row> {
             let fields: Vec<&str> = line.split(',').collect();
             let number = |at: usize| fields[at].parse().unwrap();
             Row {
-                system: fields[0].to_owned(),
+                profile: fields[0].to_owned(),
                 step: fields[1].to_owned(),
                 batch: number(2),
                 prompt: number(3),
@@ -54,27 +54,33 @@ fn predicted(profile: &Profile, row: &Row) -> f64 {
     }
 }
 
-fn check(system: &str, profile: &Profile) {
+fn check(profile: &Profile) {
+    let name = profile.name;
     for step in ["prefill", "decode", "mixed"] {
         let mut errors: Vec<f64> = rows()
             .iter()
-            .filter(|row| row.system == system && row.step == step)
+            .filter(|row| row.profile == name && row.step == step)
             .map(|row| (predicted(profile, row) / row.milliseconds - 1.0).abs())
             .collect();
         errors.sort_by(f64::total_cmp);
-        assert!(errors.len() >= 10, "{system} {step}: {} rows", errors.len());
+        assert!(errors.len() >= 10, "{name} {step}: {} rows", errors.len());
         let (median, largest) = (errors[errors.len() / 2], errors[errors.len() - 1]);
-        assert!(median <= 0.10, "{system} {step}: median error {median}");
-        assert!(largest <= 0.30, "{system} {step}: largest error {largest}");
+        assert!(median <= 0.10, "{name} {step}: median error {median}");
+        assert!(largest <= 0.30, "{name} {step}: largest error {largest}");
     }
 }
 
 #[test]
-fn h100_is_as_fast_as_measured() {
-    check("h100", &Profile::llama_8b_h100());
+fn one_h100_is_as_fast_as_measured() {
+    check(&Profile::llama_8b_h100());
 }
 
 #[test]
-fn a100_is_as_fast_as_measured() {
-    check("a100", &Profile::llama_8b_a100());
+fn one_a100_is_as_fast_as_measured() {
+    check(&Profile::llama_8b_a100());
+}
+
+#[test]
+fn four_h100_are_as_fast_as_measured() {
+    check(&Profile::llama_70b_4xh100());
 }
