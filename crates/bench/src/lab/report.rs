@@ -1,7 +1,7 @@
 //! What the experiments gave, for the terminal, as a page, and as a document with pictures.
 //!
 //! ```text
-//! experiments → tables, plots (axis, chart, style), losses → terminal | html | markdown
+//! experiments → tables, plots (chart, bars: frame, axis, style), losses → terminal | html | markdown
 //! ```
 
 use std::path::Path;
@@ -11,7 +11,9 @@ use anyhow::Context;
 use super::results::Experiment;
 
 mod axis;
+mod bars;
 mod chart;
+mod frame;
 mod html;
 mod losses;
 mod markdown;

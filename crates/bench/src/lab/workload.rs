@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::arrival::{Arrival, Content, Piece};
+use super::arrival::{Arrival, Piece};
 use super::draw::{Draw, mix};
 
 mod conversations;
@@ -16,6 +16,7 @@ mod course;
 mod documents;
 mod length;
 mod promises;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use self::course::Course;
 pub use self::documents::Documents;
 pub use self::length::Length;
 pub use self::promises::Promises;
+pub use self::single::{Prefix, Single};
 
 /// A workload of any length and rate.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,26 +51,6 @@ pub enum Kind {
     Conversations(Conversations),
     /// Several workloads at once, each with its share of the rate.
     Mix(Vec<(f64, Workload)>),
-}
-
-/// Single requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Single {
-    /// Tokens of the prompt, without the prefix.
-    pub prompt: Length,
-    /// Tokens of the answer.
-    pub output: Length,
-    /// A prefix that many share.
-    pub prefix: Option<Prefix>,
-}
-
-/// Prefixes that requests share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix {
-    /// How many tokens.
-    pub tokens: u32,
-    /// How many different ones; a request has one of them, by lot.
-    pub variants: u32,
 }
 
 /// A request before anything is promised about it.
@@ -248,30 +230,6 @@ fn merged(parts: &[(f64, Workload)], seconds: f64, rate: f64, seed: u64) -> Vec<
     let mut all: Vec<Arrival> = parts.iter().enumerate().flat_map(part).collect();
     all.sort_by_key(|arrival| arrival.at);
     all
-}
-
-impl Single {
-    fn drafts(&self, times: &[f64], draw: &mut Draw) -> Vec<Draft> {
-        let first = draw.word();
-        times.iter().map(|&at| self.draft(at, first, draw)).collect()
-    }
-
-    fn draft(&self, at: f64, prefixes: u64, draw: &mut Draw) -> Draft {
-        let mut prompt = Vec::with_capacity(2);
-        if let Some(Prefix { tokens, variants }) = self.prefix {
-            let variant = u64::from(draw.between(1, variants.max(1)));
-            prompt.push(Piece { content: Content::Words(mix(prefixes, variant)), tokens });
-        }
-        prompt.push(Piece { content: Content::Words(draw.word()), tokens: self.prompt.draw(draw) });
-        Draft { at, prompt, output_tokens: self.output.draw(draw), goes_on: false }
-    }
-
-    fn describe(&self) -> String {
-        let prefix = self.prefix.map_or(String::new(), |prefix| {
-            format!("one of {} shared prefixes of {} tokens, ", prefix.variants, prefix.tokens)
-        });
-        format!("{prefix}prompts of {}, answers of {}", self.prompt, self.output)
-    }
 }
 
 /// Seconds as a duration; what is before the start is at the start.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::About;
-use super::chart::standalone;
+use super::frame::standalone;
 use super::losses::{self, losses};
 use super::plots::plots;
 use super::tables;

@@ -1,10 +1,11 @@
 //! The pictures of one experiment.
 
 use super::axis::Axis;
-use super::chart::{Bars, Chart, Series};
+use super::bars::Bars;
+use super::chart::{Chart, Series};
 use crate::lab::confidence::Confidence;
 use crate::lab::outcome::{Moment, Outcome};
-use crate::lab::results::{ATTAINMENT, Experiment, Point};
+use crate::lab::results::{ATTAINMENT, Experiment, Point, Sweep};
 use crate::lab::summary::{PRIORITIES, Summary};
 use crate::stats::Sample;
 
@@ -13,6 +14,8 @@ pub(super) struct Plot {
     pub(super) name: &'static str,
     pub(super) title: String,
     pub(super) svg: String,
+    /// Whether no policy has anything in it.
+    empty: bool,
 }
 
 /// As many points of a curve as the eye tells apart.
@@ -43,6 +46,7 @@ pub(super) fn plots(experiment: &Experiment) -> Vec<Plot> {
     plots.push(by_priority(experiment, rate));
     plots.push(time_line(experiment, rate, "queued", "Waiting in the router", |m| m.queued));
     plots.push(time_line(experiment, rate, "in-flight", "In flight", |m| m.in_flight));
+    plots.retain(|plot| !plot.empty);
     plots
 }
 
@@ -52,7 +56,7 @@ fn lines(
     rate: f64,
     points: impl Fn(&Point) -> Vec<(f64, f64)>,
 ) -> Vec<Series> {
-    let line = |(slot, sweep): (usize, &crate::lab::results::Sweep)| {
+    let line = |(slot, sweep): (usize, &Sweep)| {
         let points = points(sweep.at(rate)?);
         Some(Series { slot, label: sweep.label.clone(), points, band: Vec::new(), dots: false })
     };
@@ -77,7 +81,7 @@ fn against_rate(
     value: fn(&Summary) -> f64,
 ) -> Plot {
     let over = |point: &Point| Confidence::of(point.runs.iter().map(value).collect());
-    let line = |(slot, sweep): (usize, &crate::lab::results::Sweep)| {
+    let line = |(slot, sweep): (usize, &Sweep)| {
         let all: Vec<(f64, Confidence)> =
             sweep.points.iter().filter_map(|point| Some((point.rate, over(point)?))).collect();
         let band =
@@ -173,12 +177,13 @@ fn by_priority(experiment: &Experiment, rate: f64) -> Plot {
         groups: (0..PRIORITIES.len()).map(group).filter(some).collect(),
         labels: experiment.sweeps.iter().map(|sweep| sweep.label.clone()).collect(),
     };
-    Plot { name: "priorities", title, svg: bars.svg() }
+    Plot { name: "priorities", title, svg: bars.svg(), empty: bars.groups.is_empty() }
 }
 
 impl Plot {
     fn of(name: &'static str, chart: Chart) -> Self {
-        Self { name, svg: chart.svg(), title: chart.title }
+        let empty = chart.series.iter().all(|series| series.points.is_empty());
+        Self { name, svg: chart.svg(), title: chart.title, empty }
     }
 }
 

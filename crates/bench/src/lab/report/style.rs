@@ -4,7 +4,7 @@
 //! ground and lighter on dark; dashes tell them apart without any.
 
 /// Series that have their own colour; further ones begin again with other dashes.
-const COLOURS: usize = 6;
+const COLOURS: usize = 8;
 
 /// One dash pattern per series; the first, which is ours, is unbroken.
 const DASHES: [&str; 8] =
@@ -12,10 +12,10 @@ const DASHES: [&str; 8] =
 
 /// Style of the pictures; the page adds [`PAGE`].
 pub(super) const PICTURE: &str = "\
-.plot{--ground:#fff;--ink:#222;--faint:#666;--grid:#e2e2e2;--c0:#0060a8;--c1:#c24e00;--c2:#007a59;--c3:#a8447f;--c4:#8a6a00;--c5:#555;\
+.plot{--ground:#fff;--ink:#222;--faint:#666;--grid:#e2e2e2;--c0:#0060a8;--c1:#c24e00;--c2:#007a59;--c3:#a8447f;--c4:#8a6a00;--c5:#555;--c6:#2aa0d8;--c7:#111;\
 font-family:system-ui,sans-serif;font-size:12px}
 @media (prefers-color-scheme:dark){.plot{--ground:#16181c;--ink:#e6e6e6;--faint:#a0a0a0;--grid:#33373d;\
---c0:#5cb3f5;--c1:#ff8a45;--c2:#3fcf9f;--c3:#ea9ccb;--c4:#e8c14a;--c5:#b8b8b8}}
+--c0:#5cb3f5;--c1:#ff8a45;--c2:#3fcf9f;--c3:#ea9ccb;--c4:#e8c14a;--c5:#b8b8b8;--c6:#2f7fd0;--c7:#fff}}
 .plot text{fill:var(--ink)}.plot .faint{fill:var(--faint)}.plot .ground{fill:var(--ground)}
 .plot .grid{stroke:var(--grid);fill:none}.plot .axis{stroke:var(--faint);fill:none}
 .plot .mark{stroke:var(--faint);stroke-dasharray:3 3;fill:none}

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::lab::arrival::Content;
 use crate::stats::Sample;
 
 fn percentile(all: &[Arrival], percent: f64, tokens: fn(&Arrival) -> u32) -> f64 {

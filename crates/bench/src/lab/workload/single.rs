@@ -1,0 +1,49 @@
+//! Requests that have nothing to do with each other, but perhaps a prefix in common.
+
+use super::{Draft, Length};
+use crate::lab::arrival::{Content, Piece};
+use crate::lab::draw::{Draw, mix};
+
+/// Single requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Single {
+    /// Tokens of the prompt, without the prefix.
+    pub prompt: Length,
+    /// Tokens of the answer.
+    pub output: Length,
+    /// A prefix that many share.
+    pub prefix: Option<Prefix>,
+}
+
+/// Prefixes that requests share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// How many tokens.
+    pub tokens: u32,
+    /// How many different ones; a request has one of them, by lot.
+    pub variants: u32,
+}
+
+impl Single {
+    pub(super) fn drafts(&self, times: &[f64], draw: &mut Draw) -> Vec<Draft> {
+        let first = draw.word();
+        times.iter().map(|&at| self.draft(at, first, draw)).collect()
+    }
+
+    fn draft(&self, at: f64, prefixes: u64, draw: &mut Draw) -> Draft {
+        let mut prompt = Vec::with_capacity(2);
+        if let Some(Prefix { tokens, variants }) = self.prefix {
+            let variant = u64::from(draw.between(1, variants.max(1)));
+            prompt.push(Piece { content: Content::Words(mix(prefixes, variant)), tokens });
+        }
+        prompt.push(Piece { content: Content::Words(draw.word()), tokens: self.prompt.draw(draw) });
+        Draft { at, prompt, output_tokens: self.output.draw(draw), goes_on: false }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let prefix = self.prefix.map_or(String::new(), |prefix| {
+            format!("one of {} shared prefixes of {} tokens, ", prefix.variants, prefix.tokens)
+        });
+        format!("{prefix}prompts of {}, answers of {}", self.prompt, self.output)
+    }
+}
