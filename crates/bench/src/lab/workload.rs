@@ -70,9 +70,9 @@ pub enum WorkloadError {
     #[error("no workload is called {0:?}; there are: {all}", all = NAMES.join(", "))]
     Unknown(String),
     /// A figure is not one.
-    #[error("the workload {name}: {what}")]
+    #[error("{name}: {what}")]
     Figure {
-        /// Which workload.
+        /// Of what.
         name: &'static str,
         /// What is wrong, and what is expected.
         what: String,

@@ -1,5 +1,6 @@
 //! How the rate of arrivals goes over time.
 
+use super::WorkloadError;
 use crate::lab::draw::Draw;
 
 /// Spread of the seconds of [`Course::Spiky`]: the busiest second of an hour has about 25 times the mean.
@@ -35,6 +36,28 @@ pub enum Course {
 }
 
 impl Course {
+    /// The course, if its figures make sense.
+    ///
+    /// # Errors
+    /// A multiple is negative, nothing ever arrives, or bursts leave no time or no requests between them.
+    pub fn checked(self) -> Result<Self, WorkloadError> {
+        let good = match self {
+            Self::Constant => true,
+            Self::Ramp { from, to } => {
+                from >= 0.0 && to >= 0.0 && (from + to).is_finite() && from + to > 0.0
+            }
+            Self::Bursts { period, on, peak } => {
+                0.0 < on && on < period && peak >= 1.0 && peak * on <= period
+            }
+            Self::Spiky { peak } => peak >= 1.0,
+        };
+        let what = format!(
+            "{self:?} cannot be; expected multiples from 0, not all 0, and bursts with 0 < on < period and 1 ≤ peak ≤ \
+             period ÷ on"
+        );
+        good.then_some(self).ok_or(WorkloadError::Figure { name: "course", what })
+    }
+
     /// The moments of arrival between `from` and `to` seconds, ascending. Before 0 the course is as it is at 0.
     pub(super) fn times(self, (from, to): (f64, f64), rate: f64, draw: &mut Draw) -> Vec<f64> {
         let seconds = self.seconds(from, to, draw);
@@ -141,6 +164,21 @@ mod tests {
         let mean = times.len() as f64 / HOUR;
         assert!((2.4..3.6).contains(&mean), "{mean}");
         assert!((10.0..40.0).contains(&(peak / mean)), "{peak} against {mean}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let bursts = |on, peak| Course::Bursts { period: 60.0, on, peak };
+        for bad in [
+            bursts(60.0, 1.0),
+            bursts(0.0, 2.0),
+            bursts(20.0, 4.0),
+            Course::Ramp { from: 0.0, to: 0.0 },
+        ] {
+            assert!(bad.checked().is_err(), "{bad:?}");
+        }
+        assert_eq!(bursts(20.0, 3.0).checked(), Ok(bursts(20.0, 3.0)));
+        assert!(Course::Spiky { peak: f64::NAN }.checked().is_err());
     }
 
     #[test]
