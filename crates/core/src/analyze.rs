@@ -14,6 +14,7 @@ mod headers;
 mod lenient;
 mod members;
 mod nested;
+mod prefix;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use self::body::Reading;
 pub use self::headers::{HeaderRules, Priority};
 pub use self::members::Members;
 pub(crate) use self::members::{Name, Spot};
+pub use self::prefix::BLOCK_BYTES;
 use crate::json::JsonError;
 use crate::phase::Phase;
 
@@ -97,6 +99,8 @@ pub struct Analysis {
     pub phase: Phase,
     /// Bytes of the value of `messages`, `prompt` or `input`: what there is to know about the prompt's length.
     pub prompt_bytes: usize,
+    /// Where that value begins.
+    pub prompt_at: usize,
     /// Tokens of a prompt that was sent as one list of token ids.
     pub prompt_tokens_exact: Option<u32>,
     /// Most tokens the client wants; `max_completion_tokens` wins over `max_tokens`.
@@ -199,6 +203,7 @@ pub fn analyze(
         include_usage: reading.include_usage,
         phase: reading.phase(),
         prompt_bytes: reading.prompt_bytes(api),
+        prompt_at: reading.prompt_at,
         prompt_tokens_exact: reading.prompt.tokens(),
         max_tokens: reading.max_tokens(),
         expected_output_tokens: asked.expected_output_tokens,
@@ -240,6 +245,7 @@ impl Analysis {
             include_usage: false,
             phase: Phase::Prefill,
             prompt_bytes: 0,
+            prompt_at: 0,
             prompt_tokens_exact: None,
             max_tokens: None,
             expected_output_tokens: asked.expected_output_tokens,

@@ -1,15 +1,23 @@
 //! One vLLM server: what it is, what is in flight there, how it does, and whether it may be used.
 
+mod health;
+mod ledger;
+mod scraped;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
+use self::health::Health;
+use self::ledger::Ledger;
+pub use self::ledger::{Hold, Moving, Reading, Streaming};
+pub use self::scraped::Counters;
 use crate::connector::Connector;
-use crate::phase::{Phase, Role, RoleSource};
+use crate::phase::{Role, RoleSource};
 use crate::signals::Signals;
+use crate::speed::Pace;
 
 /// An endpoint as one route sees it: its place in the route's pool, and its live state, which all routes share.
 #[derive(Clone, Debug)]
@@ -54,17 +62,6 @@ impl Endpoint {
     }
 }
 
-/// Consecutive failures after which an endpoint is left out for a while.
-const EJECT_AFTER: u32 = 3;
-/// First time out; doubles with each further failure.
-const EJECT_FIRST: Duration = Duration::from_secs(1);
-/// Longest time out.
-const EJECT_LONGEST: Duration = Duration::from_secs(30);
-/// Handed-over KV caches in a row that could not be used, after which an endpoint is not handed from.
-const DISTRUST_AFTER: u32 = 3;
-/// How long a prefill endpoint that answered without KV parameters is not handed from.
-const KV_DISTRUST: Duration = Duration::from_secs(30);
-
 /// One model of an endpoint's `/v1/models`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
@@ -83,16 +80,15 @@ pub struct EndpointState {
     pub name: Arc<str>,
     /// `host:port`.
     pub authority: Arc<str>,
+    /// Stands for it in the prefix index: a hash of its name and authority.
+    pub tag: u32,
     /// What is known of how it does.
     pub signals: Signals,
+    /// How fast it is, and what waits there.
+    pub pace: Pace,
     served: ArcSwapOption<Vec<Served>>,
-    in_flight: [AtomicU32; 2],
-    tokens: [AtomicU64; 2],
-    unread: AtomicU64,
-    failures: AtomicU32,
-    ejected_until: AtomicU64,
-    kv_failures: AtomicU32,
-    kv_distrusted_until: AtomicU64,
+    ledger: Ledger,
+    health: Health,
 }
 
 impl EndpointState {
@@ -102,15 +98,12 @@ impl EndpointState {
         Self {
             name: name.into(),
             authority: authority.into(),
+            tag: tag(name, authority),
             signals: Signals::default(),
+            pace: Pace::default(),
             served: ArcSwapOption::empty(),
-            in_flight: Default::default(),
-            tokens: Default::default(),
-            unread: AtomicU64::new(0),
-            failures: AtomicU32::new(0),
-            ejected_until: AtomicU64::new(0),
-            kv_failures: AtomicU32::new(0),
-            kv_distrusted_until: AtomicU64::new(0),
+            ledger: Ledger::default(),
+            health: Health::default(),
         }
     }
 
@@ -131,24 +124,6 @@ impl EndpointState {
         self.served.load().as_ref().is_none_or(|served| served.iter().any(|s| s.id == model))
     }
 
-    /// Requests of this router in flight here, in one phase.
-    #[must_use]
-    pub fn in_flight(&self, phase: Phase) -> u32 {
-        self.in_flight[phase as usize].load(Ordering::Relaxed)
-    }
-
-    /// Requests of this router in flight here, in both phases.
-    #[must_use]
-    pub fn in_flight_all(&self) -> u32 {
-        self.in_flight(Phase::Prefill) + self.in_flight(Phase::Decoding)
-    }
-
-    /// Prompt tokens of this router's requests in flight here, in one phase.
-    #[must_use]
-    pub fn tokens(&self, phase: Phase) -> u64 {
-        self.tokens[phase as usize].load(Ordering::Relaxed)
-    }
-
     /// Requests here by the better of two words: the router's own ledger, exact, or the endpoint's last scrape,
     /// which knows of others' requests but is late.
     #[must_use]
@@ -162,147 +137,31 @@ impl EndpointState {
         own.max(scraped)
     }
 
-    /// Counts a request in until the returned hold is dropped.
+    /// The share of a prompt that its cache is likely to hold, where nothing is known of this prompt.
     #[must_use]
-    pub fn hold(self: &Arc<Self>, phase: Phase, tokens: u64) -> Hold {
-        self.in_flight[phase as usize].fetch_add(1, Ordering::Relaxed);
-        self.tokens[phase as usize].fetch_add(tokens, Ordering::Relaxed);
-        Hold { state: Arc::clone(self), phase, tokens }
-    }
-
-    /// Prompt tokens sent here that are not expected in its prefix cache and not read yet.
-    #[must_use]
-    pub fn unread(&self) -> u64 {
-        self.unread.load(Ordering::Relaxed)
-    }
-
-    /// A prompt of so many tokens departs. What is expected in the prefix cache is not counted.
-    #[must_use]
-    pub fn reads(self: &Arc<Self>, prompt_tokens: u64, now: Duration) -> Reading {
-        let tokens = self.uncached(prompt_tokens, now);
-        let ahead = self.unread.fetch_add(tokens, Ordering::Relaxed).saturating_add(tokens);
-        Reading { state: Arc::clone(self), tokens, ahead, sent: now }
-    }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of some millions"
-    )]
-    fn uncached(&self, prompt_tokens: u64, now: Duration) -> u64 {
+    pub fn usual_hit(&self, now: Duration) -> f64 {
         let hit = self.signals.prefix_hit_rate.get(now);
-        let cached = hit.map_or(0.0, |hit| (hit.value * hit.weight).clamp(0.0, 1.0));
-        (prompt_tokens as f64 * (1.0 - cached)).ceil() as u64
-    }
-
-    /// A request went well: failures are forgotten.
-    pub fn succeeded(&self) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-            self.ejected_until.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// A request failed by this endpoint's doing. Returns for how long the endpoint is now ejected, if that is new:
-    /// what fails while it is ejected was sent before, and tells nothing more.
-    pub fn failed(&self, now: Duration) -> Option<Duration> {
-        if self.ejected(now) {
-            return None;
-        }
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let beyond = failures.checked_sub(EJECT_AFTER)?;
-        let time_out = EJECT_FIRST.saturating_mul(1 << beyond.min(10)).min(EJECT_LONGEST);
-        self.ejected_until.store(millis(now + time_out), Ordering::Relaxed);
-        Some(time_out)
-    }
-
-    /// Whether the router's own evidence says to leave it out for now.
-    #[must_use]
-    pub fn ejected(&self, now: Duration) -> bool {
-        self.ejected_until.load(Ordering::Relaxed) > millis(now)
-    }
-
-    /// A KV cache that was handed over from here could not be used, or could. Some failures in a row, and it is
-    /// not handed from for a while: the fault may be the other's, so one is not enough.
-    pub fn kv_handed_over(&self, worked: bool, now: Duration) {
-        if worked {
-            self.kv_failures.store(0, Ordering::Relaxed);
-        } else if self.kv_failures.fetch_add(1, Ordering::Relaxed) + 1 >= DISTRUST_AFTER {
-            self.kv_failures.store(0, Ordering::Relaxed);
-            self.distrust_kv(now);
-        }
-    }
-
-    /// It was asked to hand over and answered without usable KV parameters.
-    pub fn distrust_kv(&self, now: Duration) {
-        self.kv_distrusted_until.store(millis(now + KV_DISTRUST), Ordering::Relaxed);
-    }
-
-    /// Whether handing over from here is worth a try.
-    #[must_use]
-    pub fn trusts_kv(&self, now: Duration) -> bool {
-        self.kv_distrusted_until.load(Ordering::Relaxed) <= millis(now)
+        hit.map_or(0.0, |hit| (hit.value * hit.weight).clamp(0.0, 1.0))
     }
 }
 
-fn millis(now: Duration) -> u64 {
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// One request's place in an endpoint's ledger; given back on drop, however the request ends.
-#[derive(Debug)]
-pub struct Hold {
-    state: Arc<EndpointState>,
-    phase: Phase,
-    tokens: u64,
-}
-
-impl Hold {
-    /// The endpoint that is held.
-    #[must_use]
-    pub fn state(&self) -> &Arc<EndpointState> {
-        &self.state
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.state.in_flight[self.phase as usize].fetch_sub(1, Ordering::Relaxed);
-        self.state.tokens[self.phase as usize].fetch_sub(self.tokens, Ordering::Relaxed);
-    }
-}
-
-/// A prompt on its way through an endpoint; dropped, it is no longer waited for.
-#[derive(Debug)]
-pub struct Reading {
-    state: Arc<EndpointState>,
-    tokens: u64,
-    /// With those that were there before: what had to be read until this prompt was.
-    ahead: u64,
-    sent: Duration,
-}
-
-impl Reading {
-    /// The prompt was read: how fast the endpoint reads is learned.
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub fn done(self, now: Duration) {
-        let seconds = now.saturating_sub(self.sent).as_secs_f64();
-        if seconds > 0.0 && self.ahead > 0 {
-            self.state.signals.prefill_speed.observe(self.ahead as f64 / seconds, now);
-        }
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.state.unread.fetch_sub(self.tokens, Ordering::Relaxed);
-    }
+/// FNV-1a, folded to 32 bits.
+fn tag(name: &str, authority: &str) -> u32 {
+    let bytes = name.bytes().chain([0]).chain(authority.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    #[expect(clippy::cast_possible_truncation, reason = "folded")]
+    let folded = (hash ^ (hash >> 32)) as u32;
+    folded
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::health::{EJECT_FIRST, EJECT_LONGEST, KV_DISTRUST};
     use super::*;
+    use crate::phase::Phase;
+    use crate::speed::{Models, PromptWork};
 
     /// An endpoint for tests.
     pub(crate) fn endpoint(name: &str, role: Role) -> Endpoint {
@@ -340,11 +199,12 @@ pub(crate) mod tests {
     fn what_is_unread_is_counted_without_what_is_cached_and_teaches_the_speed() {
         let e = state();
         let now = Duration::from_secs(1);
-        e.signals.prefix_hit_rate.set(0.25, now);
-        let first = e.reads(1000, now);
-        let second = e.reads(2000, now);
+        let pool = Models::default();
+        let work = |uncached| PromptWork { uncached, ..PromptWork::default() };
+        let first = e.reads(work(750.0), true, &pool, now);
+        let second = e.reads(work(1500.0), false, &pool, now);
         assert_eq!(e.unread(), 750 + 1500);
-        second.done(now + Duration::from_secs(3));
+        second.done(&pool, now + Duration::from_secs(3));
         assert_eq!(e.unread(), 750);
         let speed = e.signals.prefill_speed.get(now + Duration::from_secs(3)).expect("learned");
         assert!((speed.value - 750.0).abs() < 1e-9, "all that was ahead, in three seconds");

@@ -3,15 +3,22 @@
 //! Filters drop what is impossible, the route's [`Policy`] picks among the rest. Pools fall back in one fixed
 //! order, so that nothing is refused that could be served: the phase's own endpoints, then mixed ones, then any.
 
+mod predictive;
+mod reason;
+
 use std::time::Duration;
 
 use rand::Rng;
-use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
 
+pub use self::predictive::Predictive;
+pub use self::reason::Reason;
 use crate::analyze::WholeReason;
-use crate::endpoint::Endpoint;
+use crate::memory::Memory;
 use crate::phase::{Phase, Role};
-use crate::policy::{Occasion, Policy, Turns};
+use crate::policy::{Occasion, Policy};
+use crate::pool::Pool;
+use crate::qoe::Target;
 
 /// The choice for one request; endpoints are indices into the pool that was planned over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,63 +48,30 @@ impl Plan {
     }
 }
 
-/// Why a plan is what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The request begins with its prompt: the phases are parted.
-    PrefillPhase,
-    /// A conversation goes on: it goes whole to a decoding endpoint.
-    DecodingPhase,
-    /// The prompt is too short for a handoff to pay.
-    ShortPrompt,
-    /// The route hands nothing over.
-    HandoffNever,
-    /// No prefill endpoint can be used.
-    PrefillPoolEmpty,
-    /// No decoding endpoint can be used.
-    DecodingPoolEmpty,
-    /// No pair of endpoints has a connector, and a group, in common.
-    NoPair,
-    /// Prefill was tried and failed.
-    PrefillFailed,
-    /// Prefill answered without usable KV parameters.
-    KvParamsMissing,
-    /// KV caches handed over by the prefill endpoints could not be used lately.
-    KvDistrusted,
-    /// A handoff was tried and decoding failed.
-    HandoffFailed,
-    /// The request is of a kind that one endpoint serves whole.
-    Whole(WholeReason),
-    /// The endpoint that holds the conversation.
-    StoredResponse,
+/// What is expected of a plan. Seconds and tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Forecast {
+    /// Until the first token.
+    pub ttft: f64,
+    /// Between tokens.
+    pub itl: f64,
+    /// Until it is the prompt's turn.
+    pub wait: f64,
+    /// Prompt tokens in the prefix cache of who reads it.
+    pub cached: f64,
+    /// Prompt tokens whose KV is moved.
+    pub moved: f64,
 }
 
-impl Reason {
-    /// The reason's name in headers, logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PrefillPhase => "prefill_phase",
-            Self::DecodingPhase => "decoding_phase",
-            Self::ShortPrompt => "short_prompt",
-            Self::HandoffNever => "handoff_never",
-            Self::PrefillPoolEmpty => "prefill_pool_empty",
-            Self::DecodingPoolEmpty => "decoding_pool_empty",
-            Self::NoPair => "no_pair",
-            Self::PrefillFailed => "prefill_failed",
-            Self::KvParamsMissing => "kv_params_missing",
-            Self::KvDistrusted => "kv_distrusted",
-            Self::HandoffFailed => "handoff_failed",
-            Self::Whole(why) => why.as_str(),
-            Self::StoredResponse => "stored_response",
-        }
-    }
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
+/// A plan, why it was made, and what is expected of it by policies that forecast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// What is to be done.
+    pub plan: Plan,
+    /// Why.
+    pub reason: Reason,
+    /// What is expected.
+    pub forecast: Option<Forecast>,
 }
 
 /// When a route parts the phases.
@@ -141,6 +115,14 @@ pub struct Demand<'a> {
     pub prompt_tokens: u64,
     /// Output tokens the client expects, if it said so.
     pub expected_output_tokens: Option<u32>,
+    /// Output tokens to expect, by its word or by what was learned.
+    pub output_tokens: f64,
+    /// Hashes of the blocks of its prompt, each over all before it too.
+    pub blocks: &'a [u64],
+    /// Tokens of one block.
+    pub block_tokens: f64,
+    /// What it is promised.
+    pub target: Target,
     /// Why it must be served whole, if it must.
     pub whole: Option<Reason>,
 }
@@ -149,13 +131,13 @@ pub struct Demand<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// The route's endpoints.
-    pub pool: &'a [Endpoint],
+    pub pool: &'a Pool,
     /// How to choose.
     pub policy: &'a Policy,
     /// When to part the phases.
     pub handoff: HandoffRule,
-    /// Whose turn it is, for policies that take turns.
-    pub turns: &'a Turns,
+    /// What the route remembers.
+    pub memory: &'a Memory,
     /// Who was tried in vain for this request.
     pub tried: &'a Tried,
     /// Time since the process's epoch.
@@ -163,30 +145,56 @@ pub struct Scope<'a> {
 }
 
 /// Makes the plan. `None`: there is no usable endpoint at all.
-pub fn plan(scope: &Scope<'_>, demand: &Demand<'_>, rng: &mut impl Rng) -> Option<(Plan, Reason)> {
+pub fn plan(scope: &Scope<'_>, demand: &Demand<'_>, rng: &mut impl Rng) -> Option<Choice> {
+    if let Policy::Predictive(rules) = scope.policy {
+        return predictive::choose(scope, demand, *rules, rng);
+    }
     let usable = usable(scope, demand.model);
     if usable.is_empty() {
         return None;
     }
     let mut chooser = Chooser { scope, demand, usable: &usable, rng };
-    match chooser.handoff() {
-        Ok((prefill, decoding)) => {
-            Some((Plan::Handoff { prefill, decoding }, Reason::PrefillPhase))
-        }
-        Err(reason) => chooser.local(reason).map(|endpoint| (Plan::Local { endpoint }, reason)),
-    }
+    let (plan, reason) = match chooser.handoff() {
+        Ok((prefill, decoding)) => (Plan::Handoff { prefill, decoding }, Reason::PrefillPhase),
+        Err(reason) => (Plan::Local { endpoint: chooser.local(reason)? }, reason),
+    };
+    Some(Choice { plan, reason, forecast: None })
 }
 
+/// Indices into the pool: on the stack, for pools of ordinary size.
+type Indices = SmallVec<[usize; 64]>;
+
 /// Endpoints that serve the model and were not tried in vain, without the ejected ones unless all of them are.
-fn usable(scope: &Scope<'_>, model: Option<&str>) -> Vec<usize> {
-    let may = |i: &usize| {
-        !scope.tried.endpoints.contains(i)
-            && model.is_none_or(|model| scope.pool[*i].state.serves(model))
-    };
-    let all: Vec<usize> = (0..scope.pool.len()).filter(may).collect();
-    let healthy: Vec<usize> =
-        all.iter().copied().filter(|i| !scope.pool[*i].state.ejected(scope.now)).collect();
+fn usable(scope: &Scope<'_>, model: Option<&str>) -> Indices {
+    let all: Indices = (0..scope.pool.len()).filter(|i| scope.may(*i, model)).collect();
+    let healthy: Indices = all.iter().copied().filter(|i| scope.healthy(*i)).collect();
     if healthy.is_empty() { all } else { healthy }
+}
+
+impl Scope<'_> {
+    /// Whether the endpoint serves the model and was not tried in vain.
+    fn may(&self, endpoint: usize, model: Option<&str>) -> bool {
+        !self.tried.endpoints.contains(&endpoint)
+            && model.is_none_or(|model| self.pool[endpoint].state.serves(model))
+    }
+
+    fn healthy(&self, endpoint: usize) -> bool {
+        !self.pool[endpoint].state.ejected(self.now)
+    }
+
+    /// Whether the request and the route allow a handoff at all.
+    fn allows_handoff(&self, demand: &Demand<'_>) -> Result<(), Reason> {
+        if let Some(reason) = demand.whole {
+            return Err(reason);
+        }
+        match self.handoff.mode {
+            HandoffMode::Never => Err(Reason::HandoffNever),
+            HandoffMode::Auto if demand.prompt_tokens < self.handoff.min_prompt_tokens => {
+                Err(Reason::ShortPrompt)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 struct Chooser<'a, R> {
@@ -221,24 +229,18 @@ impl<R: Rng> Chooser<'_, R> {
         }
         prefill.retain(|p| decoding.iter().any(|d| self.pairs(*p, *d)));
         let prefill = self.pick(Phase::Prefill, &prefill).ok_or(Reason::NoPair)?;
-        let partners: Vec<_> = decoding.into_iter().filter(|d| self.pairs(prefill, *d)).collect();
+        let partners: Indices = decoding.into_iter().filter(|d| self.pairs(prefill, *d)).collect();
         let decoding = self.pick(Phase::Decoding, &partners).ok_or(Reason::NoPair)?;
         Ok((prefill, decoding))
     }
 
-    /// Whether the request and the route want a handoff at all.
+    /// Whether the request and the route want a handoff: the published rule parts what begins with its prompt.
     fn wants_handoff(&self) -> Result<(), Reason> {
-        if let Some(reason) = self.demand.whole {
-            return Err(reason);
-        }
-        let rule = self.scope.handoff;
-        match (rule.mode, self.demand.phase) {
-            (HandoffMode::Never, _) => Err(Reason::HandoffNever),
-            (_, Phase::Decoding) => Err(Reason::DecodingPhase),
-            (HandoffMode::Auto, _) if self.demand.prompt_tokens < rule.min_prompt_tokens => {
-                Err(Reason::ShortPrompt)
+        match self.scope.allows_handoff(self.demand) {
+            Ok(()) | Err(Reason::ShortPrompt) if self.demand.phase == Phase::Decoding => {
+                Err(Reason::DecodingPhase)
             }
-            _ => Ok(()),
+            said => said,
         }
     }
 
@@ -258,7 +260,7 @@ impl<R: Rng> Chooser<'_, R> {
         }
     }
 
-    fn of_role(&self, role: Role) -> Vec<usize> {
+    fn of_role(&self, role: Role) -> Indices {
         let has_role = |i: &usize| self.scope.pool[*i].role == role;
         self.usable.iter().copied().filter(has_role).collect()
     }
@@ -274,8 +276,8 @@ impl<R: Rng> Chooser<'_, R> {
             expected_output_tokens: self.demand.expected_output_tokens,
             now: self.scope.now,
         };
-        let Scope { pool, policy, turns, .. } = *self.scope;
-        policy.pick(pool, candidates, occasion, turns, self.rng)
+        let Scope { pool, policy, memory, .. } = *self.scope;
+        policy.pick(pool, candidates, occasion, &memory.turns, self.rng)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How one endpoint is chosen among candidates: a score for each, then a pick.
 //!
-//! A policy is an enum built from validated configuration: the set is closed. `Predictive` takes its place here
-//! when its models exist.
+//! A policy is an enum built from validated configuration: the set is closed. `Predictive` does not score endpoints one
+//! by one but whole plans: see [`crate::plan`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,11 +10,14 @@ use rand::{Rng, RngExt};
 
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::phase::Phase;
+use crate::plan::Predictive;
 use crate::signals::Weighed;
 
 /// A policy by name, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Policy {
+    /// Whole plans by what they are expected to be for the user, and to cost others.
+    Predictive(Predictive),
     /// The published formula: a weighted sum of factors per phase; the lowest wins.
     Weighted(Weights),
     /// Each candidate in turn.
@@ -101,6 +104,7 @@ impl Policy {
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
+            Self::Predictive(_) => "Predictive",
             Self::Weighted(_) => "Weighted",
             Self::RoundRobin => "RoundRobin",
             Self::LeastRequest => "LeastRequest",
@@ -125,7 +129,7 @@ impl Policy {
         let load = |i: &usize| f64::from(pool[*i].state.in_flight_all());
         match self {
             Self::RoundRobin => Some(candidates[turns.next(occasion.phase) % candidates.len()]),
-            Self::LeastRequest => lowest(candidates, rng, load),
+            Self::LeastRequest | Self::Predictive(_) => lowest(candidates, rng, load),
             Self::PowerOfTwo => {
                 let first = rng.random_range(0..candidates.len());
                 let second = rng.random_range(0..candidates.len() - 1);

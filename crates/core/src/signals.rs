@@ -79,6 +79,35 @@ impl Average {
     }
 }
 
+/// Time constant of a rate.
+const RATE_OVER: Duration = Duration::from_secs(8);
+
+/// How much of something comes in a second, lately. A lost race loses one addition.
+#[derive(Debug, Default)]
+pub struct Decayed {
+    sum: AtomicU64,
+    at: AtomicU64,
+}
+
+impl Decayed {
+    /// So much more came.
+    pub fn add(&self, amount: f64, now: Duration) {
+        let sum = self.rate(now) * RATE_OVER.as_secs_f64() + amount;
+        if sum.is_finite() {
+            self.sum.store(sum.to_bits(), Ordering::Relaxed);
+            self.at.store(nanos(now), Ordering::Relaxed);
+        }
+    }
+
+    /// What comes in a second.
+    #[must_use]
+    pub fn rate(&self, now: Duration) -> f64 {
+        let at = Duration::from_nanos(self.at.load(Ordering::Relaxed));
+        let age = now.saturating_sub(at).as_secs_f64() / RATE_OVER.as_secs_f64();
+        f64::from_bits(self.sum.load(Ordering::Relaxed)) * (-age).exp() / RATE_OVER.as_secs_f64()
+    }
+}
+
 /// Saturating nanoseconds: 584 years of uptime.
 fn nanos(now: Duration) -> u64 {
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
@@ -101,6 +130,10 @@ pub struct Signals {
     pub running: Average,
     /// Requests waiting, by the endpoint's word.
     pub waiting: Average,
+    /// Requests there that are not this router's, as of the last scrape.
+    pub others: Average,
+    /// KV tokens there is room for; scraped.
+    pub kv_capacity: Average,
 }
 
 impl Signals {
@@ -142,6 +175,15 @@ mod tests {
             (average.get(s(61)).expect("observed").value - 9.0).abs() < 0.1,
             "after silence: new"
         );
+    }
+
+    #[test]
+    fn a_rate_is_what_came_in_the_last_seconds() {
+        let rate = Decayed::default();
+        assert!(rate.rate(s(5)).abs() < 1e-12);
+        (0..100).for_each(|second| rate.add(0.3, s(second)));
+        assert!((rate.rate(s(99)) - 0.3).abs() < 0.03, "{}", rate.rate(s(99)));
+        assert!(rate.rate(s(140)) < 0.01);
     }
 
     #[test]

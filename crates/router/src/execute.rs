@@ -14,7 +14,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use qoe_core::analyze::{Api, WholeReason};
 use qoe_core::endpoint::EndpointState;
-use qoe_core::plan::{Demand, Plan, Reason, Scope, Tried, plan};
+use qoe_core::plan::{Choice, Demand, Forecast, Plan, Reason, Scope, Tried, plan};
 use qoe_core::splice::Segments;
 
 use crate::body::Reply;
@@ -138,6 +138,9 @@ fn explain(response: &mut Response<Reply>, call: &Call, ticket: &Ticket) {
     }
 }
 
+/// Why a plan was made, and what is expected of it.
+type Why = (Reason, Option<Forecast>);
+
 struct Attempts<'a> {
     worker: &'a Rc<Worker>,
     call: &'a Call,
@@ -155,14 +158,14 @@ impl Attempts<'_> {
         }
         let mut last = None;
         loop {
-            let Some((plan, reason)) = self.plan() else {
+            let Some(Choice { plan, reason, forecast }) = self.plan() else {
                 let route = self.ticket.route().name.to_string();
                 return Err(last.unwrap_or(Failure::NoEndpoint { route }));
             };
             let setback = match plan {
-                Plan::Local { endpoint } => self.local(endpoint, reason).await,
+                Plan::Local { endpoint } => self.local(endpoint, (reason, forecast)).await,
                 Plan::Handoff { prefill, decoding } => {
-                    self.handoff(prefill, decoding, reason).await
+                    self.handoff(prefill, decoding, (reason, forecast)).await
                 }
             };
             match setback {
@@ -177,7 +180,7 @@ impl Attempts<'_> {
     }
 
     /// The next plan, over what was not tried in vain.
-    fn plan(&self) -> Option<(Plan, Reason)> {
+    fn plan(&self) -> Option<Choice> {
         let route = self.ticket.route();
         let asked = self.ticket.asked();
         let one = self.call.generate.is_none().then_some(Reason::Whole(WholeReason::OtherApi));
@@ -186,13 +189,17 @@ impl Attempts<'_> {
             phase: asked.analysis.phase,
             prompt_tokens: asked.prompt_tokens,
             expected_output_tokens: asked.analysis.expected_output_tokens,
+            output_tokens: asked.output_tokens,
+            blocks: &asked.blocks,
+            block_tokens: asked.block_tokens,
+            target: route.target(&asked.analysis),
             whole: one.or(asked.analysis.whole.map(Reason::Whole)).or(self.whole),
         };
         let scope = Scope {
             pool: &route.pool,
             policy: &route.policy,
             handoff: route.handoff,
-            turns: &route.state.turns,
+            memory: &route.state.memory,
             tried: &self.tried,
             now: self.ticket.now(),
         };
@@ -211,7 +218,7 @@ impl Attempts<'_> {
             if tried > 0 && !self.may_try_again() {
                 break;
             }
-            match self.local(endpoint, Reason::StoredResponse).await {
+            match self.local(endpoint, (Reason::StoredResponse, None)).await {
                 Ok(answered) => return Ok(answered),
                 Err(Setback::Final(failure)) if failure.status() != StatusCode::NOT_FOUND => {
                     return Err(failure);

@@ -100,7 +100,9 @@ mod tests {
 
     use prometheus_client::registry::Registry;
     use qoe_core::connector::Connector;
+    use qoe_core::endpoint::{EndpointState, Reading};
     use qoe_core::phase::RoleSource;
+    use qoe_core::speed::{Models, PromptWork};
 
     use super::*;
     use crate::metrics::Metrics;
@@ -128,6 +130,11 @@ mod tests {
         Arc::clone(&snapshot.routes[0])
     }
 
+    fn read(state: &Arc<EndpointState>, tokens: u32) -> Reading {
+        let work = PromptWork { uncached: f64::from(tokens), ..PromptWork::default() };
+        state.reads(work, true, &Models::default(), NOW)
+    }
+
     fn parts(route: &Route) -> (PrefillLoad, DecodingLoad) {
         let RouteLoad { route, prefill, decoding } = report(route, NOW);
         assert_eq!(route, "llm/r");
@@ -141,7 +148,7 @@ mod tests {
         for (i, (unread, speed, kv)) in
             [(100, 1000.0, 0.9), (10, 9.0, 0.2), (1, 3000.0, 0.4)].into_iter().enumerate()
         {
-            std::mem::forget(state(i).reads(unread, NOW));
+            std::mem::forget(read(state(i), unread));
             state(i).signals.prefill_speed.set(speed, NOW);
             state(i).signals.kv_use.set(kv, NOW);
         }
@@ -156,7 +163,7 @@ mod tests {
     #[test]
     fn where_nobody_is_for_a_phase_all_are() {
         let route = route(&[Role::Decoding, Role::Decoding]);
-        std::mem::forget(route.pool[1].state.reads(30, NOW));
+        std::mem::forget(read(&route.pool[1].state, 30));
         route.pool[0].state.signals.kv_use.set(0.5, NOW);
         let (prefill, decoding) = parts(&route);
         assert_eq!((prefill.unread_tokens, decoding.kv_endpoints), (30.0, 1));

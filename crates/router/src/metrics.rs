@@ -23,6 +23,9 @@ const ITL_SECONDS: [f64; 12] =
 /// QoE.
 const RATIO: [f64; 10] = [0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0];
 
+/// Relative errors.
+const ERROR: [f64; 9] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 3.0];
+
 /// `N` labels of a metric: names with their values.
 type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 
@@ -42,6 +45,7 @@ pub(crate) struct Metrics {
     transfer_and_queue: Family<Labels<1>, Histogram>,
     qoe: Family<Labels<1>, Histogram>,
     itl: Family<Labels<1>, Histogram>,
+    forecast_error: Family<Labels<2>, Histogram>,
     endpoint_in_flight: Family<Labels<1>, Gauge>,
     config_reloads: Family<Labels<1>, Counter>,
     scrapes: Family<Labels<1>, Counter>,
@@ -75,6 +79,7 @@ impl Metrics {
             transfer_and_queue: Family::new_with_constructor(seconds),
             qoe: Family::new_with_constructor(|| Histogram::new(RATIO)),
             itl: Family::new_with_constructor(|| Histogram::new(ITL_SECONDS)),
+            forecast_error: Family::new_with_constructor(|| Histogram::new(ERROR)),
             endpoint_in_flight: Family::default(),
             config_reloads: Family::default(),
             scrapes: Family::default(),
@@ -123,6 +128,8 @@ impl Metrics {
         );
         let help = "Between tokens of a stream, once for each arrival at the router";
         r.register_with_unit("inter_token_latency", help, s, metrics.itl.clone());
+        let help = "How far forecasts were off, relative to what was; by what was forecast";
+        r.register("forecast_error_ratio", help, metrics.forecast_error.clone());
         r.register("request_qoe", "QoE of streams (Andes), 0 to 1", metrics.qoe.clone());
         let help = "Requests of this router in flight at an endpoint";
         r.register("endpoint_in_flight", help, metrics.endpoint_in_flight.clone());
@@ -148,6 +155,10 @@ impl Metrics {
         let sla = |met: &'static str| {
             self.sla.get_or_create_owned(&[("route", route.clone()), ("met", met.into())])
         };
+        let error = |what: &'static str| {
+            let labels = [("route", route.clone()), ("forecast", what.into())];
+            self.forecast_error.get_or_create_owned(&labels)
+        };
         RouteMetrics {
             requests: Outcome::ALL.map(outcome),
             sla: [sla("false"), sla("true")],
@@ -160,6 +171,8 @@ impl Metrics {
             transfer_and_queue: self.transfer_and_queue.get_or_create_owned(&label),
             qoe: self.qoe.get_or_create_owned(&label),
             itl: self.itl.get_or_create_owned(&label),
+            ttft_error: error("ttft"),
+            itl_error: error("itl"),
             plans: self.plans.clone(),
             route,
         }
@@ -246,6 +259,8 @@ pub(crate) struct RouteMetrics {
     transfer_and_queue: Histogram,
     qoe: Histogram,
     pub(crate) itl: Histogram,
+    pub(crate) ttft_error: Histogram,
+    pub(crate) itl_error: Histogram,
     plans: Family<Labels<3>, Counter>,
     route: Cow<'static, str>,
 }

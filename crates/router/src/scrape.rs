@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use http::header::HOST;
 use http::{HeaderValue, Request};
-use qoe_core::endpoint::EndpointState;
+use qoe_core::endpoint::{Counters, EndpointState};
 use qoe_core::exposition::EngineMetrics;
 use qoe_core::splice::Segments;
 use qoe_runtime::readiness::Guard;
@@ -39,7 +39,7 @@ fn identity(endpoint: &EndpointState) -> Identity {
 #[derive(Default)]
 struct Looked {
     connection: Option<Connection>,
-    counters: Option<(f64, f64)>,
+    counters: Counters,
     looks: u32,
 }
 
@@ -119,7 +119,7 @@ async fn look_within(
     }
     known.looks = known.looks.wrapping_add(1);
     let page = get(endpoint, known, "/metrics").await?;
-    take_in(endpoint, known, &EngineMetrics::parse(&page), shared.now());
+    endpoint.scraped(&EngineMetrics::parse(&page), &mut known.counters, shared.now());
     Ok(())
 }
 
@@ -154,32 +154,6 @@ async fn get(
     Ok(if found { page } else { Bytes::new() })
 }
 
-/// What a page says becomes signals. What it does not say stays as it was, and fades.
-fn take_in(endpoint: &EndpointState, known: &mut Looked, page: &EngineMetrics, now: Duration) {
-    let signals = &endpoint.signals;
-    let gauges = [
-        (&signals.running, page.running),
-        (&signals.waiting, page.waiting),
-        (&signals.kv_use, page.kv_use),
-        (&signals.prefix_hit_rate, page.prefix_hit_rate),
-    ];
-    for (signal, value) in gauges {
-        if let Some(value) = value {
-            signal.set(value, now);
-        }
-    }
-    let (Some(queries), Some(hits)) = (page.prefix_queries_total, page.prefix_hits_total) else {
-        return;
-    };
-    // The hit rate is a ratio of rates; a counter that fell belongs to a restarted engine.
-    if let Some((queried, hit)) = known.counters.replace((queries, hits))
-        && queries > queried
-        && hits >= hit
-    {
-        signals.prefix_hit_rate.observe((hits - hit) / (queries - queried), now);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use prometheus_client::registry::Registry;
@@ -194,15 +168,6 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::source::RouteSource;
-
-    fn page(queries: f64, hits: f64) -> EngineMetrics {
-        EngineMetrics {
-            running: Some(3.0),
-            prefix_queries_total: Some(queries),
-            prefix_hits_total: Some(hits),
-            ..EngineMetrics::default()
-        }
-    }
 
     /// A server that has one model, and publishes nothing of itself.
     async fn serve(listener: TcpListener, model: &'static str) {
@@ -257,21 +222,5 @@ mod tests {
         for model in ["m", "n"] {
             assert_eq!(snapshot.route(Some(model)).map(|route| &*route.name).ok(), Some(model));
         }
-    }
-
-    #[test]
-    fn the_hit_rate_is_a_ratio_of_rates_and_survives_a_restart_of_the_engine() {
-        let endpoint = EndpointState::new("a", "127.0.0.1:1");
-        let mut known = Looked::default();
-        let now = Duration::from_secs(1);
-        let rate = || endpoint.signals.prefix_hit_rate.get(now).map(|rate| rate.value);
-        take_in(&endpoint, &mut known, &page(1000.0, 900.0), now);
-        assert_eq!(rate(), None, "one look has no rate");
-        take_in(&endpoint, &mut known, &page(1100.0, 925.0), now);
-        assert_eq!(rate(), Some(0.25));
-        take_in(&endpoint, &mut known, &page(10.0, 10.0), now);
-        assert_eq!(rate(), Some(0.25), "counters fell");
-        assert_eq!(endpoint.signals.running.get(now).map(|r| r.value), Some(3.0));
-        assert!(endpoint.signals.kv_use.get(now).is_none(), "missing is unknown");
     }
 }

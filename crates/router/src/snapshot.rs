@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use qoe_core::analyze::{Analysis, HeaderRules, Priority};
 use qoe_core::budget::Budget;
-use qoe_core::endpoint::{Endpoint, EndpointState, Served};
+use qoe_core::endpoint::{EndpointState, Served};
+use qoe_core::memory::Memory;
 use qoe_core::plan::HandoffRule;
-use qoe_core::policy::{Policy, Turns};
+use qoe_core::policy::Policy;
+use qoe_core::pool::Pool;
 use qoe_core::qoe::Target;
 
 use crate::error::{Failure, known_models};
@@ -38,7 +40,7 @@ pub(crate) struct Route {
     pub(crate) name: Arc<str>,
     /// The names clients send; empty: whatever the endpoints serve.
     pub(crate) models: Vec<String>,
-    pub(crate) pool: Vec<Endpoint>,
+    pub(crate) pool: Pool,
     pub(crate) policy: Policy,
     pub(crate) handoff: HandoffRule,
     pub(crate) headers: HeaderRules,
@@ -74,7 +76,7 @@ pub(crate) struct Timeouts {
 
 /// The live state of a route.
 pub(crate) struct RouteState {
-    pub(crate) turns: Turns,
+    pub(crate) memory: Memory,
     pub(crate) budget: Budget,
     pub(crate) in_flight: AtomicU32,
     pub(crate) metrics: RouteMetrics,
@@ -93,7 +95,7 @@ impl RouteState {
         Self {
             metrics,
             load: LoadSums::default(),
-            turns: Turns::default(),
+            memory: Memory::default(),
             budget: Budget::default(),
             in_flight: AtomicU32::new(0),
             bytes_per_token: AtomicU64::new(BYTES_PER_TOKEN.to_bits()),
@@ -111,8 +113,13 @@ impl RouteState {
         if let Some(exact) = analysis.prompt_tokens_exact {
             return u64::from(exact);
         }
-        let per_token = f64::from_bits(self.bytes_per_token.load(Ordering::Relaxed));
-        (analysis.prompt_bytes as f64 / per_token).ceil() as u64
+        self.tokens_of(analysis.prompt_bytes).ceil() as u64
+    }
+
+    /// Tokens in so many bytes of a prompt, by estimate.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub(crate) fn tokens_of(&self, bytes: usize) -> f64 {
+        bytes as f64 / f64::from_bits(self.bytes_per_token.load(Ordering::Relaxed))
     }
 
     /// An endpoint counted the tokens of a prompt of so many bytes. Estimates learn from it; a lost race loses one
@@ -229,7 +236,7 @@ impl Snapshot {
         if !named.is_empty() {
             return known_models(named.into_iter());
         }
-        let pools = self.routes.iter().flat_map(|route| &route.pool);
+        let pools = self.routes.iter().flat_map(|route| route.pool.iter());
         let served: Vec<_> = pools.take(NAMED_ENDPOINTS).filter_map(|e| e.state.served()).collect();
         known_models(served.iter().flat_map(|served| served.iter().map(|m| m.id.as_str())))
     }

@@ -5,26 +5,58 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderValue;
-use qoe_core::analyze::Analysis;
-use qoe_core::endpoint::{EndpointState, Hold, Reading};
+use qoe_core::analyze::{Analysis, BLOCK_BYTES};
+use qoe_core::endpoint::EndpointState;
+use qoe_core::flight::{Cargo, Flight, Streamed};
 use qoe_core::phase::Phase;
-use qoe_core::plan::Reason;
-use qoe_core::track::{Outcome, Track};
+use qoe_core::plan::{Forecast, Reason};
+use qoe_core::policy::Policy;
+use qoe_core::track::Outcome;
 
 use crate::error::Failure;
 use crate::record::Record;
 use crate::shared::Shared;
 use crate::snapshot::Route;
 
-/// A live estimate of the ITL is passed on to the endpoint's signals this often.
-const ITL_EVERY: Duration = Duration::from_millis(250);
-
 /// What the client asked, as far as it is told later.
 pub(crate) struct Asked {
     pub(crate) request_id: HeaderValue,
     pub(crate) api: &'static str,
     pub(crate) prompt_tokens: u64,
+    /// Tokens of the answer that are expected.
+    pub(crate) output_tokens: f64,
+    /// Hashes of the blocks of its prompt, for policies that look for them in prefix caches.
+    pub(crate) blocks: Box<[u64]>,
+    /// Tokens of one block.
+    pub(crate) block_tokens: f64,
     pub(crate) analysis: Arc<Analysis>,
+}
+
+impl Asked {
+    /// What is asked for on this route.
+    pub(crate) fn new(
+        request_id: &HeaderValue,
+        api: &'static str,
+        route: &Route,
+        analysis: &Arc<Analysis>,
+        body: &[u8],
+    ) -> Self {
+        let prompt_tokens = route.state.prompt_tokens(analysis);
+        let Analysis { expected_output_tokens: said, max_tokens: limit, .. } = **analysis;
+        let blocks = match route.policy {
+            Policy::Predictive(_) => analysis.prefix_blocks(body),
+            _ => Box::default(),
+        };
+        Self {
+            request_id: request_id.clone(),
+            api,
+            prompt_tokens,
+            output_tokens: route.state.memory.lengths.expected(prompt_tokens, said, limit),
+            blocks,
+            block_tokens: route.state.tokens_of(BLOCK_BYTES),
+            analysis: Arc::clone(analysis),
+        }
+    }
 }
 
 /// What became of the last plan.
@@ -43,13 +75,7 @@ pub(crate) struct Ticket {
     route: Arc<Route>,
     asked: Asked,
     planned: Planned,
-    track: Track,
-    holds: Vec<Hold>,
-    /// The prompt, until it is read.
-    reading: Option<Reading>,
-    itl_sum: f64,
-    itl_count: u32,
-    itl_told: Duration,
+    flight: Flight,
     status: Option<u16>,
     settled: bool,
 }
@@ -71,17 +97,18 @@ impl Ticket {
         }
         let metrics = &route.state.metrics;
         metrics.ignored_headers.inc_by(u64::from(asked.analysis.ignored_headers));
+        let cargo = Cargo {
+            prompt_tokens: asked.prompt_tokens,
+            output_tokens: asked.output_tokens,
+            block_tokens: asked.block_tokens,
+            streamed: asked.analysis.stream,
+        };
         Ok(Self {
-            track: Track::new(route.target(&asked.analysis), began),
+            flight: Flight::new(route.target(&asked.analysis), cargo, began),
             shared: Arc::clone(shared),
             route: Arc::clone(route),
             asked,
             planned: Planned::default(),
-            holds: Vec::new(),
-            reading: None,
-            itl_sum: 0.0,
-            itl_count: 0,
-            itl_told: began,
             status: None,
             settled: false,
         })
@@ -102,15 +129,14 @@ impl Ticket {
     /// A plan is carried out: whom it involves is held until the next plan or the end.
     pub(crate) fn planned(
         &mut self,
-        reason: Reason,
+        why: (Reason, Option<Forecast>),
         prefill: Option<&Arc<EndpointState>>,
         decoding: &Arc<EndpointState>,
     ) {
-        self.holds.clear();
-        let tokens = self.asked.prompt_tokens;
-        self.holds.extend(prefill.map(|endpoint| endpoint.hold(Phase::Prefill, tokens)));
-        self.holds.push(decoding.hold(Phase::Decoding, tokens));
-        self.reading = Some(prefill.unwrap_or(decoding).reads(tokens, self.now()));
+        let (reason, forecast) = why;
+        let now = self.now();
+        let memory = &self.route.state.memory;
+        self.flight.planned(prefill, decoding, forecast, &self.asked.blocks, memory, now);
         self.planned.plan = Some(if prefill.is_some() { "handoff" } else { "local" });
         self.planned.reason = Some(reason);
         self.planned.prefill = prefill.map(|endpoint| Arc::clone(&endpoint.name));
@@ -120,65 +146,39 @@ impl Ticket {
 
     /// The prefill leg departs.
     pub(crate) fn prefill_sent(&mut self) {
-        let now = self.now();
-        self.track.prefill_sent(now);
+        self.flight.prefill_sent(self.shared.now());
     }
 
     /// The prefill leg was answered: its endpoint is free, and its seconds are learned.
     pub(crate) fn prefill_done(&mut self, endpoint: &EndpointState) {
-        let now = self.now();
-        let seconds = self.track.prefill_done(now);
-        endpoint.signals.ttft.observe(seconds, now);
-        endpoint.succeeded();
-        self.read(now);
-        self.holds.retain(|hold| !std::ptr::eq(Arc::as_ptr(hold.state()), endpoint));
-    }
-
-    /// The prompt is read, if it was not before.
-    fn read(&mut self, now: Duration) {
-        if let Some(reading) = self.reading.take() {
-            reading.done(now);
-        }
+        self.flight.prefill_done(endpoint, &self.route.state.memory, self.shared.now());
     }
 
     /// The leg that answers departs.
     pub(crate) fn sent(&mut self) {
-        let now = self.now();
-        self.track.sent(now);
+        self.flight.sent(&self.route.state.memory, self.shared.now());
     }
 
     /// Tokens of the stream passed.
     pub(crate) fn streamed(&mut self, tokens: u32) {
-        if tokens == 0 {
-            return;
-        }
-        let now = self.now();
-        let first = self.track.first_token_after().is_none();
         let state = &self.route.state;
-        if let Some(gap) = self.track.streamed(tokens, now) {
+        let Streamed { gap, ttft, ttft_error } =
+            self.flight.streamed(tokens, &state.memory, self.shared.now());
+        if let Some(gap) = gap {
             state.metrics.itl.observe(gap);
             state.load.tokens(tokens, gap);
-            self.itl_sum += gap * f64::from(tokens);
-            self.itl_count += tokens;
         }
-        if first {
-            let ttft = now.saturating_sub(self.track.began());
+        if let Some(ttft) = ttft {
             state.load.first_token(ttft, self.asked.prompt_tokens);
-            self.read(now);
         }
-        let Some(decoding) = &self.planned.decoding else { return };
-        if first && let Some(seconds) = self.track.first_token_after() {
-            decoding.signals.ttft.observe(seconds, now);
-        }
-        if self.itl_count > 0 && now.saturating_sub(self.itl_told) >= ITL_EVERY {
-            decoding.signals.itl.observe(self.itl_sum / f64::from(self.itl_count), now);
-            (self.itl_sum, self.itl_count, self.itl_told) = (0.0, 0, now);
+        if let Some(error) = ttft_error {
+            state.metrics.ttft_error.observe(error);
         }
     }
 
     /// The endpoint said how many tokens it read and made.
     pub(crate) fn counted(&mut self, usage: qoe_core::answer::Usage) {
-        self.track.counted(usage.completion_tokens);
+        self.flight.counted(usage.completion_tokens);
         self.route.state.counted(self.asked.analysis.prompt_bytes, usage.prompt_tokens);
     }
 
@@ -215,6 +215,10 @@ impl Ticket {
             && outcome == Outcome::Success
         {
             decoding.succeeded();
+            let state = &self.route.state;
+            if let Some(error) = self.flight.answered(&state.memory, self.shared.now()) {
+                state.metrics.itl_error.observe(error);
+            }
         }
         self.settle(outcome, None, None);
     }
@@ -249,8 +253,7 @@ impl Ticket {
             return;
         }
         self.route.state.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.holds.clear();
-        self.reading = None;
+        self.flight.release();
         let record = self.record(outcome, failure, failed_phase);
         self.route.state.metrics.ended(&record);
         log(&record);
@@ -263,8 +266,8 @@ impl Ticket {
         failure: Option<&'static str>,
         failed_phase: Option<Phase>,
     ) -> Record {
-        let Asked { request_id, api, prompt_tokens, analysis } = &self.asked;
-        let mut timings = self.track.timings(self.now());
+        let Asked { request_id, api, prompt_tokens, analysis, .. } = &self.asked;
+        let mut timings = self.flight.timings(self.now());
         if matches!(outcome, Outcome::Failure | Outcome::Rejected) {
             timings.sla_met = Some(false);
         }
@@ -295,7 +298,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let phase = self.track.phase();
+        let phase = self.flight.track().phase();
         self.settle(Outcome::ClientGone, None, Some(phase));
     }
 }

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use qoe_core::analyze::{Analysis, WholeReason};
 use qoe_core::endpoint::EndpointState;
 use qoe_core::phase::Phase;
-use qoe_core::plan::{Demand, Reason, Scope, Tried, plan};
+use qoe_core::plan::{Choice, Demand, Reason, Scope, Tried, plan};
 use qoe_core::splice::Segments;
 use tokio::io::copy_bidirectional;
 use tokio::task::spawn_local;
@@ -39,6 +39,9 @@ pub(crate) async fn answer(
         request_id: request_id.clone(),
         api: "upgrade",
         prompt_tokens: 0,
+        output_tokens: 0.0,
+        blocks: Box::default(),
+        block_tokens: 0.0,
         analysis: Arc::clone(&analysis),
     };
     let mut ticket = Ticket::open(&worker.shared, &route, asked, worker.shared.now())?;
@@ -46,7 +49,7 @@ pub(crate) async fn answer(
         Ok(endpoint) => endpoint,
         Err(failure) => return Ok(failed(&mut ticket, failure)),
     };
-    ticket.planned(Reason::Whole(WholeReason::OtherApi), None, &endpoint);
+    ticket.planned((Reason::Whole(WholeReason::OtherApi), None), None, &endpoint);
     ticket.sent();
     let client = hyper::upgrade::on(&mut request);
     let response = match exchange(&route, &endpoint, request, request_id).await {
@@ -98,17 +101,21 @@ fn choose(
         phase: Phase::Decoding,
         prompt_tokens: 0,
         expected_output_tokens: None,
+        output_tokens: 0.0,
+        blocks: &[],
+        block_tokens: 0.0,
+        target: route.target(analysis),
         whole: Some(Reason::Whole(WholeReason::OtherApi)),
     };
     let scope = Scope {
         pool: &route.pool,
         policy: &route.policy,
         handoff: route.handoff,
-        turns: &route.state.turns,
+        memory: &route.state.memory,
         tried: &Tried::default(),
         now: worker.shared.now(),
     };
-    let (plan, _) = plan(&scope, &demand, &mut *worker.rng.borrow_mut())
+    let Choice { plan, .. } = plan(&scope, &demand, &mut *worker.rng.borrow_mut())
         .ok_or_else(|| Failure::NoEndpoint { route: route.name.to_string() })?;
     Ok(Arc::clone(&route.pool[plan.answering()].state))
 }

@@ -25,6 +25,7 @@ pub(super) struct Reading {
     messages_bytes: usize,
     prompt_bytes: usize,
     input_bytes: usize,
+    pub(super) prompt_at: usize,
     max_tokens: Option<i64>,
     max_completion_tokens: Option<i64>,
     whole: Option<WholeReason>,
@@ -73,10 +74,12 @@ impl Reading {
         let start = scan.position();
         match name {
             Name::Messages => {
+                self.prompt_at = start;
                 self.messages(scan)?;
                 self.messages_bytes = scan.position() - start;
             }
             Name::Prompt => {
+                self.prompt_at = start;
                 self.prompt = nested::prompt(scan)?;
                 self.prompt_bytes = scan.position() - start;
             }

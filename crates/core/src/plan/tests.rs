@@ -3,13 +3,13 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::connector::Connector;
-use crate::endpoint::Served;
 use crate::endpoint::tests::endpoint;
+use crate::endpoint::{Endpoint, Served};
 
 const NOW: Duration = Duration::from_secs(100);
 
 /// A pool from one letter each: `p`refill, `d`ecoding, `m`ixed.
-fn pool(roles: &str) -> Vec<Endpoint> {
+fn pool(roles: &str) -> Pool {
     let role = |c| match c {
         'p' => Role::Prefill,
         'd' => Role::Decoding,
@@ -23,31 +23,36 @@ const PROMPT: Demand<'static> = Demand {
     phase: Phase::Prefill,
     prompt_tokens: 1000,
     expected_output_tokens: None,
+    output_tokens: 100.0,
+    blocks: &[],
+    block_tokens: 256.0,
+    target: Target { ttft: Duration::from_millis(500), itl: Duration::from_millis(50) },
     whole: None,
 };
 
 struct Case<'a> {
-    pool: &'a [Endpoint],
+    pool: &'a Pool,
     mode: HandoffMode,
     tried: Tried,
 }
 
 impl<'a> Case<'a> {
-    fn new(pool: &'a [Endpoint]) -> Self {
+    fn new(pool: &'a Pool) -> Self {
         Self { pool, mode: HandoffMode::Auto, tried: Tried::default() }
     }
 
     fn plan(&self, demand: Demand<'_>) -> Option<(Plan, Reason)> {
-        let turns = Turns::default();
+        let memory = Memory::default();
         let scope = Scope {
             pool: self.pool,
             policy: &Policy::LeastRequest,
             handoff: HandoffRule { mode: self.mode, min_prompt_tokens: 256 },
-            turns: &turns,
+            memory: &memory,
             tried: &self.tried,
             now: NOW,
         };
-        plan(&scope, &demand, &mut SmallRng::seed_from_u64(1))
+        let choice = plan(&scope, &demand, &mut SmallRng::seed_from_u64(1))?;
+        Some((choice.plan, choice.reason))
     }
 }
 
@@ -147,10 +152,12 @@ fn only_pairs_of_one_group_and_connector() {
         in_group("e", Role::Decoding, "1"),
     ];
     let expected = (Plan::Handoff { prefill: 0, decoding: 2 }, Reason::PrefillPhase);
-    assert_eq!(Case::new(&pool).plan(PROMPT), Some(expected));
-    assert_eq!(Case::new(&pool[..2]).plan(PROMPT), local(1, Reason::NoPair));
+    let all = Pool::from(pool.to_vec());
+    assert_eq!(Case::new(&all).plan(PROMPT), Some(expected));
+    let strangers = Pool::from(pool[..2].to_vec());
+    assert_eq!(Case::new(&strangers).plan(PROMPT), local(1, Reason::NoPair));
     let moves_nothing = Endpoint { connector: Connector::None, ..pool[0].clone() };
-    let pool = [moves_nothing, pool[2].clone()];
+    let pool = Pool::from(vec![moves_nothing, pool[2].clone()]);
     assert_eq!(Case::new(&pool).plan(PROMPT), local(1, Reason::NoPair));
 }
 

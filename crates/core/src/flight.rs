@@ -1,0 +1,277 @@
+//! One request in flight: what it holds at endpoints, how its time goes, and what is learned from it.
+//!
+//! The pure half of the router's ticket. It is told of moments, and passes on what they mean: to the ledgers of the
+//! endpoints, to the models of their speed, to the memory of the route. Dropped at any moment, it gives back all that
+//! it holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::endpoint::{EndpointState, Hold, Moving, Reading, Streaming};
+use crate::memory::Memory;
+use crate::phase::Phase;
+use crate::plan::Forecast;
+use crate::qoe::Target;
+use crate::speed::PromptWork;
+use crate::track::{Timings, Track};
+
+/// A live estimate of the ITL is passed on to the endpoint's signals this often.
+const ITL_EVERY: Duration = Duration::from_millis(250);
+
+/// What is sent, as far as it is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cargo {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer that are expected.
+    pub output_tokens: f64,
+    /// Tokens of one prefix block.
+    pub block_tokens: f64,
+    /// The answer is a stream: its first token will be seen.
+    pub streamed: bool,
+}
+
+/// What is expected of one plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Planned {
+    at: Duration,
+    forecast: Option<Forecast>,
+}
+
+/// Tokens since the endpoint's signals were last told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    gaps: f64,
+    count: u32,
+    since: Duration,
+    read_seconds: f64,
+}
+
+/// What a handful of tokens meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Streamed {
+    /// Seconds since the tokens before, divided among these; `None` for the first ones.
+    pub gap: Option<f64>,
+    /// They are the first ones, so many seconds after the request's arrival.
+    pub ttft: Option<Duration>,
+    /// How far the forecast of the TTFT was off, relative to what it was.
+    pub ttft_error: Option<f64>,
+}
+
+/// The record of one request while it is in flight.
+#[derive(Debug)]
+pub struct Flight {
+    track: Track,
+    cargo: Cargo,
+    planned: Planned,
+    holds: SmallVec<[Hold; 2]>,
+    /// The prompt, until it is read.
+    reading: Option<Reading>,
+    /// Tokens to move to who decodes.
+    to_move: f64,
+    moving: Option<Moving>,
+    streaming: Option<Streaming>,
+    decoding: Option<Arc<EndpointState>>,
+    window: Window,
+}
+
+impl Flight {
+    /// A request arrived, with this promise.
+    #[must_use]
+    pub fn new(target: Target, cargo: Cargo, now: Duration) -> Self {
+        Self {
+            track: Track::new(target, now),
+            cargo,
+            planned: Planned::default(),
+            holds: SmallVec::new(),
+            reading: None,
+            to_move: 0.0,
+            moving: None,
+            streaming: None,
+            decoding: None,
+            window: Window::default(),
+        }
+    }
+
+    /// Its clockwork.
+    #[must_use]
+    pub const fn track(&self) -> &Track {
+        &self.track
+    }
+
+    /// A plan is carried out: whom it involves is held until the next plan or the end, and is taken to have the
+    /// prompt's `blocks` from now on.
+    pub fn planned(
+        &mut self,
+        prefill: Option<&Arc<EndpointState>>,
+        decoding: &Arc<EndpointState>,
+        forecast: Option<Forecast>,
+        blocks: &[u64],
+        memory: &Memory,
+        now: Duration,
+    ) {
+        self.release();
+        let Cargo { prompt_tokens, output_tokens, streamed, .. } = self.cargo;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens")]
+        let kept = prompt_tokens + (output_tokens / 2.0) as u64;
+        self.holds.extend(prefill.map(|endpoint| endpoint.hold(Phase::Prefill, prompt_tokens)));
+        self.holds.push(decoding.hold(Phase::Decoding, kept));
+        let reader = prefill.unwrap_or(decoding);
+        let work = self.work(reader, forecast, now);
+        let told = streamed || prefill.is_some();
+        self.reading = Some(reader.reads(work, told, &memory.models, now));
+        self.to_move = forecast.map_or(prompt_tokens as f64, |forecast| forecast.moved);
+        self.decoding = Some(Arc::clone(decoding));
+        self.planned = Planned { at: now, forecast };
+        if !blocks.is_empty() {
+            let mut prefixes = memory.prefixes();
+            prefill.into_iter().chain([decoding]).for_each(|e| prefixes.insert(e.tag, blocks));
+        }
+    }
+
+    /// The prompt as work for who reads it.
+    fn work(
+        &self,
+        reader: &EndpointState,
+        forecast: Option<Forecast>,
+        now: Duration,
+    ) -> PromptWork {
+        let tokens = self.cargo.prompt_tokens as f64;
+        let usual = || tokens * reader.usual_hit(now);
+        let cached = forecast.map_or_else(usual, |forecast| forecast.cached).min(tokens);
+        let streams = reader.stream_load().streams;
+        PromptWork { uncached: tokens - cached, cached, streams }
+    }
+
+    /// The prefill leg departs. A second try starts its time anew.
+    pub const fn prefill_sent(&mut self, now: Duration) {
+        self.track.prefill_sent(now);
+    }
+
+    /// The prefill leg was answered: its endpoint is free, and its seconds are learned.
+    pub fn prefill_done(&mut self, endpoint: &EndpointState, memory: &Memory, now: Duration) {
+        let seconds = self.track.prefill_done(now);
+        endpoint.signals.ttft.observe(seconds, now);
+        endpoint.succeeded();
+        if let Some(reading) = self.reading.take() {
+            reading.done(&memory.models, now);
+        }
+        self.holds.retain(|hold| !std::ptr::eq(Arc::as_ptr(hold.state()), endpoint));
+    }
+
+    /// The leg that answers departs; after a prefill leg, with the address of a KV cache.
+    pub fn sent(&mut self, memory: &Memory, now: Duration) {
+        self.track.sent(now);
+        if self.reading.is_none()
+            && self.cargo.streamed
+            && let Some(decoding) = &self.decoding
+        {
+            self.moving = Some(decoding.fetches(self.to_move, &memory.models, now));
+        }
+    }
+
+    /// `count` tokens of the stream came.
+    pub fn streamed(&mut self, count: u32, memory: &Memory, now: Duration) -> Streamed {
+        if count == 0 {
+            return Streamed::default();
+        }
+        let gap = self.track.streamed(count, now);
+        match gap {
+            None => self.first_token(memory, now),
+            Some(gap) => {
+                self.more_tokens(gap, count, memory, now);
+                Streamed { gap: Some(gap), ..Streamed::default() }
+            }
+        }
+    }
+
+    fn first_token(&mut self, memory: &Memory, now: Duration) -> Streamed {
+        let ttft = now.saturating_sub(self.track.began());
+        if let Some(reading) = self.reading.take() {
+            reading.done(&memory.models, now);
+        }
+        if let Some(decoding) = &self.decoding {
+            if let Some(moving) = self.moving.take() {
+                let speed = decoding.pace.models.speed_or(&memory.models.speed());
+                moving.done(speed.step(decoding.stream_load()), &memory.models, now);
+            }
+            if let Some(seconds) = self.track.first_token_after() {
+                decoding.signals.ttft.observe(seconds, now);
+            }
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens")]
+            let tokens = self.cargo.prompt_tokens + (self.cargo.output_tokens / 2.0) as u64;
+            self.streaming = Some(decoding.streams(tokens));
+            let read_seconds = decoding.pace.read_seconds();
+            self.window = Window { since: now, read_seconds, ..Window::default() };
+        }
+        let waited = now.saturating_sub(self.planned.at).as_secs_f64();
+        let ttft_error = self.planned.forecast.map(|f| relative(f.ttft, waited));
+        Streamed { gap: None, ttft: Some(ttft), ttft_error }
+    }
+
+    fn more_tokens(&mut self, gap: f64, count: u32, memory: &Memory, now: Duration) {
+        let Some(decoding) = &self.decoding else { return };
+        let window = &mut self.window;
+        window.gaps += gap * f64::from(count);
+        window.count += count;
+        let length = now.saturating_sub(window.since);
+        if length < ITL_EVERY {
+            return;
+        }
+        let mean = window.gaps / f64::from(window.count);
+        decoding.signals.itl.observe(mean, now);
+        let read_seconds = decoding.pace.read_seconds();
+        let reading = (read_seconds - window.read_seconds) / length.as_secs_f64();
+        decoding.pace.streamed(decoding.stream_load(), mean, reading, &memory.models, now);
+        *window = Window { since: now, read_seconds, ..Window::default() };
+    }
+
+    /// The endpoint said how many tokens its answer has.
+    pub const fn counted(&mut self, tokens: u64) {
+        self.track.counted(tokens);
+    }
+
+    /// The answer came whole: its length is learned. Returns how far the forecast of the ITL was off.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "blocks")]
+    pub fn answered(&mut self, memory: &Memory, now: Duration) -> Option<f64> {
+        let Timings { tokens, itl, .. } = self.track.timings(now);
+        memory.lengths.learn(self.cargo.prompt_tokens, tokens);
+        if let Some(decoding) = &self.decoding
+            && self.cargo.block_tokens > 0.0
+        {
+            let blocks = (tokens as f64 / self.cargo.block_tokens).round() as u32;
+            memory.prefixes().wrote(decoding.tag, blocks);
+        }
+        Some(relative(self.planned.forecast?.itl, itl?))
+    }
+
+    /// What its clockwork says at the end.
+    #[must_use]
+    pub fn timings(&self, now: Duration) -> Timings {
+        self.track.timings(now)
+    }
+
+    /// What was forecast for the last plan.
+    #[must_use]
+    pub const fn forecast(&self) -> Option<Forecast> {
+        self.planned.forecast
+    }
+
+    /// Gives back all that is held.
+    pub fn release(&mut self) {
+        self.holds.clear();
+        self.reading = None;
+        self.moving = None;
+        self.streaming = None;
+    }
+}
+
+/// How far `forecast` was off, relative to what `was`.
+fn relative(forecast: f64, was: f64) -> f64 {
+    (forecast - was).abs() / was.max(1e-3)
+}
+
+#[cfg(test)]
+mod tests;

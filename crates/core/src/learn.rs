@@ -1,0 +1,211 @@
+//! Linear models that are learned while requests pass: recursive least squares with forgetting.
+//!
+//! *Why this one*: the models of an engine are linear in a few known features (see [`crate::speed`]), every sample
+//! costs some tens of nanoseconds, old samples fade, and nothing is stored but N + N² numbers. Errors are weighed
+//! relative to what was measured, since a millisecond off means much for a short prompt and nothing for a long one.
+//! Coefficients are costs: where the recursion passes through negative ones, 0 is published.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Samples before a model is believed.
+const BELIEVED_AFTER: u32 = 6;
+/// A sample counts 1/e after so many others.
+const MEMORY: f64 = 80.0;
+/// Uncertainty of a coefficient at the start, and the most that forgetting may bring back.
+const UNCERTAIN: f64 = 30.0;
+/// Times the prior that a coefficient may be at most.
+const FARTHEST: f64 = 1e4;
+/// Samples after which a model may be surprised.
+const SETTLED_AFTER: u32 = 20;
+/// A sample further off than so many times what was expected moves the model no more than that: one stalled
+/// request is no evidence about all others.
+const SURPRISE: f64 = 3.0;
+/// Gain of the moving error.
+const ERROR_GAIN: f64 = 0.05;
+/// Weights are relative to what was measured, but never to less than this: seconds.
+const LEAST: f64 = 1e-4;
+
+/// The recursion itself. Coefficients are multiples of the prior, so that all are about 1 whatever their units.
+#[derive(Clone, Debug)]
+struct Rls<const N: usize> {
+    samples: u32,
+    prior: [f64; N],
+    multiples: [f64; N],
+    covariance: [[f64; N]; N],
+}
+
+impl<const N: usize> Rls<N> {
+    fn new(prior: [f64; N]) -> Self {
+        let mut covariance = [[0.0; N]; N];
+        for (i, row) in covariance.iter_mut().enumerate() {
+            row[i] = UNCERTAIN;
+        }
+        Self { samples: 0, prior, multiples: [1.0; N], covariance }
+    }
+
+    fn coefficients(&self) -> [f64; N] {
+        std::array::from_fn(|i| self.multiples[i].max(0.0) * self.prior[i])
+    }
+
+    /// Takes one sample in. Returns the error before it, relative to `y`.
+    fn learn(&mut self, x: &[f64; N], y: f64) -> f64 {
+        let weight = 1.0 / y.max(LEAST);
+        let x: [f64; N] = std::array::from_fn(|i| x[i] * self.prior[i] * weight);
+        let error = y * weight - dot(&self.multiples, &x);
+        self.samples = self.samples.saturating_add(1);
+        let settled = self.samples > SETTLED_AFTER;
+        let moved = if settled { error.clamp(-SURPRISE, SURPRISE) } else { error };
+        let px: [f64; N] = std::array::from_fn(|i| dot(&self.covariance[i], &x));
+        let keep = 1.0 - 1.0 / MEMORY;
+        let gain = px.map(|p| p / (keep + dot(&px, &x)));
+        for (multiple, gain) in self.multiples.iter_mut().zip(gain) {
+            *multiple = (*multiple + gain * moved).clamp(-FARTHEST, FARTHEST);
+        }
+        let mut certain = 0.0;
+        for i in 0..N {
+            for j in 0..N {
+                self.covariance[i][j] = (self.covariance[i][j] - gain[i] * px[j]) / keep;
+            }
+            certain += self.covariance[i][i];
+        }
+        // What is not excited is not forgotten for ever: the covariance would grow without end.
+        let most = UNCERTAIN * N as f64;
+        if certain > most || !certain.is_finite() {
+            let scale = if certain.is_finite() { most / certain } else { 0.0 };
+            self.covariance.iter_mut().flatten().for_each(|entry| *entry *= scale);
+        }
+        error
+    }
+}
+
+fn dot<const N: usize>(a: &[f64; N], b: &[f64; N]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// A model that all workers teach and read. Reading takes no lock.
+#[derive(Debug)]
+pub struct Learner<const N: usize> {
+    rls: Mutex<Rls<N>>,
+    published: [AtomicU64; N],
+    samples: AtomicU32,
+    error: AtomicU64,
+}
+
+impl<const N: usize> Learner<N> {
+    /// A model that knows nothing yet, and begins at `prior`.
+    #[must_use]
+    pub fn new(prior: [f64; N]) -> Self {
+        Self {
+            rls: Mutex::new(Rls::new(prior)),
+            published: prior.map(|coefficient| AtomicU64::new(coefficient.to_bits())),
+            samples: AtomicU32::new(0),
+            error: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes one sample in: `y` seconds were measured where the features were `x`. Nonsense is ignored.
+    pub fn learn(&self, x: &[f64; N], y: f64) {
+        if !(y.is_finite() && y > 0.0 && x.iter().all(|feature| feature.is_finite())) {
+            return;
+        }
+        let mut rls = self.rls.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = rls.learn(x, y).abs();
+        for (published, coefficient) in self.published.iter().zip(rls.coefficients()) {
+            published.store(coefficient.to_bits(), Ordering::Relaxed);
+        }
+        let samples = self.samples.load(Ordering::Relaxed);
+        let old = f64::from_bits(self.error.load(Ordering::Relaxed));
+        let gain = (1.0 / f64::from(samples.saturating_add(1))).max(ERROR_GAIN);
+        self.error.store((old + gain * (error - old)).to_bits(), Ordering::Relaxed);
+        self.samples.store(samples.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// The coefficients, once they are believed.
+    #[must_use]
+    pub fn coefficients(&self) -> Option<[f64; N]> {
+        (self.samples.load(Ordering::Relaxed) >= BELIEVED_AFTER).then(|| self.latest())
+    }
+
+    /// The coefficients as they are, be it the prior.
+    #[must_use]
+    pub fn latest(&self) -> [f64; N] {
+        std::array::from_fn(|i| f64::from_bits(self.published[i].load(Ordering::Relaxed)))
+    }
+
+    /// Moving mean of the error relative to what was measured; `None` before anything was.
+    #[must_use]
+    pub fn error(&self) -> Option<f64> {
+        (self.samples.load(Ordering::Relaxed) > 0)
+            .then(|| f64::from_bits(self.error.load(Ordering::Relaxed)))
+    }
+}
+
+/// What a model of these coefficients says.
+#[must_use]
+pub fn predict<const N: usize>(coefficients: &[f64; N], x: &[f64; N]) -> f64 {
+    dot(coefficients, x)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::rngs::SmallRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn taught(truth: [f64; 3], noise: f64, samples: usize) -> Learner<3> {
+        let learner = Learner::new([1.0, 1.0, 1.0]);
+        let mut rng = SmallRng::seed_from_u64(7);
+        for _ in 0..samples {
+            let x = [1.0, rng.random_range(0.0..8.0), rng.random_range(0.0..30.0)];
+            let y = predict(&truth, &x) * rng.random_range(1.0 - noise..=1.0 + noise);
+            learner.learn(&x, y);
+        }
+        learner
+    }
+
+    #[test]
+    fn it_finds_the_model_behind_noisy_samples() {
+        let learner = taught([0.01, 0.02, 0.001], 0.1, 300);
+        let found = learner.coefficients().expect("enough samples");
+        for x in [[1.0, 0.5, 1.0], [1.0, 8.0, 30.0]] {
+            let truth = predict(&[0.01, 0.02, 0.001], &x);
+            assert!((predict(&found, &x) / truth - 1.0).abs() < 0.08, "{found:?}");
+        }
+        assert!(learner.error().expect("taught") < 0.12);
+    }
+
+    #[test]
+    fn it_is_not_believed_before_it_has_seen_some() {
+        assert_eq!(taught([0.01, 0.02, 0.001], 0.0, 5).coefficients(), None);
+        assert!(taught([0.01, 0.02, 0.001], 0.0, 6).coefficients().is_some());
+    }
+
+    #[test]
+    fn it_follows_an_engine_that_became_slower() {
+        let learner = taught([0.01, 0.02, 0.0], 0.05, 500);
+        let mut rng = SmallRng::seed_from_u64(8);
+        for _ in 0..400 {
+            let x = [1.0, rng.random_range(0.0..8.0), 0.0];
+            learner.learn(&x, 3.0 * predict(&[0.01, 0.02, 0.0], &x));
+        }
+        let x = [1.0, 4.0, 0.0];
+        let found = predict(&learner.latest(), &x);
+        assert!((found / (3.0 * 0.09) - 1.0).abs() < 0.1, "{found}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_measured_costs_stay_finite_and_never_negative(
+            samples in prop::collection::vec((0.0..1e4_f64, 0.0..1e6_f64, 0.0..1e3_f64), 1..300)
+        ) {
+            let learner = Learner::new([0.01, 0.02, 0.001]);
+            for (a, b, y) in samples {
+                learner.learn(&[1.0, a, b], y);
+            }
+            prop_assert!(learner.latest().iter().all(|c| c.is_finite() && *c >= 0.0));
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What a route remembers from one request to the next; all workers share it, and it outlives a reload.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::lengths::Lengths;
+use crate::policy::Turns;
+use crate::prefix::PrefixIndex;
+use crate::speed::Models;
+
+/// The memory of one route.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Whose turn it is, for policies that take turns.
+    pub turns: Turns,
+    /// How fast its endpoints are, taken together: for those that have shown too little yet.
+    pub models: Models,
+    /// How long its answers are.
+    pub lengths: Lengths,
+    prefixes: Mutex<PrefixIndex>,
+}
+
+impl Memory {
+    /// Who holds which beginning of a prompt.
+    pub fn prefixes(&self) -> MutexGuard<'_, PrefixIndex> {
+        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,197 @@
+//! `Predictive`: every plan is judged by what it is expected to be for its user, and by what it costs the others.
+//!
+//! For each endpoint: the seconds until it is a prompt's turn, the seconds to read it (less what its prefix cache is
+//! likely to hold), the time between tokens with one stream more, and the transfer of the KV cache. Then whole plans
+//! are compared, serving it on one endpoint with every good pair, in one currency: promises broken.
+//!
+//! `risk(TTFT) + risk(ITL) + a little for each second + harm`, where harm is what the plan does to others: the prompt
+//! delays prompts behind it and stalls the streams beside it, the stream slows the streams beside it, and its KV fills
+//! the cache. So among plans that keep the promise the one that costs others least wins, and where none can keep it,
+//! the least harm is done.
+//!
+//! Herds: own requests count at once, what others sent is part of the last scrape, near-equal plans are chosen among at
+//! random, and of large pools each request sees another part.
+
+mod judge;
+
+use rand::{Rng, RngExt};
+use smallvec::SmallVec;
+
+use self::judge::{Judge, Seen, Verdict};
+use super::{Choice, Demand, HandoffMode, Plan, Reason, Scope};
+use crate::analyze::WholeReason;
+use crate::phase::Role;
+use crate::prefix::Held;
+
+/// The rules of the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Predictive {
+    /// An endpoint for prefill may serve a whole request where that is expected to be better.
+    pub cross_phase: bool,
+}
+
+impl Default for Predictive {
+    fn default() -> Self {
+        Self { cross_phase: true }
+    }
+}
+
+/// Endpoints of one role that are looked at for one request; of larger pools, other ones each time.
+const LOOKED_AT: usize = 24;
+/// The best prefill endpoints are paired with the best decoding endpoints, so many of each.
+const PAIRED: usize = 4;
+/// Costs are equal to within this share: who wins among them is left to chance.
+const BLUR: f64 = 0.02;
+
+type Looked = SmallVec<[Seen; 3 * LOOKED_AT]>;
+
+/// The best plan, by its expected effects.
+pub(super) fn choose(
+    scope: &Scope<'_>,
+    demand: &Demand<'_>,
+    rules: Predictive,
+    rng: &mut impl Rng,
+) -> Option<Choice> {
+    let held = match demand.blocks {
+        [] => Held::new(),
+        blocks => scope.memory.prefixes().held(blocks),
+    };
+    let judge = Judge::new(scope, demand);
+    let looked = look(scope, demand, &judge, &held, rng);
+    let allowed = scope.allows_handoff(demand);
+    let pair = allowed.and_then(|()| best_pair(scope, &judge, &looked, rng));
+    let local = best_local(scope, demand, &judge, &looked, rules, rng);
+    let (plan, reason, verdict) = match (local, pair) {
+        (None, Err(_)) => return None,
+        (Some((i, whole)), Err(reason)) => (local_plan(i), reason, whole),
+        (None, Ok((plan, parted))) => (plan, Reason::PrefillPhase, parted),
+        (Some(_), Ok((plan, parted))) if scope.handoff.mode == HandoffMode::Always => {
+            (plan, Reason::PrefillPhase, parted)
+        }
+        (Some((i, whole)), Ok((_, parted))) if whole.cost() <= parted.cost() => {
+            (local_plan(i), whole.better_than(&parted, demand), whole)
+        }
+        (Some((_, whole)), Ok((plan, parted))) => {
+            (plan, parted.better_than(&whole, demand), parted)
+        }
+    };
+    Some(Choice { plan, reason, forecast: Some(verdict.forecast) })
+}
+
+const fn local_plan(endpoint: usize) -> Plan {
+    Plan::Local { endpoint }
+}
+
+/// What is seen of the endpoints that may serve it: of each role some, and those that hold most of its prompt.
+fn look(
+    scope: &Scope<'_>,
+    demand: &Demand<'_>,
+    judge: &Judge<'_>,
+    held: &Held,
+    rng: &mut impl Rng,
+) -> Looked {
+    let mut indices: SmallVec<[usize; 4 * LOOKED_AT]> = SmallVec::new();
+    for role in [Role::Prefill, Role::Decoding, Role::Mixed] {
+        indices.extend(scope.pool.some(role, LOOKED_AT, rng));
+    }
+    if indices.len() < scope.pool.len() {
+        for holder in held.iter().filter_map(|(tag, _)| scope.pool.of_tag(*tag)) {
+            if !indices.contains(&holder) {
+                indices.push(holder);
+            }
+        }
+    }
+    indices.retain(|i| scope.may(*i, demand.model));
+    if indices.is_empty() {
+        // None of those will do: any that does.
+        indices.extend((0..scope.pool.len()).filter(|i| scope.may(*i, demand.model)));
+    }
+    if indices.iter().any(|i| scope.healthy(*i)) {
+        indices.retain(|i| scope.healthy(*i));
+    }
+    indices.into_iter().map(|i| judge.see(i, held)).collect()
+}
+
+/// The endpoint that would best serve it whole.
+fn best_local(
+    scope: &Scope<'_>,
+    demand: &Demand<'_>,
+    judge: &Judge<'_>,
+    looked: &Looked,
+    rules: Predictive,
+    rng: &mut impl Rng,
+) -> Option<(usize, Verdict)> {
+    let one_token = demand.whole == Some(Reason::Whole(WholeReason::SingleToken));
+    let prefill_too = rules.cross_phase
+        || one_token
+        || looked.iter().all(|seen| scope.pool[seen.at].role == Role::Prefill);
+    let options = looked
+        .iter()
+        .filter(|seen| prefill_too || scope.pool[seen.at].role != Role::Prefill)
+        .map(|seen| (seen.at, judge.local(seen)));
+    lowest(options, rng)
+}
+
+/// The best pair to hand over between, or why there is none.
+fn best_pair(
+    scope: &Scope<'_>,
+    judge: &Judge<'_>,
+    looked: &Looked,
+    rng: &mut impl Rng,
+) -> Result<(Plan, Verdict), Reason> {
+    let is = |seen: &&Seen, other: Role| scope.pool[seen.at].role != other;
+    let mut readers: SmallVec<[&Seen; LOOKED_AT]> =
+        looked.iter().filter(|seen| is(seen, Role::Decoding)).collect();
+    let mut writers: SmallVec<[&Seen; LOOKED_AT]> =
+        looked.iter().filter(|seen| is(seen, Role::Prefill)).collect();
+    if readers.is_empty() {
+        return Err(Reason::PrefillPoolEmpty);
+    }
+    if writers.is_empty() {
+        return Err(Reason::DecodingPoolEmpty);
+    }
+    readers.retain(|seen| !scope.tried.prefill.contains(&seen.at));
+    if readers.is_empty() {
+        return Err(Reason::PrefillFailed);
+    }
+    readers.retain(|seen| scope.pool[seen.at].state.trusts_kv(scope.now));
+    if readers.is_empty() {
+        return Err(Reason::KvDistrusted);
+    }
+    keep_best(&mut readers, |seen| seen.reading_cost);
+    keep_best(&mut writers, |seen| seen.writing_cost);
+    let pairs = readers.iter().flat_map(|reader| {
+        let partners =
+            writers.iter().filter(|writer| scope.pool[reader.at].hands_to(&scope.pool[writer.at]));
+        partners.map(move |writer| {
+            let plan = Plan::Handoff { prefill: reader.at, decoding: writer.at };
+            (plan, judge.handoff(reader, writer))
+        })
+    });
+    lowest(pairs, rng).ok_or(Reason::NoPair)
+}
+
+fn keep_best(seen: &mut SmallVec<[&Seen; LOOKED_AT]>, cost: impl Fn(&Seen) -> f64) {
+    if seen.len() > PAIRED {
+        seen.select_nth_unstable_by(PAIRED, |a, b| cost(a).total_cmp(&cost(b)));
+        seen.truncate(PAIRED);
+    }
+}
+
+/// The option of the lowest cost, with chance among near-equal ones.
+fn lowest<T>(
+    options: impl Iterator<Item = (T, Verdict)>,
+    rng: &mut impl Rng,
+) -> Option<(T, Verdict)> {
+    let mut best: Option<(f64, T, Verdict)> = None;
+    for (option, verdict) in options {
+        let cost = verdict.cost() * (1.0 + BLUR * rng.random::<f64>());
+        if best.as_ref().is_none_or(|(lowest, ..)| cost < *lowest) {
+            best = Some((cost, option, verdict));
+        }
+    }
+    best.map(|(_, option, verdict)| (option, verdict))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! The endpoints of one route, in an order that plans refer to, with the ways to find some of them quickly.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+
+use rand::{Rng, RngExt};
+
+use crate::endpoint::Endpoint;
+use crate::phase::Role;
+
+/// The endpoints of a route. Plans name them by index.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    endpoints: Vec<Endpoint>,
+    by_role: [Vec<usize>; 3],
+    by_tag: HashMap<u32, usize>,
+}
+
+impl From<Vec<Endpoint>> for Pool {
+    fn from(endpoints: Vec<Endpoint>) -> Self {
+        let mut by_role: [Vec<usize>; 3] = Default::default();
+        for (i, endpoint) in endpoints.iter().enumerate() {
+            by_role[endpoint.role as usize].push(i);
+        }
+        let by_tag = endpoints.iter().enumerate().map(|(i, e)| (e.state.tag, i)).collect();
+        Self { endpoints, by_role, by_tag }
+    }
+}
+
+impl FromIterator<Endpoint> for Pool {
+    fn from_iter<I: IntoIterator<Item = Endpoint>>(endpoints: I) -> Self {
+        endpoints.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl Deref for Pool {
+    type Target = [Endpoint];
+
+    fn deref(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+}
+
+impl Pool {
+    /// Those of one role.
+    #[must_use]
+    pub fn of_role(&self, role: Role) -> &[usize] {
+        &self.by_role[role as usize]
+    }
+
+    /// The endpoint of that tag.
+    #[must_use]
+    pub fn of_tag(&self, tag: u32) -> Option<usize> {
+        self.by_tag.get(&tag).copied()
+    }
+
+    /// At most `most` different ones of a role, from a random place on: all have the same chance.
+    pub fn some<R: Rng>(
+        &self,
+        role: Role,
+        most: usize,
+        rng: &mut R,
+    ) -> impl Iterator<Item = usize> + use<'_, R> {
+        let all = self.of_role(role);
+        let (start, stride) = match all.len() {
+            few if few <= most => (0, 1),
+            many => (rng.random_range(0..many), stride(many, rng)),
+        };
+        (0..most.min(all.len())).map(move |i| all[(start + i * stride) % all.len()])
+    }
+}
+
+/// A random step that visits all of `many` before it comes back.
+fn stride(many: usize, rng: &mut impl Rng) -> usize {
+    let mut stride = rng.random_range(1..many);
+    while gcd(stride, many) != 1 {
+        stride = stride % (many - 1) + 1;
+    }
+    stride
+}
+
+const fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::endpoint::tests::endpoint;
+
+    #[test]
+    fn some_are_different_ones_and_all_get_their_turn() {
+        let mut rng = SmallRng::seed_from_u64(3);
+        let pool: Pool = (0..90).map(|i| endpoint(&format!("e{i}"), Role::Decoding)).collect();
+        let mut seen = HashSet::new();
+        for _ in 0..60 {
+            let some: Vec<_> = pool.some(Role::Decoding, 24, &mut rng).collect();
+            assert_eq!(some.iter().collect::<HashSet<_>>().len(), 24);
+            seen.extend(some);
+        }
+        assert_eq!(seen.len(), 90);
+        assert_eq!(pool.some(Role::Prefill, 24, &mut rng).count(), 0);
+        let tag = pool[17].state.tag;
+        assert_eq!(pool.of_tag(tag), Some(17));
+    }
+}

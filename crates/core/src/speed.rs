@@ -1,0 +1,278 @@
+//! How fast an endpoint is, as models that are learned from its answers, and what is in the lines before it.
+//!
+//! Three costs in seconds, each linear in a few features:
+//! - a prompt: `a + b·uncached + c·uncached·(cached + uncached/2) + d·streams beside it`,
+//! - the time between tokens: `d + e·streams + f·KV tokens`, while no prompt is read beside them,
+//! - the transfer of a KV cache: `g + h·tokens`.
+//!
+//! An endpoint that has shown too little yet is taken to be like the others of its route, and those like
+//! the prior: an 8B model on a current GPU. The prior only has to be good enough for the first handful of requests.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::learn::{Learner, predict};
+use crate::line::{Line, Place};
+use crate::signals::Decayed;
+
+/// Seconds for: a step that reads a prompt, 1,000 tokens of it, a million pairs of tokens that attend to each other,
+/// ten streams beside it.
+const PREFILL: [f64; 4] = [0.007, 0.02, 0.0008, 0.001];
+/// Seconds for: a step, ten streams in it, 100,000 KV tokens that they read.
+const STEP: [f64; 3] = [0.008, 0.000_3, 0.004];
+/// Seconds for: a transfer, 1,000 tokens of it.
+const TRANSFER: [f64; 2] = [0.004, 0.006];
+
+/// A prompt as work: what has to be computed of it, and beside what.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PromptWork {
+    /// Tokens to compute.
+    pub uncached: f64,
+    /// Tokens found in the prefix cache.
+    pub cached: f64,
+    /// Streams of the same engine.
+    pub streams: f64,
+}
+
+impl PromptWork {
+    fn features(self) -> [f64; 4] {
+        let pairs = self.uncached * (self.cached + self.uncached / 2.0);
+        [1.0, self.uncached / 1e3, pairs / 1e6, self.streams / 10.0]
+    }
+}
+
+/// Streams as load.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StreamLoad {
+    /// How many.
+    pub streams: f64,
+    /// KV tokens they hold together.
+    pub tokens: f64,
+}
+
+impl StreamLoad {
+    fn features(self) -> [f64; 3] {
+        [1.0, self.streams / 10.0, self.tokens / 1e5]
+    }
+}
+
+/// The three models: of one endpoint, or of all endpoints of a route.
+#[derive(Debug)]
+pub struct Models {
+    /// Seconds of a prompt.
+    pub prefill: Learner<4>,
+    /// Seconds between tokens.
+    pub step: Learner<3>,
+    /// Seconds of a transfer.
+    pub transfer: Learner<2>,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            prefill: Learner::new(PREFILL),
+            step: Learner::new(STEP),
+            transfer: Learner::new(TRANSFER),
+        }
+    }
+}
+
+/// The coefficients of all three at one moment: cheap to copy and to use many times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed {
+    prefill: [f64; 4],
+    step: [f64; 3],
+    transfer: [f64; 2],
+}
+
+impl Models {
+    /// What is believed, with the latest word where nothing is believed yet.
+    #[must_use]
+    pub fn speed(&self) -> Speed {
+        Speed {
+            prefill: self.prefill.latest(),
+            step: self.step.latest(),
+            transfer: self.transfer.latest(),
+        }
+    }
+
+    /// What is believed, and `others` for what is not.
+    #[must_use]
+    pub fn speed_or(&self, others: &Speed) -> Speed {
+        Speed {
+            prefill: self.prefill.coefficients().unwrap_or(others.prefill),
+            step: self.step.coefficients().unwrap_or(others.step),
+            transfer: self.transfer.coefficients().unwrap_or(others.transfer),
+        }
+    }
+}
+
+impl Speed {
+    /// Seconds that a prompt takes once it is its turn.
+    #[must_use]
+    pub fn prefill(&self, work: PromptWork) -> f64 {
+        predict(&self.prefill, &work.features())
+    }
+
+    /// Seconds between tokens while no prompt is read beside them.
+    #[must_use]
+    pub fn step(&self, load: StreamLoad) -> f64 {
+        predict(&self.step, &load.features())
+    }
+
+    /// Seconds that a KV cache takes to move.
+    #[must_use]
+    pub fn transfer(&self, tokens: f64) -> f64 {
+        predict(&self.transfer, &[1.0, tokens / 1e3])
+    }
+}
+
+/// What is known of one endpoint's speed, and what waits there.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Its models.
+    pub models: Models,
+    /// Prompts that it reads.
+    pub prompts: Line<4>,
+    /// KV caches that it fetches.
+    pub transfers: Line<2>,
+    /// Seconds of prompts in each second of its own, lately.
+    pub reading: Decayed,
+    /// Microseconds of prompts that it has read so far.
+    read_micros: AtomicU64,
+    /// When its streams were last learned from, in nanoseconds.
+    learned_at: AtomicU64,
+}
+
+/// A prompt's place in an endpoint's line.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptPlace {
+    place: Place<4>,
+    seconds: f64,
+}
+
+/// A KV cache's place in the line to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct TransferPlace(Place<2>);
+
+impl Pace {
+    /// A prompt departs to this endpoint.
+    pub fn prompt_sent(&self, work: PromptWork, pool: &Models, now: Duration) -> PromptPlace {
+        let seconds = self.models.speed_or(&pool.speed()).prefill(work);
+        self.reading.add(seconds, now);
+        PromptPlace { place: self.prompts.enter(work.features(), seconds, now), seconds }
+    }
+
+    /// The prompt was read: its first token came.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds")]
+    pub fn prompt_read(&self, prompt: &PromptPlace, pool: &Models, now: Duration) {
+        if let Some(sample) = self.prompts.done(&prompt.place, now) {
+            self.models.prefill.learn(&sample.work, sample.seconds);
+            pool.prefill.learn(&sample.work, sample.seconds);
+        }
+        self.read_micros.fetch_add((prompt.seconds * 1e6) as u64, Ordering::Relaxed);
+    }
+
+    /// The prompt is not waited for any more.
+    pub fn prompt_given_up(&self, prompt: &PromptPlace) {
+        self.prompts.given_up(&prompt.place);
+    }
+
+    /// A prompt departs of which nothing will be seen before its whole answer.
+    pub fn prompt_passes(&self, work: PromptWork, pool: &Models, now: Duration) {
+        let seconds = self.models.speed_or(&pool.speed()).prefill(work);
+        self.reading.add(seconds, now);
+        self.prompts.passes(seconds, now);
+    }
+
+    /// A KV cache departs to this endpoint.
+    pub fn transfer_sent(&self, tokens: f64, pool: &Models, now: Duration) -> TransferPlace {
+        let seconds = self.models.speed_or(&pool.speed()).transfer(tokens);
+        TransferPlace(self.transfers.enter([1.0, tokens / 1e3], seconds, now))
+    }
+
+    /// It is there: the first token after it came, which itself took one step.
+    pub fn transferred(&self, transfer: &TransferPlace, step: f64, pool: &Models, now: Duration) {
+        if let Some(sample) = self.transfers.done(&transfer.0, now) {
+            let seconds = (sample.seconds - step).max(sample.seconds / 10.0);
+            self.models.transfer.learn(&sample.work, seconds);
+            pool.transfer.learn(&sample.work, seconds);
+        }
+    }
+
+    /// The KV cache is not waited for any more.
+    pub fn transfer_given_up(&self, transfer: &TransferPlace) {
+        self.transfers.given_up(&transfer.0);
+    }
+
+    /// Seconds of prompts that it has read so far.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn read_seconds(&self) -> f64 {
+        self.read_micros.load(Ordering::Relaxed) as f64 / 1e6
+    }
+
+    /// Tokens came `gap` seconds one after the other, beside `load`, while prompts took `reading` of the time: what
+    /// they would have taken without those is learned. All streams of an endpoint tell the same, so one of them now
+    /// and then is enough.
+    pub fn streamed(&self, load: StreamLoad, gap: f64, reading: f64, pool: &Models, now: Duration) {
+        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let last = self.learned_at.load(Ordering::Relaxed);
+        if nanos.saturating_sub(last) < LEARN_EVERY {
+            return;
+        }
+        self.learned_at.store(nanos, Ordering::Relaxed);
+        let alone = gap * (1.0 - reading.clamp(0.0, MOST_READING));
+        self.models.step.learn(&load.features(), alone);
+        pool.step.learn(&load.features(), alone);
+    }
+}
+
+/// Least nanoseconds between two lessons from an endpoint's streams.
+const LEARN_EVERY: u64 = 50_000_000;
+
+/// Share of the time that prompts are taken to need at most: streams go on beside them, however slowly.
+pub const MOST_READING: f64 = 0.9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(1000.0 + seconds)
+    }
+
+    #[test]
+    fn an_endpoint_is_like_the_others_until_it_has_shown_itself() {
+        let pool = Models::default();
+        let pace = Pace::default();
+        let work = PromptWork { uncached: 2000.0, ..PromptWork::default() };
+        let mut now = 0.0;
+        for _ in 0..40 {
+            let place = pace.prompt_sent(work, &pool, seconds(now));
+            now += 0.2;
+            pace.prompt_read(&place, &pool, seconds(now));
+            now += 0.1;
+        }
+        let other = Pace::default();
+        let speed = other.models.speed_or(&pool.speed());
+        let own = pace.models.speed_or(&pool.speed());
+        assert!((speed.prefill(work) / 0.2 - 1.0).abs() < 0.1, "{}", speed.prefill(work));
+        assert!((own.prefill(work) / 0.2 - 1.0).abs() < 0.1);
+        assert!((pace.read_seconds() / 8.0 - 1.0).abs() < 0.2, "{}", pace.read_seconds());
+    }
+
+    #[test]
+    fn prompts_read_beside_streams_are_not_taken_for_slow_steps() {
+        let pool = Models::default();
+        let pace = Pace::default();
+        for i in 0..200_u32 {
+            let load = StreamLoad { streams: f64::from(i % 40), tokens: f64::from(i % 40) * 1e3 };
+            let alone = 0.006 + 0.0001 * load.streams + 4e-8 * load.tokens;
+            pace.streamed(load, alone / (1.0 - 0.5), 0.5, &pool, seconds(f64::from(i)));
+        }
+        let load = StreamLoad { streams: 20.0, tokens: 20e3 };
+        let step = pace.models.speed_or(&pool.speed()).step(load);
+        assert!((step / 0.0088 - 1.0).abs() < 0.05, "{step}");
+    }
+}
