@@ -8,7 +8,7 @@ const COLOURS: usize = 8;
 
 /// One dash pattern per series; the first, which is ours, is unbroken.
 const DASHES: [&str; 8] =
-    ["none", "7 3", "2 3", "9 3 2 3", "14 4", "5 2 1 2 1 2", "1 5", "12 3 4 3"];
+    ["none", "7 3", "2 3", "9 3 2 3", "14 4", "5 2 1 2 1 2", "4 4", "12 3 4 3"];
 
 /// Style of the pictures; the page adds [`PAGE`].
 pub(super) const PICTURE: &str = "\
