@@ -5,6 +5,8 @@
 //! its hash, and so can be found again, until it is taken for something else.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// The index of a block in the pool.
 pub type BlockId = u32;
@@ -24,7 +26,7 @@ struct Block {
 #[derive(Clone, Debug)]
 pub struct BlockPool {
     blocks: Vec<Block>,
-    cached: HashMap<u64, BlockId>,
+    cached: HashMap<u64, BlockId, BuildHasherDefault<Hashed>>,
     /// The block that was freed longest ago, and the one freed last.
     oldest: u32,
     newest: u32,
@@ -38,7 +40,7 @@ impl BlockPool {
         let block = Block { references: 0, hash: None, previous: NONE, next: NONE };
         let mut pool = Self {
             blocks: vec![block; count as usize],
-            cached: HashMap::new(),
+            cached: HashMap::default(),
             oldest: NONE,
             newest: NONE,
             free: 0,
@@ -99,9 +101,11 @@ impl BlockPool {
     /// Makes a held block findable by the hash of its content. The first block of a content wins.
     pub fn register(&mut self, id: BlockId, hash: u64) {
         let block = &mut self.blocks[id as usize];
-        if block.hash.is_none() && !self.cached.contains_key(&hash) {
+        if block.hash.is_none()
+            && let Entry::Vacant(free) = self.cached.entry(hash)
+        {
+            free.insert(id);
             block.hash = Some(hash);
-            self.cached.insert(hash, id);
         }
     }
 
@@ -146,6 +150,24 @@ impl BlockPool {
             block => self.blocks[block as usize].previous = previous,
         }
         self.free -= 1;
+    }
+}
+
+/// Keys that are hashes already: to hash each again would be most of what a long prompt costs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash << 8 | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -167,11 +167,10 @@ impl Engine {
     /// the next one comes out of it. Returns the tokens found.
     fn take_cached(&mut self, sequence: &mut Sequence) -> u32 {
         let most = ((sequence.known - 1) / self.config.block_size) as usize;
-        let hashes = &sequence.hashes[..most.min(sequence.hashes.len())];
-        let hits = self.pool.cached_prefix(hashes);
-        sequence.blocks = hashes[..hits].iter().filter_map(|h| self.pool.acquire(*h)).collect();
-        sequence.registered = hits;
-        hits as u32 * self.config.block_size
+        let hashes = sequence.hashes.iter().take(most);
+        sequence.blocks = hashes.map_while(|hash| self.pool.acquire(*hash)).collect();
+        sequence.registered = sequence.blocks.len();
+        sequence.registered as u32 * self.config.block_size
     }
 
     /// The work of all that is scheduled.
