@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::backend::{self, Mode};
 use crate::demo::{self, DemoArgs};
+use crate::lab::{self, LabArgs};
 use crate::relay::{self, RelayArgs};
 
 /// Load, stand-in backends, the demo, and what relaying costs.
@@ -23,6 +24,8 @@ pub struct Cli {
 enum Command {
     /// Compare mixed with disaggregated serving over four simulated GPUs.
     Demo(DemoArgs),
+    /// Compare policies in virtual time.
+    Lab(LabArgs),
     /// Measure what our router costs beside its peers.
     Relay(RelayArgs),
     /// Measure the control plane: from a pod's change to the routers.
@@ -63,6 +66,7 @@ impl Command {
     async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Demo(args) => demo::run(args).await,
+            Self::Lab(args) => tokio::task::spawn_blocking(move || lab::run(&args)).await?,
             Self::Relay(args) => relay::run(args).await,
             #[cfg(feature = "control")]
             Self::Control(args) => crate::control::run(args).await,

@@ -1,11 +1,183 @@
 //! The lab: the router's decisions and the simulator's engines, driven event by event in virtual time.
+//!
+//! ```text
+//! experiment (shape, workload | trace) × contestants × rates × seeds → world → summary → report
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::Context;
 
 pub mod arrival;
 pub mod confidence;
+pub mod contestants;
 pub mod draw;
+pub mod experiment;
 pub mod outcome;
 pub mod report;
 pub mod results;
+pub mod shape;
 pub mod summary;
 pub mod trace;
 pub mod workload;
+pub mod world;
+
+use self::contestants::{Contestant, contestants};
+use self::experiment::{Question, Traces, standing};
+use self::outcome::Run;
+use self::report::About;
+use self::results::{Experiment, Point, Sweep};
+use self::summary::Summary;
+
+/// What the lab is asked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LabArgs {
+    /// Only experiments whose name contains this; may be given several times.
+    #[arg(long)]
+    only: Vec<String>,
+    /// Only policies whose name contains this, beside ours; may be given several times.
+    #[arg(long)]
+    against: Vec<String>,
+    /// Other rates than the standing ones, in requests a second.
+    #[arg(long, value_delimiter = ',')]
+    rates: Vec<f64>,
+    /// Seeds; each gives another workload.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
+    /// Seconds of arrivals, instead of the standing ones.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Azure's LLM inference trace (CSV, plain or gzip).
+    #[arg(long, env = "QOE_LAB_AZURE")]
+    azure: Option<PathBuf>,
+    /// Mooncake's conversation trace (JSONL, plain or gzip).
+    #[arg(long, env = "QOE_LAB_MOONCAKE")]
+    mooncake: Option<PathBuf>,
+    /// The page to write.
+    #[arg(long, default_value = "target/lab/index.html")]
+    html: PathBuf,
+    /// The document to write, with its pictures beside it.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+}
+
+/// Runs the experiments and writes the reports.
+///
+/// # Errors
+/// A trace cannot be read, or a report cannot be written.
+pub fn run(args: &LabArgs) -> anyhow::Result<()> {
+    let traces = Traces { azure: args.azure.clone(), mooncake: args.mooncake.clone() };
+    let mut experiments = Vec::new();
+    for mut question in standing(&traces)? {
+        if !chosen(&args.only, question.name) {
+            continue;
+        }
+        if !args.rates.is_empty() {
+            question.rates.clone_from(&args.rates);
+        }
+        question.seconds = args.seconds.unwrap_or(question.seconds);
+        let experiment = answer(&question, args);
+        println!("{}", report::terminal(&experiment));
+        experiments.push(experiment);
+    }
+    anyhow::ensure!(!experiments.is_empty(), "no experiment has a name with {:?}", args.only);
+    let about = about(args);
+    report::write_html(&about, &experiments, &args.html)?;
+    println!("page: {}", args.html.display());
+    if let Some(path) = &args.markdown {
+        report::write_markdown(&about, &experiments, path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("document: {}", path.display());
+    }
+    Ok(())
+}
+
+fn chosen(wanted: &[String], name: &str) -> bool {
+    wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()))
+}
+
+/// One run of an experiment.
+struct Task<'a> {
+    contestant: &'a Contestant,
+    rate: f64,
+    seed: u64,
+}
+
+fn answer(question: &Question, args: &LabArgs) -> Experiment {
+    let all = contestants();
+    let policies: Vec<_> =
+        all.iter().filter(|c| c.ours || chosen(&args.against, c.label)).collect();
+    let mut tasks = Vec::new();
+    for &contestant in &policies {
+        for &rate in &question.rates {
+            tasks.extend((1..=args.seeds).map(|seed| Task { contestant, rate, seed }));
+        }
+    }
+    let mut results = in_parallel(question, &tasks).into_iter();
+    let mut sweep = |contestant: &Contestant| {
+        let points = question.rates.iter().map(|&rate| {
+            let runs: Vec<_> = results.by_ref().take(args.seeds as usize).collect();
+            let sample = runs.first().map(|(_, run)| run.clone()).unwrap_or_default();
+            Point { rate, runs: runs.into_iter().map(|(summary, _)| summary).collect(), sample }
+        });
+        let points = points.collect();
+        Sweep { label: contestant.label.to_owned(), ours: contestant.ours, points }
+    };
+    Experiment {
+        name: question.name.to_owned(),
+        title: question.title.to_owned(),
+        conditions: question.conditions(args.seeds),
+        sweeps: policies.iter().map(|contestant| sweep(contestant)).collect(),
+    }
+}
+
+/// All tasks, on all cores; results in the order of the tasks.
+fn in_parallel(question: &Question, tasks: &[Task<'_>]) -> Vec<(Summary, Run)> {
+    let began = Instant::now();
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(task) = tasks.get(index) else { break };
+            let mut done = play(question, task);
+            if task.seed > 1 {
+                done.1 = Run::default();
+            }
+            let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            results.push((index, done));
+            eprint!("\r{}: {} of {} runs", question.name, results.len(), tasks.len());
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    eprintln!(" in {:.1} s", began.elapsed().as_secs_f64());
+    let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, done)| done).collect()
+}
+
+fn play(question: &Question, task: &Task<'_>) -> (Summary, Run) {
+    let arrivals = question.arrivals(task.rate, task.seed);
+    let cluster = task.contestant.cluster(&question.shape);
+    let run = world::play(&cluster, &task.contestant.rules, &arrivals, task.seed);
+    let bytes = cluster.nodes.first().map_or(0, |node| node.profile.kv_bytes_per_token);
+    (Summary::of(&run, bytes as f64), run)
+}
+
+fn about(args: &LabArgs) -> About {
+    About {
+        title: "The lab".to_owned(),
+        lines: vec![
+            "Policies compared in virtual time: the router's own decisions over the simulator's engines, whose steps \
+             take what measured tables say. Every policy gets the same machines and the same requests."
+                .to_owned(),
+        ],
+        reproduce: vec![format!("make lab  # {} seeds", args.seeds)],
+    }
+}

@@ -6,6 +6,7 @@
 //! Must not: do IO, spawn, read a clock or an RNG of its own. `now` and `&mut impl Rng` are arguments, so the same
 //! code runs in the proxy and in virtual time.
 
+pub mod admit;
 pub mod analyze;
 pub mod answer;
 pub mod budget;

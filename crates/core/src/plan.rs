@@ -18,6 +18,7 @@ use crate::memory::Memory;
 use crate::phase::{Phase, Role};
 use crate::policy::{Occasion, Policy};
 use crate::pool::Pool;
+use crate::prefix::Held;
 use crate::qoe::Target;
 
 /// The choice for one request; endpoints are indices into the pool that was planned over.
@@ -153,7 +154,8 @@ pub fn plan(scope: &Scope<'_>, demand: &Demand<'_>, rng: &mut impl Rng) -> Optio
     if usable.is_empty() {
         return None;
     }
-    let mut chooser = Chooser { scope, demand, usable: &usable, rng };
+    let held = scope.held(demand);
+    let mut chooser = Chooser { scope, demand, usable: &usable, held, rng };
     let (plan, reason) = match chooser.handoff() {
         Ok((prefill, decoding)) => (Plan::Handoff { prefill, decoding }, Reason::PrefillPhase),
         Err(reason) => (Plan::Local { endpoint: chooser.local(reason)? }, reason),
@@ -176,6 +178,14 @@ impl Scope<'_> {
     fn may(&self, endpoint: usize, model: Option<&str>) -> bool {
         !self.tried.endpoints.contains(&endpoint)
             && model.is_none_or(|model| self.pool[endpoint].state.serves(model))
+    }
+
+    /// Who holds how much of its prompt.
+    fn held(&self, demand: &Demand<'_>) -> Held {
+        match demand.blocks {
+            [] => Held::new(),
+            blocks => self.memory.prefixes().held(blocks),
+        }
     }
 
     fn healthy(&self, endpoint: usize) -> bool {
@@ -201,6 +211,7 @@ struct Chooser<'a, R> {
     scope: &'a Scope<'a>,
     demand: &'a Demand<'a>,
     usable: &'a [usize],
+    held: Held,
     rng: &'a mut R,
 }
 
@@ -272,6 +283,8 @@ impl<R: Rng> Chooser<'_, R> {
 
     fn pick(&mut self, phase: Phase, candidates: &[usize]) -> Option<usize> {
         let occasion = Occasion {
+            held: &self.held,
+            blocks: self.demand.blocks.len(),
             phase,
             expected_output_tokens: self.demand.expected_output_tokens,
             now: self.scope.now,

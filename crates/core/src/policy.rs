@@ -11,6 +11,7 @@ use rand::{Rng, RngExt};
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::phase::Phase;
 use crate::plan::Predictive;
+use crate::prefix::Held;
 use crate::signals::Weighed;
 
 /// A policy by name, with its parameters.
@@ -26,6 +27,9 @@ pub enum Policy {
     LeastRequest,
     /// The better, by requests in flight, of two drawn at random.
     PowerOfTwo,
+    /// For prefill, who is likely to have the most of the prompt in its prefix cache, while load is even; else as
+    /// `LeastRequest`. What other routers call cache-aware.
+    PrefixAffinity,
 }
 
 /// Weights of `Weighted` and the reference values its factors are ratios of.
@@ -78,9 +82,20 @@ const LONG_OUTPUT: u32 = 1000;
 /// What moves then.
 const LONG_OUTPUT_SHIFT: f64 = 0.1;
 
+/// `PrefixAffinity`: share of the prompt's blocks that makes a holder attractive.
+const ATTRACTIVE: f64 = 0.5;
+/// `PrefixAffinity`: load is uneven where the most and the least requests in flight differ by more than this …
+const UNEVEN_BY: f64 = 32.0;
+/// … and by more than this ratio. All three as the cache-aware policy of sgl's router has them.
+const UNEVEN_TIMES: f64 = 1.1;
+
 /// What a pick needs to know of the request and the moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Occasion {
+pub struct Occasion<'a> {
+    /// Who holds how many of the prompt's blocks.
+    pub held: &'a Held,
+    /// The prompt's blocks.
+    pub blocks: usize,
     /// The phase that is chosen for.
     pub phase: Phase,
     /// Output tokens the client expects, if it said so.
@@ -109,6 +124,7 @@ impl Policy {
             Self::RoundRobin => "RoundRobin",
             Self::LeastRequest => "LeastRequest",
             Self::PowerOfTwo => "PowerOfTwo",
+            Self::PrefixAffinity => "PrefixAffinity",
         }
     }
 
@@ -117,7 +133,7 @@ impl Policy {
         &self,
         pool: &[Endpoint],
         candidates: &[usize],
-        occasion: Occasion,
+        occasion: Occasion<'_>,
         turns: &Turns,
         rng: &mut impl Rng,
     ) -> Option<usize> {
@@ -136,11 +152,35 @@ impl Policy {
                 let second = second + usize::from(second >= first);
                 lowest(&[candidates[first], candidates[second]], rng, load)
             }
+            Self::PrefixAffinity => {
+                let holder = occasion.holder(pool, candidates);
+                holder.or_else(|| lowest(candidates, rng, load))
+            }
             Self::Weighted(weights) => {
                 let neutral = Neutral::of(pool, candidates, occasion.now);
                 lowest(candidates, rng, |i| weights.score(&pool[*i].state, &neutral, occasion))
             }
         }
+    }
+}
+
+impl Occasion<'_> {
+    /// The candidate that holds the most of a prompt that is to be read, if it holds enough and load is even.
+    fn holder(&self, pool: &[Endpoint], candidates: &[usize]) -> Option<usize> {
+        let depth = |i: usize| {
+            let tag = pool[i].state.tag;
+            self.held.iter().find(|(holder, _)| *holder == tag).map_or(0, |(_, depth)| *depth)
+        };
+        let load = |i: usize| pool[i].state.in_flight_all();
+        let best = candidates
+            .iter()
+            .copied()
+            .max_by_key(|i| (depth(*i), std::cmp::Reverse(load(*i))))
+            .filter(|best| f64::from(depth(*best)) > ATTRACTIVE * self.blocks as f64)?;
+        let loads = candidates.iter().map(|i| f64::from(load(*i)));
+        let (least, most) = loads.fold((f64::MAX, 0.0_f64), |(a, b), l| (a.min(l), b.max(l)));
+        let uneven = most - least > UNEVEN_BY && most > UNEVEN_TIMES * least;
+        (self.phase == Phase::Prefill && !uneven).then_some(best)
     }
 }
 
@@ -227,7 +267,7 @@ fn blend(known: Option<Weighed>, neutral: f64) -> f64 {
 impl Weights {
     /// The published score; lower is better. Factors are ratios and are not clamped above, so that overloaded
     /// endpoints still differ.
-    fn score(&self, state: &EndpointState, neutral: &Neutral, occasion: Occasion) -> f64 {
+    fn score(&self, state: &EndpointState, neutral: &Neutral, occasion: Occasion<'_>) -> f64 {
         match occasion.phase {
             Phase::Prefill => self.prefill_score(state, neutral, occasion.now),
             Phase::Decoding => self.decoding_score(state, neutral, occasion),
@@ -243,7 +283,12 @@ impl Weights {
             + self.prefill_queue * state.queue(now) / self.prefill_queue_reference
     }
 
-    fn decoding_score(&self, state: &EndpointState, neutral: &Neutral, occasion: Occasion) -> f64 {
+    fn decoding_score(
+        &self,
+        state: &EndpointState,
+        neutral: &Neutral,
+        occasion: Occasion<'_>,
+    ) -> f64 {
         let now = occasion.now;
         let long = occasion.expected_output_tokens.is_some_and(|tokens| tokens > LONG_OUTPUT);
         let shift = if long { LONG_OUTPUT_SHIFT.min(self.decoding_itl) } else { 0.0 };

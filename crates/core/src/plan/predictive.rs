@@ -52,10 +52,7 @@ pub(super) fn choose(
     rules: Predictive,
     rng: &mut impl Rng,
 ) -> Option<Choice> {
-    let held = match demand.blocks {
-        [] => Held::new(),
-        blocks => scope.memory.prefixes().held(blocks),
-    };
+    let held = scope.held(demand);
     let judge = Judge::new(scope, demand);
     let looked = look(scope, demand, &judge, &held, rng);
     let allowed = scope.allows_handoff(demand);

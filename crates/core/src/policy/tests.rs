@@ -11,8 +11,9 @@ fn pool(n: usize) -> Vec<Endpoint> {
     (0..n).map(|i| endpoint(&format!("e{i}"), Role::Mixed)).collect()
 }
 
-fn occasion(phase: Phase) -> Occasion {
-    Occasion { phase, expected_output_tokens: None, now: NOW }
+fn occasion(phase: Phase) -> Occasion<'static> {
+    static HELD: Held = Held::new_const();
+    Occasion { held: &HELD, blocks: 0, phase, expected_output_tokens: None, now: NOW }
 }
 
 fn pick(policy: Policy, pool: &[Endpoint], occasion: Occasion) -> usize {

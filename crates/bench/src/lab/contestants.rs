@@ -1,0 +1,70 @@
+//! The policies that are compared, each on the cluster that it is made for: the same machines, told apart or not.
+
+use qoe_core::plan::{HandoffMode, HandoffRule, Predictive};
+use qoe_core::policy::{Policy, Weights};
+
+use super::shape::Shape;
+use super::world::Rules;
+
+/// A policy with its cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contestant {
+    /// Its name in reports.
+    pub label: &'static str,
+    /// Whether it is the product's default.
+    pub ours: bool,
+    /// How it serves.
+    pub rules: Rules,
+    /// The endpoints are not told apart: each does both phases.
+    pub merged: bool,
+}
+
+/// Requests that may wait in a router.
+const QUEUE: usize = 2048;
+
+const fn rules(policy: Policy, mode: HandoffMode, min_prompt_tokens: u64) -> Rules {
+    let handoff = HandoffRule { mode, min_prompt_tokens };
+    Rules { policy, handoff, queue: 0, reject_unattainable: false }
+}
+
+const fn mixed(label: &'static str, policy: Policy) -> Contestant {
+    let rules = rules(policy, HandoffMode::Never, 0);
+    Contestant { label, ours: false, rules, merged: true }
+}
+
+/// What routers for disaggregated serving do: every prompt is handed over.
+const fn parted(label: &'static str, policy: Policy) -> Contestant {
+    let rules = rules(policy, HandoffMode::Always, 0);
+    Contestant { label, ours: false, rules, merged: false }
+}
+
+/// Ours first, then the baselines.
+#[must_use]
+pub fn contestants() -> Vec<Contestant> {
+    let predictive = Policy::Predictive(Predictive { cross_phase: true });
+    let ours = Rules { queue: QUEUE, ..rules(predictive, HandoffMode::Auto, 0) };
+    vec![
+        Contestant { label: "Predictive", ours: true, rules: ours, merged: false },
+        mixed("mixed, round-robin", Policy::RoundRobin),
+        mixed("mixed, least-request", Policy::LeastRequest),
+        mixed("mixed, power-of-two", Policy::PowerOfTwo),
+        mixed("mixed, prefix-affinity", Policy::PrefixAffinity),
+        parted("P/D, round-robin", Policy::RoundRobin),
+        parted("P/D, least-request", Policy::LeastRequest),
+        parted("P/D, prefix-affinity", Policy::PrefixAffinity),
+        Contestant {
+            label: "Weighted",
+            ours: false,
+            rules: rules(Policy::Weighted(Weights::default()), HandoffMode::Auto, 512),
+            merged: false,
+        },
+    ]
+}
+
+impl Contestant {
+    /// Its cluster, of these machines.
+    #[must_use]
+    pub fn cluster(&self, shape: &Shape) -> Shape {
+        if self.merged { shape.merged() } else { shape.clone() }
+    }
+}

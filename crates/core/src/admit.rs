@@ -1,0 +1,278 @@
+//! The queue of one route: who is next when there is room, and who is refused when there is none.
+//!
+//! Engines take what they are sent in the order it came, so what is to be in another order must wait here. Three
+//! classes by priority; inside a class the earliest deadline first, behind them those that cannot keep theirs any more:
+//! to hurry for a promise that is broken already breaks others. Who waits long rises a class, so low priority is slow
+//! and never starves. A full queue sheds the lowest, latest first.
+
+use std::time::Duration;
+
+use crate::analyze::Priority;
+use crate::plan::Forecast;
+use crate::qoe::Target;
+use crate::signals::Decayed;
+
+/// Who has waited for so many times its TTFT target rises one class.
+const RISES_AFTER: u32 = 6;
+/// And not before this.
+const RISES_AFTER_AT_LEAST: Duration = Duration::from_secs(3);
+/// Longest `Retry-After`.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// Seconds that a prompt may wait at an endpoint: enough that the endpoint never idles, too few to matter.
+const HOLD: f64 = 0.05;
+/// The same as a share of the TTFT target, where that is less.
+const HOLD_SHARE: f64 = 0.2;
+/// Share of the ITL target above which an endpoint takes no more streams.
+const ITL_SHARE: f64 = 0.95;
+
+/// What a route does with a request that cannot be given what it was promised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnattainable {
+    /// It is served all the same, behind those that can.
+    #[default]
+    BestEffort,
+    /// It is refused at once, with the time after which to try again.
+    Reject,
+}
+
+/// Whether a plan should be carried out now, or its request wait: for its turn at an endpoint, or for streams to end
+/// that are served as promised, and would not be beside one more.
+#[must_use]
+pub fn has_room(forecast: &Forecast, target: Target) -> bool {
+    forecast.wait <= HOLD.min(HOLD_SHARE * target.ttft.as_secs_f64())
+        && forecast.itl <= ITL_SHARE * target.itl.as_secs_f64()
+}
+
+/// What the queue knows of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it arrived.
+    pub arrived: Duration,
+    /// How long after that its first token should come.
+    pub within: Duration,
+    /// How long its first token takes at the least.
+    pub needs: Duration,
+}
+
+impl Ask {
+    /// When its first token should come.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.arrived.saturating_add(self.within)
+    }
+
+    /// Whether the promise can still be kept.
+    #[must_use]
+    pub fn attainable(&self, now: Duration) -> bool {
+        now.saturating_add(self.needs) <= self.deadline()
+    }
+
+    /// Its class, 0 the first, less one for each long wait.
+    fn class(&self, now: Duration) -> u32 {
+        let class = match self.priority {
+            Priority::High => 0,
+            Priority::Medium => 1,
+            Priority::Low => 2,
+        };
+        let patience = self.within.saturating_mul(RISES_AFTER).max(RISES_AFTER_AT_LEAST);
+        let waited = now.saturating_sub(self.arrived).as_nanos();
+        let risen = waited / patience.as_nanos().max(1);
+        class - u32::try_from(risen).unwrap_or(u32::MAX).min(class)
+    }
+
+    /// Less goes first.
+    fn order(&self, now: Duration) -> (u32, bool, Duration) {
+        (self.class(now), !self.attainable(now), self.deadline())
+    }
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    ask: Ask,
+    item: T,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub struct Queue<T> {
+    waiting: Vec<Waiting<T>>,
+    most: usize,
+    taken: Decayed,
+}
+
+/// Who does not get in: the one that came, or one that waited.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shed<T>(pub T);
+
+impl<T> Queue<T> {
+    /// An empty queue for at most so many.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { waiting: Vec::new(), most, taken: Decayed::default() }
+    }
+
+    /// From now on at most so many; who waits already stays.
+    pub const fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// A request comes. In a full queue somebody has to go: who would be served last.
+    ///
+    /// # Errors
+    /// Who goes.
+    pub fn push(&mut self, item: T, ask: Ask, now: Duration) -> Result<(), Shed<T>> {
+        self.waiting.push(Waiting { ask, item });
+        if self.waiting.len() <= self.most {
+            return Ok(());
+        }
+        let last = (0..self.waiting.len()).max_by_key(|i| self.waiting[*i].ask.order(now));
+        match last {
+            Some(last) => Err(Shed(self.waiting.swap_remove(last).item)),
+            None => Ok(()),
+        }
+    }
+
+    /// Who is next.
+    #[must_use]
+    pub fn next(&self, now: Duration) -> Option<&T> {
+        self.first(now).map(|first| &self.waiting[first].item)
+    }
+
+    /// Takes the next one out.
+    pub fn take(&mut self, now: Duration) -> Option<T> {
+        let first = self.first(now)?;
+        self.taken.add(1.0, now);
+        Some(self.waiting.swap_remove(first).item)
+    }
+
+    /// Takes out whom `which` says: they left, or are to be refused.
+    pub fn remove(&mut self, mut which: impl FnMut(&T, &Ask) -> bool) -> Vec<T> {
+        let gone = self.waiting.extract_if(.., |waiting| which(&waiting.item, &waiting.ask));
+        gone.map(|waiting| waiting.item).collect()
+    }
+
+    /// Those whose promise can no longer be kept.
+    pub fn unattainable(&mut self, now: Duration) -> Vec<T> {
+        self.remove(|_, ask| !ask.attainable(now))
+    }
+
+    /// When to try again: once all who wait now are likely to be served.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "bounded by the queue")]
+    pub fn retry_after(&self, now: Duration) -> Duration {
+        let rate = self.taken.rate(now);
+        let seconds = if rate > 0.0 { self.waiting.len() as f64 / rate } else { 1.0 };
+        Duration::from_secs_f64(seconds.clamp(1.0, LONGEST_RETRY.as_secs_f64()))
+    }
+
+    fn first(&self, now: Duration) -> Option<usize> {
+        (0..self.waiting.len()).min_by_key(|i| self.waiting[*i].ask.order(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    const fn ask(priority: Priority, arrived: u64, within: u64) -> Ask {
+        Ask { priority, arrived: ms(arrived), within: ms(within), needs: ms(100) }
+    }
+
+    fn order(queue: &mut Queue<&'static str>, now: u64) -> Vec<&'static str> {
+        std::iter::from_fn(|| queue.take(ms(now))).collect()
+    }
+
+    #[test]
+    fn by_class_then_by_deadline_and_broken_promises_last() {
+        let mut queue = Queue::new(9);
+        for (name, ask) in [
+            ("low", ask(Priority::Low, 0, 500)),
+            ("later", ask(Priority::Medium, 0, 900)),
+            ("broken", ask(Priority::Medium, 0, 150)),
+            ("sooner", ask(Priority::Medium, 100, 500)),
+            ("high", ask(Priority::High, 100, 5000)),
+        ] {
+            queue.push(name, ask, ms(100)).expect("room");
+        }
+        assert_eq!(order(&mut queue, 100), ["high", "sooner", "later", "broken", "low"]);
+    }
+
+    #[test]
+    fn a_full_queue_sheds_who_would_be_last() {
+        let mut queue = Queue::new(2);
+        queue.push("low", ask(Priority::Low, 0, 500), ms(0)).expect("room");
+        queue.push("medium", ask(Priority::Medium, 0, 500), ms(0)).expect("room");
+        let high = queue.push("high", ask(Priority::High, 0, 500), ms(0));
+        assert_eq!(high, Err(Shed("low")));
+        let late = queue.push("late", ask(Priority::Medium, 10, 500), ms(10));
+        assert_eq!(late, Err(Shed("late")));
+        assert_eq!(order(&mut queue, 10), ["high", "medium"]);
+    }
+
+    #[test]
+    fn who_waits_long_rises() {
+        let mut queue = Queue::new(9);
+        queue.push("low", ask(Priority::Low, 0, 1000), ms(0)).expect("room");
+        queue.push("high", ask(Priority::High, 11_000, 1000), ms(11_000)).expect("room");
+        assert_eq!(queue.next(ms(11_000)), Some(&"high"));
+        assert_eq!(order(&mut queue, 12_200), ["low", "high"], "both are first class by now");
+        queue.push("low", ask(Priority::Low, 0, 1000), ms(0)).expect("room");
+        queue.push("new", ask(Priority::Medium, 12_500, 1000), ms(12_500)).expect("room");
+        assert_eq!(queue.next(ms(12_500)), Some(&"low"));
+    }
+
+    #[test]
+    fn those_that_cannot_be_kept_can_be_found_and_told_when_to_come_back() {
+        let mut queue = Queue::new(9);
+        for i in 0..4 {
+            queue.push("served", ask(Priority::High, 0, 500), ms(i)).expect("room");
+            queue.take(ms(i));
+        }
+        queue.push("fine", ask(Priority::Medium, 0, 900), ms(0)).expect("room");
+        queue.push("late", ask(Priority::High, 0, 200), ms(0)).expect("room");
+        assert_eq!(queue.unattainable(ms(150)), ["late"]);
+        let retry = queue.retry_after(ms(150));
+        assert!((ms(1000)..ms(10_000)).contains(&retry), "{retry:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_lost_and_nobody_waits_for_ever(
+            asks in prop::collection::vec((0_u8..3, 1_u64..3000), 1..60), most in 1_usize..30
+        ) {
+            let mut queue = Queue::new(most);
+            let (mut in_, mut out) = (0, 0);
+            for (i, (priority, within)) in asks.iter().enumerate() {
+                let priority = [Priority::High, Priority::Medium, Priority::Low][usize::from(*priority)];
+                let now = i as u64 * 50;
+                in_ += 1;
+                out += usize::from(queue.push(i, ask(priority, now, *within), ms(now)).is_err());
+                prop_assert!(queue.len() <= most);
+            }
+            while queue.take(ms(100_000)).is_some() {
+                out += 1;
+            }
+            prop_assert_eq!(in_, out);
+        }
+    }
+}
