@@ -126,12 +126,64 @@ fn answer(question: &Question, args: &LabArgs) -> Experiment {
         let points = points.collect();
         Sweep { label: contestant.label.to_owned(), ours: contestant.ours, points }
     };
-    Experiment {
+    let experiment = Experiment {
         name: question.name.to_owned(),
         title: question.title.to_owned(),
         conditions: question.conditions(args.seeds),
         sweeps: policies.iter().map(|contestant| sweep(contestant)).collect(),
+    };
+    for s in &experiment.sweeps {
+        for p in &s.points {
+            let r = &p.runs[0];
+            if r.ttft_error.is_some() {
+                println!(
+                    "DBG hits {:.2} comp {:?} written {:?}",
+                    r.prefix_hits,
+                    p.sample.uses.iter().map(|u| u.computed_tokens / 1000).collect::<Vec<_>>(),
+                    p.sample.uses.iter().map(|u| u.written_tokens / 1000).collect::<Vec<_>>()
+                );
+                println!(
+                    "DBG {} {} ttft_err {:.2} itl_err {:.2} {:?} {:?}",
+                    s.label,
+                    p.rate,
+                    r.ttft_error.unwrap(),
+                    r.itl_error.unwrap_or(9.9),
+                    r.roles
+                        .iter()
+                        .map(|x| (
+                            x.role,
+                            (x.busy * 100.0) as i32,
+                            (x.kv_use * 100.0) as i32,
+                            x.preemptions
+                        ))
+                        .collect::<Vec<_>>(),
+                    r.reasons
+                );
+            } else {
+                println!(
+                    "DBG hits {:.2} comp {:?} written {:?}",
+                    r.prefix_hits,
+                    p.sample.uses.iter().map(|u| u.computed_tokens / 1000).collect::<Vec<_>>(),
+                    p.sample.uses.iter().map(|u| u.written_tokens / 1000).collect::<Vec<_>>()
+                );
+                println!(
+                    "DBG {} {} {:?}",
+                    s.label,
+                    p.rate,
+                    r.roles
+                        .iter()
+                        .map(|x| (
+                            x.role,
+                            (x.busy * 100.0) as i32,
+                            (x.kv_use * 100.0) as i32,
+                            x.preemptions
+                        ))
+                        .collect::<Vec<_>>()
+                );
+            }
+        }
     }
+    experiment
 }
 
 /// All tasks, on all cores; results in the order of the tasks.

@@ -18,13 +18,6 @@ const RISES_AFTER: u32 = 6;
 const RISES_AFTER_AT_LEAST: Duration = Duration::from_secs(3);
 /// Longest `Retry-After`.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// Seconds that a prompt may wait at an endpoint: enough that the endpoint never idles, too few to matter.
-const HOLD: f64 = 0.05;
-/// The same as a share of the TTFT target, where that is less.
-const HOLD_SHARE: f64 = 0.2;
-/// Share of the ITL target above which an endpoint takes no more streams.
-const ITL_SHARE: f64 = 0.95;
-
 /// What a route does with a request that cannot be given what it was promised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnattainable {
@@ -37,10 +30,18 @@ pub enum OnUnattainable {
 
 /// Whether a plan should be carried out now, or its request wait: for its turn at an endpoint, or for streams to end
 /// that are served as promised, and would not be beside one more.
+///
+/// The line before an endpoint is short for low priority and longer for high: so there is always room left for who is
+/// more urgent, and endpoints still have work at hand.
 #[must_use]
-pub fn has_room(forecast: &Forecast, target: Target) -> bool {
-    forecast.wait <= HOLD.min(HOLD_SHARE * target.ttft.as_secs_f64())
-        && forecast.itl <= ITL_SHARE * target.itl.as_secs_f64()
+pub fn has_room(forecast: &Forecast, target: Target, priority: Priority) -> bool {
+    let (wait, itl) = match priority {
+        Priority::High => (0.8, 1.1),
+        Priority::Medium => (0.3, 1.0),
+        Priority::Low => (0.05, 0.9),
+    };
+    forecast.wait <= wait * target.ttft.as_secs_f64()
+        && forecast.itl <= itl * target.itl.as_secs_f64()
 }
 
 /// What the queue knows of a request.

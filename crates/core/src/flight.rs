@@ -46,7 +46,8 @@ struct Window {
     gaps: f64,
     count: u32,
     since: Duration,
-    read_seconds: f64,
+    /// What the endpoint had read when it began.
+    read: crate::speed::Reading,
 }
 
 /// What a handful of tokens meant.
@@ -203,8 +204,8 @@ impl Flight {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens")]
             let tokens = self.cargo.prompt_tokens + (self.cargo.output_tokens / 2.0) as u64;
             self.streaming = Some(decoding.streams(tokens));
-            let read_seconds = decoding.pace.read_seconds();
-            self.window = Window { since: now, read_seconds, ..Window::default() };
+            let read = decoding.pace.has_read_so_far();
+            self.window = Window { since: now, read, ..Window::default() };
         }
         let waited = now.saturating_sub(self.planned.at).as_secs_f64();
         let ttft_error = self.planned.forecast.map(|f| relative(f.ttft, waited));
@@ -222,10 +223,11 @@ impl Flight {
         }
         let mean = window.gaps / f64::from(window.count);
         decoding.signals.itl.observe(mean, now);
-        let read_seconds = decoding.pace.read_seconds();
-        let reading = (read_seconds - window.read_seconds) / length.as_secs_f64();
-        decoding.pace.streamed(decoding.stream_load(), mean, reading, &memory.models, now);
-        *window = Window { since: now, read_seconds, ..Window::default() };
+        let read = decoding.pace.has_read_so_far();
+        let gap = (mean, length.as_secs_f64());
+        let load = decoding.stream_load();
+        decoding.pace.streamed(load, gap, read - window.read, &memory.models, now);
+        *window = Window { since: now, read, ..Window::default() };
     }
 
     /// The endpoint said how many tokens its answer has.

@@ -136,20 +136,66 @@ pub struct Pace {
     pub prompts: Line<4>,
     /// KV caches that it fetches.
     pub transfers: Line<2>,
-    /// Seconds of prompts in each second of its own, lately.
-    pub reading: Decayed,
-    /// Microseconds of prompts that it has read so far.
-    read_micros: AtomicU64,
+    /// Seconds in which it read prompts, in each second lately.
+    reading: Decayed,
+    /// Steps in which it read prompts, in each second lately.
+    reading_steps: Decayed,
+    /// Prompts that were sent to it, in each second lately.
+    pub arrivals: Decayed,
+    /// Microseconds, and steps, in which it has read prompts so far.
+    read: [AtomicU64; 2],
     /// When its streams were last learned from, in nanoseconds.
     learned_at: AtomicU64,
 }
 
+/// How much of its time an endpoint reads prompts. A step that reads one gives each stream beside it a token too.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Seconds.
+    pub seconds: f64,
+    /// Steps.
+    pub steps: f64,
+}
+
+impl Reading {
+    /// Seconds between tokens of the streams beside it, which are `step` apart while nothing is read; `self` is of one
+    /// second. In the time that is left steps follow at their own pace.
+    #[must_use]
+    pub fn beside(self, step: f64) -> f64 {
+        let left = (1.0 - self.seconds).max(0.0);
+        1.0 / (self.steps + left / step).max(LEAST_TOKENS)
+    }
+
+    /// So many times as much, as far as there is time.
+    #[must_use]
+    pub fn times(self, times: f64) -> Self {
+        let times = times.min((MOST_READING / self.seconds).max(1.0));
+        Self { seconds: self.seconds * times, steps: self.steps * times }
+    }
+
+    /// The contrary: what the steps would take alone, where tokens came `gap` seconds apart for `window` seconds of
+    /// which `self` is.
+    fn alone(self, gap: f64, window: f64) -> Option<f64> {
+        let left = window - self.seconds;
+        let steps = window / gap - self.steps;
+        (left > (1.0 - MOST_READING) * window && steps >= 1.0).then_some(left / steps)
+    }
+}
+
+impl std::ops::Sub for Reading {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { seconds: self.seconds - other.seconds, steps: self.steps - other.steps }
+    }
+}
+
+/// Fewest tokens that a stream is taken to get in a second.
+const LEAST_TOKENS: f64 = 0.5;
+
 /// A prompt's place in an endpoint's line.
 #[derive(Clone, Copy, Debug)]
-pub struct PromptPlace {
-    place: Place<4>,
-    seconds: f64,
-}
+pub struct PromptPlace(Place<4>);
 
 /// A KV cache's place in the line to an endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -159,29 +205,37 @@ impl Pace {
     /// A prompt departs to this endpoint.
     pub fn prompt_sent(&self, work: PromptWork, pool: &Models, now: Duration) -> PromptPlace {
         let seconds = self.models.speed_or(&pool.speed()).prefill(work);
-        self.reading.add(seconds, now);
-        PromptPlace { place: self.prompts.enter(work.features(), seconds, now), seconds }
+        self.arrivals.add(1.0, now);
+        PromptPlace(self.prompts.enter(work.features(), seconds, now))
     }
 
     /// The prompt was read: its first token came.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds")]
     pub fn prompt_read(&self, prompt: &PromptPlace, pool: &Models, now: Duration) {
-        if let Some(sample) = self.prompts.done(&prompt.place, now) {
+        if let Some(sample) = self.prompts.done(&prompt.0, now) {
             self.models.prefill.learn(&sample.work, sample.seconds);
             pool.prefill.learn(&sample.work, sample.seconds);
+            self.has_read(sample.seconds, now);
         }
-        self.read_micros.fetch_add((prompt.seconds * 1e6) as u64, Ordering::Relaxed);
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds")]
+    fn has_read(&self, seconds: f64, now: Duration) {
+        self.reading.add(seconds, now);
+        self.reading_steps.add(1.0, now);
+        self.read[0].fetch_add((seconds * 1e6) as u64, Ordering::Relaxed);
+        self.read[1].fetch_add(1, Ordering::Relaxed);
     }
 
     /// The prompt is not waited for any more.
     pub fn prompt_given_up(&self, prompt: &PromptPlace) {
-        self.prompts.given_up(&prompt.place);
+        self.prompts.given_up(&prompt.0);
     }
 
     /// A prompt departs of which nothing will be seen before its whole answer.
     pub fn prompt_passes(&self, work: PromptWork, pool: &Models, now: Duration) {
         let seconds = self.models.speed_or(&pool.speed()).prefill(work);
-        self.reading.add(seconds, now);
+        self.arrivals.add(1.0, now);
+        self.has_read(seconds, now);
         self.prompts.passes(seconds, now);
     }
 
@@ -205,24 +259,39 @@ impl Pace {
         self.transfers.given_up(&transfer.0);
     }
 
-    /// Seconds of prompts that it has read so far.
+    /// How much of each second it reads prompts, lately.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub fn read_seconds(&self) -> f64 {
-        self.read_micros.load(Ordering::Relaxed) as f64 / 1e6
+    pub fn reading(&self, now: Duration) -> Reading {
+        let seconds = self.reading.rate(now).min(MOST_READING);
+        Reading { seconds, steps: self.reading_steps.rate(now) }
     }
 
-    /// Tokens came `gap` seconds one after the other, beside `load`, while prompts took `reading` of the time: what
-    /// they would have taken without those is learned. All streams of an endpoint tell the same, so one of them now
+    /// How much it has read so far.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn has_read_so_far(&self) -> Reading {
+        let [micros, steps] = [0, 1].map(|i: usize| self.read[i].load(Ordering::Relaxed) as f64);
+        Reading { seconds: micros / 1e6, steps }
+    }
+
+    /// Tokens came `gap` seconds one after the other for `window` seconds, beside `load` and `reading`: what they
+    /// would have taken without the latter is learned. All streams of an endpoint tell the same, so one of them now
     /// and then is enough.
-    pub fn streamed(&self, load: StreamLoad, gap: f64, reading: f64, pool: &Models, now: Duration) {
+    pub fn streamed(
+        &self,
+        load: StreamLoad,
+        (gap, window): (f64, f64),
+        reading: Reading,
+        pool: &Models,
+        now: Duration,
+    ) {
         let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let last = self.learned_at.load(Ordering::Relaxed);
         if nanos.saturating_sub(last) < LEARN_EVERY {
             return;
         }
         self.learned_at.store(nanos, Ordering::Relaxed);
-        let alone = gap * (1.0 - reading.clamp(0.0, MOST_READING));
+        let Some(alone) = reading.alone(gap, window) else { return };
         self.models.step.learn(&load.features(), alone);
         pool.step.learn(&load.features(), alone);
     }
@@ -232,7 +301,7 @@ impl Pace {
 const LEARN_EVERY: u64 = 50_000_000;
 
 /// Share of the time that prompts are taken to need at most: streams go on beside them, however slowly.
-pub const MOST_READING: f64 = 0.9;
+const MOST_READING: f64 = 0.95;
 
 #[cfg(test)]
 mod tests {
@@ -259,7 +328,8 @@ mod tests {
         let own = pace.models.speed_or(&pool.speed());
         assert!((speed.prefill(work) / 0.2 - 1.0).abs() < 0.1, "{}", speed.prefill(work));
         assert!((own.prefill(work) / 0.2 - 1.0).abs() < 0.1);
-        assert!((pace.read_seconds() / 8.0 - 1.0).abs() < 0.2, "{}", pace.read_seconds());
+        let read = pace.has_read_so_far();
+        assert!((read.seconds / 8.0 - 1.0).abs() < 0.05 && (read.steps - 39.0).abs() < 0.1);
     }
 
     #[test]
@@ -269,7 +339,9 @@ mod tests {
         for i in 0..200_u32 {
             let load = StreamLoad { streams: f64::from(i % 40), tokens: f64::from(i % 40) * 1e3 };
             let alone = 0.006 + 0.0001 * load.streams + 4e-8 * load.tokens;
-            pace.streamed(load, alone / (1.0 - 0.5), 0.5, &pool, seconds(f64::from(i)));
+            let half = Reading { seconds: 0.5, steps: 10.0 };
+            let gap = half.beside(alone);
+            pace.streamed(load, (gap, 1.0), half, &pool, seconds(f64::from(i)));
         }
         let load = StreamLoad { streams: 20.0, tokens: 20e3 };
         let step = pace.models.speed_or(&pool.speed()).step(load);

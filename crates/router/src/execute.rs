@@ -193,6 +193,8 @@ impl Attempts<'_> {
             blocks: &asked.blocks,
             block_tokens: asked.block_tokens,
             target: route.target(&asked.analysis),
+            waited: self.ticket.waited(),
+            may_wait: None,
             whole: one.or(asked.analysis.whole.map(Reason::Whole)).or(self.whole),
         };
         let scope = Scope {

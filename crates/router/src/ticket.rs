@@ -126,6 +126,11 @@ impl Ticket {
         self.shared.now()
     }
 
+    /// How long ago it arrived.
+    pub(crate) fn waited(&self) -> Duration {
+        self.now().saturating_sub(self.flight.track().began())
+    }
+
     /// A plan is carried out: whom it involves is held until the next plan or the end.
     pub(crate) fn planned(
         &mut self,

@@ -45,6 +45,13 @@ pub fn contestants() -> Vec<Contestant> {
     let ours = Rules { queue: QUEUE, ..rules(predictive, HandoffMode::Auto, 0) };
     vec![
         Contestant { label: "Predictive", ours: true, rules: ours, merged: false },
+        Contestant {
+            label: "Predictive, no queue",
+            ours: false,
+            rules: Rules { queue: 0, ..ours },
+            merged: false,
+        },
+        Contestant { label: "Predictive, mixed", ours: false, rules: ours, merged: true },
         mixed("mixed, round-robin", Policy::RoundRobin),
         mixed("mixed, least-request", Policy::LeastRequest),
         mixed("mixed, power-of-two", Policy::PowerOfTwo),

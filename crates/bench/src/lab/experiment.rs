@@ -47,7 +47,7 @@ pub struct Traces {
     pub mooncake: Option<PathBuf>,
 }
 
-const CHAT: Target = target(500, 50);
+const CHAT: Target = target(500, 30);
 /// Prompts of up to 126,000 tokens take one GPU seconds by themselves.
 const LONG: Target = target(5_000, 50);
 

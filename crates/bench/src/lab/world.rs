@@ -212,7 +212,7 @@ impl<'a> World<'a> {
             priority: arrival.priority,
             arrived: arrival.at,
             within: arrival.target.ttft,
-            needs: Duration::from_secs_f64(speed.prefill(work).min(3600.0)),
+            needs: Duration::from_secs_f64((1.5 * speed.prefill(work)).min(3600.0)),
         }
     }
 
@@ -227,8 +227,9 @@ impl<'a> World<'a> {
         for _ in 0..self.routers[router].queue.len() {
             let Some(&job) = self.routers[router].queue.next(now) else { break };
             let choice = self.choose(job);
-            let target = self.jobs[job].arrival.target;
-            let fits = |choice: &Choice| choice.forecast.is_none_or(|f| has_room(&f, target));
+            let Arrival { target, priority, .. } = *self.jobs[job].arrival;
+            let room = |forecast| has_room(&forecast, target, priority);
+            let fits = |choice: &Choice| choice.forecast.is_none_or(room);
             let idle = self.routers[router].pool.iter().all(|e| e.state.in_flight_all() == 0);
             if !idle && choice.as_ref().is_some_and(|choice| !fits(choice)) {
                 break;
@@ -258,7 +259,7 @@ impl<'a> World<'a> {
             tried: &job.tried,
             now: self.now,
         };
-        plan(&scope, &job.demand(), rng)
+        plan(&scope, &job.demand(self.rules.queue > 0, self.now), rng)
     }
 
     fn carry_out(&mut self, id: JobId, choice: Option<Choice>) {

@@ -27,6 +27,8 @@ const PROMPT: Demand<'static> = Demand {
     blocks: &[],
     block_tokens: 256.0,
     target: Target { ttft: Duration::from_millis(500), itl: Duration::from_millis(50) },
+    waited: Duration::ZERO,
+    may_wait: None,
     whole: None,
 };
 

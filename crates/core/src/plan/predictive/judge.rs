@@ -1,20 +1,27 @@
 //! What a plan is expected to be for its user and for others, in promises broken.
 
 use super::super::{Demand, Forecast, Reason, Scope};
+use crate::admit::has_room;
 use crate::endpoint::EndpointState;
-use crate::phase::Phase;
+use crate::phase::{Phase, Role};
 use crate::prefix::Held;
-use crate::speed::{MOST_READING, PromptWork, Speed, StreamLoad};
+use crate::speed::{PromptWork, Reading, Speed, StreamLoad};
 
 /// A promise is safe while it is expected to need less than this share of its time, and lost beyond the other.
-const SAFE: f64 = 0.6;
-const LOST: f64 = 1.2;
-/// What a whole target's time costs beside the risk: the sooner of two plans that keep the promise is better.
+const SAFE: f64 = 0.4;
+const LOST: f64 = 1.1;
+/// What a whole target's time to the first token costs beside the risk: sooner is better.
 const SOONER: f64 = 0.1;
-/// What one target's time of waiting costs those behind a prompt, where the endpoint always reads.
-const BEHIND: f64 = 0.2;
-/// What a pause of one TTFT target costs a stream beyond the ITL that it was promised.
-const PAUSE: f64 = 0.1;
+/// What a whole target's time between tokens costs: little, as nobody reads faster than was promised.
+const FASTER: f64 = 0.02;
+/// What a pause as long as the promised time between tokens costs a stream.
+const PAUSE: f64 = 0.002;
+/// A prefill endpoint may come to read so many times as much as lately.
+const MORE_READING: f64 = 1.5;
+/// Most prompts that one is taken to delay.
+const MOST_BEHIND: f64 = 200.0;
+/// Share of its time beyond which an endpoint is taken to read for ever.
+const ALWAYS_READS: f64 = 0.95;
 /// What a full KV cache costs, as `share ÷ (1 − share)`.
 const FULL: f64 = 0.01;
 /// Above this share of its KV, an endpoint begins to throw streams out.
@@ -40,8 +47,9 @@ pub(super) struct Seen {
     streams: f64,
     itl: f64,
     itl_after: f64,
-    /// Share of its time that it reads prompts.
+    /// Share of its time that it reads prompts, and prompts that come in a second.
     reading: f64,
+    arrivals: f64,
     /// Seconds until a KV cache could begin to move here.
     link_wait: f64,
     /// What the KV of this request costs there.
@@ -55,12 +63,17 @@ pub(super) struct Verdict {
     ttft: f64,
     itl: f64,
     harm: f64,
+    /// It can be carried out now, or need not be.
+    has_room: bool,
 }
+
+/// No plan costs so much: one without room is taken where none has any.
+const NO_ROOM: f64 = 1e6;
 
 impl Verdict {
     /// All of it.
     pub(super) fn cost(&self) -> f64 {
-        self.ttft + self.itl + self.harm
+        self.ttft + self.itl + self.harm + if self.has_room { 0.0 } else { NO_ROOM }
     }
 
     /// What makes it better than `other`: the largest difference.
@@ -85,6 +98,8 @@ pub(super) struct Judge<'a> {
     demand: &'a Demand<'a>,
     others: Speed,
     ttft_target: f64,
+    /// Seconds that it has waited already.
+    waited: f64,
     itl_target: f64,
     tokens: f64,
     /// Tokens that a stream still has before it, on average.
@@ -101,6 +116,7 @@ impl<'a> Judge<'a> {
             demand,
             others: scope.memory.models.speed(),
             ttft_target: demand.target.ttft.as_secs_f64().max(1e-3),
+            waited: demand.waited.as_secs_f64(),
             itl_target: demand.target.itl.as_secs_f64().max(1e-4),
             tokens,
             left: (scope.memory.lengths.mean() / 2.0).max(LEAST_LEFT),
@@ -115,7 +131,7 @@ impl<'a> Judge<'a> {
         let speed = state.pace.models.speed_or(&self.others);
         let others = state.signals.others.get(now).map_or(0.0, |o| o.value * o.weight);
         let load = Self::load(state, others);
-        let reading = state.pace.reading.rate(now).min(MOST_READING);
+        let reading = state.pace.reading(now);
         let cached = self.cached(state, held);
         let work = PromptWork { uncached: self.tokens - cached, cached, streams: load.streams };
         let one_more = StreamLoad { streams: load.streams + 1.0, tokens: load.tokens + self.kept };
@@ -127,9 +143,10 @@ impl<'a> Judge<'a> {
             read: speed.prefill(work),
             cached,
             streams: load.streams,
-            itl: speed.step(load) / (1.0 - reading),
-            itl_after: speed.step(one_more) / (1.0 - reading),
-            reading,
+            itl: reading.beside(speed.step(load)),
+            itl_after: self.beside(at, reading, speed.step(one_more)),
+            reading: reading.seconds,
+            arrivals: state.pace.arrivals.rate(now),
             link_wait: state.pace.transfers.wait(now),
             kv_cost: self.kv_cost(state, load),
             speed,
@@ -141,6 +158,14 @@ impl<'a> Judge<'a> {
             + seen.kv_cost
             + self.late(seen.link_wait + seen.speed.transfer(self.tokens - cached));
         seen
+    }
+
+    /// The time between tokens at an endpoint while its stream lasts: one for prefill may come to read more.
+    fn beside(&self, at: usize, reading: Reading, step: f64) -> f64 {
+        match self.scope.pool[at].role {
+            Role::Prefill => reading.times(MORE_READING).beside(step),
+            _ => reading.beside(step),
+        }
     }
 
     /// The streams that are there or on their way.
@@ -181,7 +206,7 @@ impl<'a> Judge<'a> {
             moved: 0.0,
         };
         let harm = self.behind(seen) + self.stalled(seen) + self.slowed(seen) + seen.kv_cost;
-        Verdict { ttft: self.late(forecast.ttft), itl: self.slow(seen), harm, forecast }
+        self.verdict(forecast, self.slow(seen), harm)
     }
 
     /// `reader` reads the prompt, `writer` writes the answer.
@@ -197,31 +222,40 @@ impl<'a> Judge<'a> {
         };
         let harm =
             self.behind(reader) + self.stalled(reader) + self.slowed(writer) + writer.kv_cost;
-        Verdict { ttft: self.late(forecast.ttft), itl: self.slow(writer), harm, forecast }
+        self.verdict(forecast, self.slow(writer), harm)
+    }
+
+    fn verdict(&self, forecast: Forecast, itl: f64, harm: f64) -> Verdict {
+        let Demand { target, may_wait, .. } = *self.demand;
+        let has_room = may_wait.is_none_or(|priority| has_room(&forecast, target, priority));
+        Verdict { ttft: self.late(forecast.ttft), itl, harm, has_room, forecast }
     }
 
     /// What a first token after `ttft` seconds costs its user.
     fn late(&self, ttft: f64) -> f64 {
-        let share = ttft / self.ttft_target;
+        let share = (self.waited + ttft) / self.ttft_target;
         risk(share) + SOONER * share
     }
 
     /// What the time between its tokens costs its user.
     fn slow(&self, writer: &Seen) -> f64 {
         let share = writer.itl_after / self.itl_target;
-        risk(share) + SOONER * share
+        risk(share) + FASTER * share
     }
 
-    /// What its prompt costs the prompts behind it: nothing where the endpoint is mostly idle.
+    /// What its prompt costs the prompts behind it: all that come before the line is empty again are that much later.
     fn behind(&self, reader: &Seen) -> f64 {
-        let busy = reader.reading / (1.0 - reader.reading);
-        BEHIND * busy * reader.read / self.ttft_target
+        let empty_in = (reader.wait + reader.read) / (1.0 - reader.reading.min(ALWAYS_READS));
+        let behind = (reader.arrivals * empty_in).min(MOST_BEHIND);
+        let (before, after) = (reader.wait, reader.wait + reader.read);
+        let (before, after) = (before / self.ttft_target, after / self.ttft_target);
+        behind * (risk(after) - risk(before) + SOONER * (after - before))
     }
 
     /// What the reading of its prompt costs the streams beside it.
     fn stalled(&self, reader: &Seen) -> f64 {
         let longer = reader.itl + reader.read / self.left;
-        let pause = (reader.read - self.itl_target).max(0.0) / self.ttft_target;
+        let pause = reader.read / self.itl_target;
         reader.streams * (self.lost(reader.itl, longer) + PAUSE * pause)
     }
 
@@ -233,7 +267,7 @@ impl<'a> Judge<'a> {
     /// What it costs a stream that the time between its tokens grows.
     fn lost(&self, before: f64, after: f64) -> f64 {
         let (before, after) = (before / self.itl_target, after / self.itl_target);
-        risk(after) - risk(before) + SOONER * (after - before)
+        risk(after) - risk(before) + FASTER * (after - before)
     }
 }
 
