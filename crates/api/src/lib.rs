@@ -22,14 +22,16 @@ mod validate;
 pub use autoscaling::{Autoscaling, ReplicaBounds};
 pub use limits::{Headers, Limits, Timeouts};
 pub use path::{FieldPath, Segment};
-pub use policy::{DecodingWeights, Policy, PolicyType, PrefillWeights, References, Weights};
+pub use policy::{
+    DecodingWeights, Policy, PolicyType, Predictive, PrefillWeights, References, Weights,
+};
 pub use port::Port;
 #[cfg(feature = "crd")]
 pub use route::QoERoute;
 pub use route::{
     Connector, DEFAULT_CLASS, Endpoints, Handoff, HandoffMode, PhaseRules, QoERouteSpec, Selector,
 };
-pub use slo::{Slo, SloByPriority, SloOverride};
+pub use slo::{OnUnattainable, Slo, SloByPriority, SloOverride};
 pub use validate::Violation;
 
 /// API group of the custom resource and of the documents of the stand-alone file.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{BODY_BYTES, CONNECT_MILLISECONDS, IN_FLIGHT, TIMEOUT_SECONDS, cel};
+use crate::schema::{BODY_BYTES, CONNECT_MILLISECONDS, IN_FLIGHT, QUEUED, TIMEOUT_SECONDS, cel};
 
 /// Names of the request headers the router reads. Upper and lower case are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -88,13 +88,17 @@ pub struct Limits {
     /// The largest request body, in bytes; a larger one is answered 413.
     #[schemars(range(min = BODY_BYTES.min, max = BODY_BYTES.max))]
     pub max_body_bytes: u64,
-    /// The most requests in flight; one more is answered 429. 0 means no limit.
+    /// The most requests in flight at endpoints, in each router; others wait in its queue. 0 means no limit.
     #[schemars(range(min = IN_FLIGHT.min, max = IN_FLIGHT.max))]
     pub max_in_flight: u32,
+    /// The most requests that wait, in each router, for an endpoint that has room; then the least urgent is answered
+    /// 429. Requests wait with the policy `Predictive`, and wherever `maxInFlight` is set. 0 means none waits.
+    #[schemars(range(min = QUEUED.min, max = QUEUED.max))]
+    pub max_queued: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_body_bytes: 32 << 20, max_in_flight: 0 }
+        Self { max_body_bytes: 32 << 20, max_in_flight: 0, max_queued: 1024 }
     }
 }

@@ -10,7 +10,9 @@ use crate::schema::{REFERENCE, TARGET_MILLISECONDS, WEIGHT, cel};
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel!(
     "!has(self.weights) || self.type == 'Weighted'"
-        => "weights belong to the policy Weighted: set type to Weighted, or remove weights"
+        => "weights belong to the policy Weighted: set type to Weighted, or remove weights",
+    "!has(self.predictive) || self.type == 'Predictive'"
+        => "predictive belongs to the policy Predictive: set type to Predictive, or remove predictive"
 )))]
 pub struct Policy {
     /// Which policy.
@@ -19,20 +21,45 @@ pub struct Policy {
     /// Other weights for `Weighted`; left out, the published ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
+    /// Rules of `Predictive`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictive: Option<Predictive>,
 }
 
 /// The policies there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PolicyType {
+    /// The plan that is expected to keep the promise (`slo`) and to cost other users least. How fast each endpoint is,
+    /// and what its prefix cache holds, is learned from its answers. Requests wait in the router while no endpoint has
+    /// room for them, the most urgent first.
+    #[default]
+    Predictive,
     /// The published formula: a weighted sum of what is known of an endpoint, lowest wins.
     Weighted,
     /// Each endpoint in its turn.
     RoundRobin,
     /// The endpoint with the fewest requests in flight.
-    #[default]
     LeastRequest,
     /// The less loaded of two endpoints drawn at random.
     PowerOfTwo,
+    /// The endpoint that was sent most of the prompt before; while load is uneven, the one with the fewest requests in
+    /// flight.
+    PrefixAffinity,
+}
+
+/// Rules of the `Predictive` policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Predictive {
+    /// A prefill endpoint may serve a whole request where that is expected to be better. `false` keeps it for prefill,
+    /// unless there is no other.
+    pub cross_phase: bool,
+}
+
+impl Default for Predictive {
+    fn default() -> Self {
+        Self { cross_phase: true }
+    }
 }
 
 /// Weights and reference values of the `Weighted` policy.

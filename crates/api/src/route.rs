@@ -177,21 +177,18 @@ pub enum Connector {
 }
 
 /// Which requests are handed off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Handoff {
     /// When to hand off.
     pub mode: HandoffMode,
-    /// With `Auto`, shorter prompts are served whole by one endpoint; in tokens. To prefill 512 tokens takes an 8B
-    /// model some 12 ms on an H100: about what a handoff costs, and little beside the streams it delays.
+    /// With `Auto`, shorter prompts are served whole by one endpoint; in tokens. Left out: 0 with the policy
+    /// `Predictive`, which decides for each request whether a handoff pays, and 512 with all others. To prefill 512
+    /// tokens takes an 8B model some 12 ms on an H100: about what a handoff costs, and little beside the streams it
+    /// delays.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = PROMPT_TOKENS.min, max = PROMPT_TOKENS.max))]
-    pub min_prompt_tokens: u32,
-}
-
-impl Default for Handoff {
-    fn default() -> Self {
-        Self { mode: HandoffMode::Auto, min_prompt_tokens: 512 }
-    }
+    pub min_prompt_tokens: Option<u32>,
 }
 
 /// When requests are handed off.

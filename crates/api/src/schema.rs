@@ -21,6 +21,8 @@ pub(crate) const TIMEOUT_SECONDS: Range<u32> = Range { min: 1, max: 86_400 };
 pub(crate) const BODY_BYTES: Range<u64> = Range { min: 1024, max: 1 << 30 };
 /// Requests in flight; 0 means no limit.
 pub(crate) const IN_FLIGHT: Range<u32> = Range { min: 0, max: 1_000_000 };
+/// Requests that wait; 0 means none does.
+pub(crate) const QUEUED: Range<u32> = Range { min: 0, max: 100_000 };
 /// Tokens of a prompt.
 pub(crate) const PROMPT_TOKENS: Range<u32> = Range { min: 0, max: 100_000_000 };
 /// A reference value that is no time: tokens per second, requests queued.

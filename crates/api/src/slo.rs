@@ -17,12 +17,29 @@ pub struct Slo {
     pub itl_milliseconds: u32,
     /// Other targets for the requests of one priority.
     pub by_priority: SloByPriority,
+    /// What becomes of a request that waits and whose first token cannot come in time any more.
+    pub on_unattainable: OnUnattainable,
 }
 
 impl Default for Slo {
     fn default() -> Self {
-        Self { ttft_milliseconds: 500, itl_milliseconds: 50, by_priority: SloByPriority::default() }
+        Self {
+            ttft_milliseconds: 500,
+            itl_milliseconds: 50,
+            by_priority: SloByPriority::default(),
+            on_unattainable: OnUnattainable::default(),
+        }
     }
+}
+
+/// What becomes of a request whose promise cannot be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OnUnattainable {
+    /// It is served all the same, after those of its priority that can still be in time.
+    #[default]
+    BestEffort,
+    /// It is answered 429 at once, with the time after which to try again.
+    Reject,
 }
 
 /// Targets that differ from the route's for one priority.

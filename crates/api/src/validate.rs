@@ -7,10 +7,10 @@ use crate::autoscaling::{Autoscaling, ReplicaBounds};
 use crate::limits::{Headers, Limits, Timeouts};
 use crate::path::FieldPath;
 use crate::policy::{Policy, PolicyType, Weights};
-use crate::route::{Endpoints, QoERouteSpec};
+use crate::route::{Endpoints, Handoff, QoERouteSpec};
 use crate::schema::{
-    BODY_BYTES, CONNECT_MILLISECONDS, IN_FLIGHT, MAX_CHARS, MAX_ITEMS, PROMPT_TOKENS, REFERENCE,
-    REPLICAS, Range, TARGET_MILLISECONDS, TIMEOUT_SECONDS, WEIGHT,
+    BODY_BYTES, CONNECT_MILLISECONDS, IN_FLIGHT, MAX_CHARS, MAX_ITEMS, PROMPT_TOKENS, QUEUED,
+    REFERENCE, REPLICAS, Range, TARGET_MILLISECONDS, TIMEOUT_SECONDS, WEIGHT,
 };
 use crate::slo::{Slo, SloOverride};
 
@@ -32,7 +32,7 @@ impl QoERouteSpec {
         check.models(&self.models);
         check.endpoints(&self.endpoints);
         check.policy(&self.policy);
-        check.range("handoff.minPromptTokens", self.handoff.min_prompt_tokens, PROMPT_TOKENS);
+        check.handoff(&self.handoff);
         check.slo(&self.slo);
         check.headers(&self.headers);
         check.timeouts(&self.timeouts);
@@ -122,6 +122,13 @@ impl Check {
     }
 
     fn policy(&mut self, policy: &Policy) {
+        if policy.predictive.is_some() && policy.kind != PolicyType::Predictive {
+            self.refuse(
+                FieldPath::of("policy.predictive"),
+                "predictive belongs to the policy Predictive: set type to Predictive, or remove \
+                 predictive",
+            );
+        }
         let Some(weights) = &policy.weights else { return };
         if policy.kind != PolicyType::Weighted {
             self.refuse(
@@ -159,6 +166,12 @@ impl Check {
             let message =
                 "all weights are 0, so nothing could be compared: set one of them above 0";
             self.refuse(FieldPath::of(path), message);
+        }
+    }
+
+    fn handoff(&mut self, handoff: &Handoff) {
+        if let Some(tokens) = handoff.min_prompt_tokens {
+            self.range("handoff.minPromptTokens", tokens, PROMPT_TOKENS);
         }
     }
 
@@ -216,6 +229,7 @@ impl Check {
     fn limits(&mut self, limits: &Limits) {
         self.range("limits.maxBodyBytes", limits.max_body_bytes, BODY_BYTES);
         self.range("limits.maxInFlight", limits.max_in_flight, IN_FLIGHT);
+        self.range("limits.maxQueued", limits.max_queued, QUEUED);
     }
 
     fn admin_paths(&mut self, paths: &[String]) {

@@ -95,7 +95,7 @@ fn every_field_has_a_default_or_may_be_absent() {
     let spec = spec();
     let slo = &spec["properties"]["slo"];
     assert_eq!(slo["properties"]["ttftMilliseconds"]["default"], 500);
-    assert_eq!(spec["properties"]["policy"]["default"], json!({"type": "LeastRequest"}));
+    assert_eq!(spec["properties"]["policy"]["default"], json!({"type": "Predictive"}));
     assert_eq!(spec["properties"]["handoff"]["properties"]["mode"]["default"], "Auto");
     assert_eq!(spec["properties"]["policy"]["properties"]["weights"]["nullable"], true);
     assert!(spec["properties"]["policy"]["properties"]["weights"]["default"].is_null());
@@ -119,6 +119,7 @@ fn the_rules_are_in_the_schema_with_their_messages() {
             "spec.endpoints.port",
             "spec.headers",
             "spec.headers",
+            "spec.policy",
             "spec.policy",
             "spec.policy.weights.decoding",
             "spec.policy.weights.prefill"

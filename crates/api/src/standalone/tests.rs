@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Connector, HandoffMode, PolicyType};
+use crate::{Connector, HandoffMode, OnUnattainable, PolicyType, Predictive};
 
 /// A route of five lines and an endpoint; what a test adds stands from line 6 on, in the spec.
 const ROUTE: &str = "apiVersion: qoe-router.io/v1alpha1\nkind: QoERoute\nmetadata: {name: llama}\n\
@@ -44,9 +44,10 @@ fn defaults_are_those_of_the_documentation() {
             }
         },
         "connector": "Auto",
-        "policy": {"type": "LeastRequest"},
-        "handoff": {"mode": "Auto", "minPromptTokens": 512},
-        "slo": {"ttftMilliseconds": 500, "itlMilliseconds": 50, "byPriority": {}},
+        "policy": {"type": "Predictive"},
+        "handoff": {"mode": "Auto"},
+        "slo": {"ttftMilliseconds": 500, "itlMilliseconds": 50, "byPriority": {},
+                "onUnattainable": "BestEffort"},
         "headers": {
             "priority": "x-request-priority", "expectedOutputTokens": "x-expected-output-tokens",
             "slaTarget": "x-sla-target-ms", "session": "x-session-id"
@@ -55,7 +56,7 @@ fn defaults_are_those_of_the_documentation() {
             "connectMilliseconds": 1000, "firstTokenSeconds": 120, "prefillSeconds": 60,
             "idleSeconds": 120, "answerSeconds": 600
         },
-        "limits": {"maxBodyBytes": 33_554_432, "maxInFlight": 0},
+        "limits": {"maxBodyBytes": 33_554_432, "maxInFlight": 0, "maxQueued": 1024},
         "allowAdminPaths": [],
         "autoscaling": {
             "prefill": {"minReplicas": 1, "maxReplicas": 32},
@@ -97,10 +98,10 @@ spec:
       prefill: {ttft: 1, prefixMiss: 0, queue: 0}
       references: {tokensPerSecond: 60}
   handoff: {mode: Always, minPromptTokens: 0}
-  slo: {ttftMilliseconds: 800, byPriority: {High: {ttftMilliseconds: 250}}}
+  slo: {ttftMilliseconds: 800, byPriority: {High: {ttftMilliseconds: 250}}, onUnattainable: Reject}
   headers: {priority: X-My-Priority}
   timeouts: {firstTokenSeconds: 30}
-  limits: {maxInFlight: 100}
+  limits: {maxInFlight: 100, maxQueued: 0}
   allowAdminPaths: [/sleep, /v1/load_lora_adapter]
 status: {conditions: []}
 ---
@@ -109,7 +110,7 @@ status: {conditions: []}
 apiVersion: qoe-router.io/v1alpha1
 kind: QoERoute
 metadata: {name: small}
-spec: {models: [tiny], policy: {type: PowerOfTwo}, handoff: {mode: Never}}
+spec: {models: [tiny], policy: {predictive: {crossPhase: false}}, handoff: {mode: Never}}
 ---
 apiVersion: qoe-router.io/v1alpha1
 kind: EndpointList
@@ -136,15 +137,18 @@ fn every_field_is_read() {
     assert_eq!((weights.prefill.ttft, weights.decoding.itl), (1.0, 0.6));
     assert_eq!(weights.references.tokens_per_second, 60);
     assert_eq!(llama.spec.handoff.mode, HandoffMode::Always);
+    assert_eq!(llama.spec.handoff.min_prompt_tokens, Some(0));
+    assert_eq!(llama.spec.slo.on_unattainable, OnUnattainable::Reject);
     assert_eq!((llama.spec.slo.ttft_milliseconds, llama.spec.slo.itl_milliseconds), (800, 50));
     let high = llama.spec.slo.by_priority.high.as_ref().unwrap();
     assert_eq!((high.ttft_milliseconds, high.itl_milliseconds), (Some(250), None));
     assert_eq!(llama.spec.headers.priority, "X-My-Priority");
     assert_eq!(llama.spec.timeouts.first_token_seconds, 30);
-    assert_eq!(llama.spec.limits.max_in_flight, 100);
+    assert_eq!((llama.spec.limits.max_in_flight, llama.spec.limits.max_queued), (100, 0));
     assert_eq!(llama.spec.allow_admin_paths, ["/sleep", "/v1/load_lora_adapter"]);
     assert_eq!(small.qualified_name(), "small");
-    assert_eq!(small.spec.policy.kind, PolicyType::PowerOfTwo);
+    assert_eq!(small.spec.policy.kind, PolicyType::Predictive);
+    assert_eq!(small.spec.policy.predictive, Some(Predictive { cross_phase: false }));
     let names: Vec<_> = config.endpoints.iter().map(|e| e.name.as_str()).collect();
     assert_eq!(names, ["p0", "d0", "m0"]);
     assert_eq!(config.endpoints[0].labels["llm-d.ai/role"], "prefill");
@@ -179,7 +183,7 @@ fn a_wrong_field_of_a_route_is_shown_where_it_is() {
             (
                 "  policy: {type: Weightd}",
                 "llm.yaml:6:12: spec.policy.type: unknown variant `Weightd`, expected one of \
-             `Weighted`, `RoundRobin`, `LeastRequest`, `PowerOfTwo`",
+             `Predictive`, `Weighted`, `RoundRobin`, `LeastRequest`, `PowerOfTwo`, `PrefixAffinity`",
             ),
             (
                 "  handoff:\n\n    # Which one?\n    mode: yes",

@@ -36,7 +36,7 @@ fn the_ranges_of_the_schema_are_those_of_the_code() {
     let schema = generator.into_root_schema_for::<QoERouteSpec>();
     let mut found = Vec::new();
     ranges(schema.as_value(), &FieldPath::default(), &mut found);
-    assert_eq!(found.len(), 31, "every number has both bounds: {found:?}");
+    assert_eq!(found.len(), 32, "every number has both bounds: {found:?}");
     for (path, min, max) in found {
         let refused = |value: f64| {
             let value = if value.fract() == 0.0 { json!(value as i64) } else { json!(value) };
@@ -80,6 +80,16 @@ fn weights_must_weigh_and_belong_to_weighted() {
             ),
         ]
     );
+}
+
+#[test]
+fn rules_of_a_policy_belong_to_it() {
+    let rules = json!({"crossPhase": false});
+    assert_eq!(violations(&json!({"policy": {"predictive": rules}})), []);
+    let found = violations(&json!({"policy": {"type": "RoundRobin", "predictive": rules}}));
+    let [(path, message)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(path, "policy.predictive");
+    assert!(message.contains("set type to Predictive"), "{message}");
 }
 
 #[test]

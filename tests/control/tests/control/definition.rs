@@ -78,6 +78,9 @@ async fn what_cannot_be_served_is_refused_with_a_sentence() {
     );
     let weights =
         object("weights belong to the policy Weighted: set type to Weighted, or remove weights");
+    let predictive = object(
+        "predictive belongs to the policy Predictive: set type to Predictive, or remove predictive",
+    );
     let zero = json!({"ttft": 0, "prefixMiss": 0, "queue": 0});
     let all_zero =
         object("all weights are 0, so nothing could be compared: set one of them above 0");
@@ -88,6 +91,7 @@ async fn what_cannot_be_served_is_refused_with_a_sentence() {
         (json!({"endpoints": {"port": 70_000}}), "spec.endpoints.port", port),
         (json!({"endpoints": {"port": "HTTP"}}), "spec.endpoints.port", port),
         (json!({"policy": {"weights": {}}}), "spec.policy", &weights),
+        (json!({"policy": {"type": "RoundRobin", "predictive": {}}}), "spec.policy", &predictive),
         (
             json!({"policy": {"type": "Weighted", "weights": {"prefill": zero}}}),
             "spec.policy.weights.prefill",
@@ -103,8 +107,8 @@ async fn what_cannot_be_served_is_refused_with_a_sentence() {
         (
             json!({"policy": {"type": "Best"}}),
             "spec.policy.type",
-            "Unsupported value: \"Best\": supported values: \"Weighted\", \"RoundRobin\", \"LeastRequest\", \
-             \"PowerOfTwo\"",
+            "Unsupported value: \"Best\": supported values: \"Predictive\", \"Weighted\", \"RoundRobin\", \
+             \"LeastRequest\", \"PowerOfTwo\", \"PrefixAffinity\"",
         ),
         (
             json!({"connector": "Auto "}),
@@ -158,6 +162,7 @@ fn bad() -> Vec<Value> {
         }
     }
     bad.push(json!({"policy": {"weights": {}}}));
+    bad.push(json!({"policy": {"type": "LeastRequest", "predictive": {"crossPhase": true}}}));
     for (phase, names) in
         [("prefill", ["ttft", "prefixMiss", "queue"]), ("decoding", ["itl", "tps", "queue"])]
     {
@@ -217,7 +222,7 @@ async fn what_the_code_refuses_the_api_server_refuses() {
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let mut ranges = Vec::new();
     beyond(schema, &[], &mut ranges);
-    assert!(ranges.len() >= 62, "every number has a range: {}", ranges.len());
+    assert!(ranges.len() >= 64, "every number has a range: {}", ranges.len());
     for patch in bad().into_iter().chain(ranges) {
         let fields: Vec<_> =
             refused(&space, patch.clone()).await.into_iter().map(|(f, _)| f).collect();
@@ -247,6 +252,8 @@ async fn what_is_at_the_edge_is_taken() {
         json!({"routerClassName": "a"}),
         json!({"models": ["meta-llama/Llama-3.1-8B-Instruct", "ä".repeat(256)]}),
         json!({"policy": {"type": "Weighted", "weights": {"prefill": {"ttft": 0.5}}}}),
+        json!({"policy": {"predictive": {"crossPhase": false}}}),
+        json!({"limits": {"maxQueued": 0}, "slo": {"onUnattainable": "Reject"}}),
         json!({"headers": {"priority": "X-Mine", "session": "x-yours"}}),
         json!({"autoscaling": {"prefill": {"minReplicas": 2, "maxReplicas": 2}}}),
         json!({"slo": {"byPriority": {"High": {"ttftMilliseconds": 1}}}}),
