@@ -1,7 +1,9 @@
 //! What can go wrong with a request, and the one place that turns it into an answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{self, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use qoe_core::analyze::AnalyzeError;
 use qoe_core::phase::Phase;
@@ -15,8 +17,8 @@ use crate::upstream::UpstreamError;
 
 /// Known model names that a 404 lists.
 const NAMED_MODELS: usize = 20;
-/// What a client that was refused for load is asked to wait.
-const RETRY_AFTER_SECONDS: &str = "1";
+/// What a client that was refused for load is asked to wait, where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a request is not answered as asked.
 #[derive(Debug, Error)]
@@ -49,6 +51,16 @@ pub(crate) enum Failure {
         "route `{route}` has {limit} requests in flight, as many as it may (limits.maxInFlight)"
     )]
     TooManyInFlight { route: String, limit: u32 },
+    #[error(
+        "route `{route}` has no room, and {limit} requests that go first wait already (limits.maxQueued); try again in {} s, or add endpoints",
+        whole_seconds(*retry_after)
+    )]
+    QueueFull { route: String, limit: u32, retry_after: Duration },
+    #[error(
+        "route `{route}` cannot give this request its first token in time (slo.ttftMilliseconds, x-sla-target-ms) and refuses such requests (slo.onUnattainable); try again in {} s, or ask for a later one",
+        whole_seconds(*retry_after)
+    )]
+    Unattainable { route: String, retry_after: Duration },
     #[error(
         "route `{route}` has no endpoint for this request: check that its pods are ready, selected, and serve the model"
     )]
@@ -119,7 +131,9 @@ impl Failure {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooManyInFlight { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyInFlight { .. } | Self::QueueFull { .. } | Self::Unattainable { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::NotConfigured | Self::BodyMemory | Self::NoEndpoint { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -153,6 +167,8 @@ impl Failure {
             Self::NoModel { .. } => "no_model",
             Self::NotConfigured => "not_configured",
             Self::TooManyInFlight { .. } => "too_many_in_flight",
+            Self::QueueFull { .. } => "queue_full",
+            Self::Unattainable { .. } => "unattainable",
             Self::NoEndpoint { .. } => "no_endpoint",
             Self::Upstream { error, .. } => error.kind(),
             Self::Answered { .. } => "answered_error",
@@ -172,6 +188,8 @@ impl Failure {
     fn route(&self) -> Option<&str> {
         match self {
             Self::TooManyInFlight { route, .. }
+            | Self::QueueFull { route, .. }
+            | Self::Unattainable { route, .. }
             | Self::NoEndpoint { route }
             | Self::Upstream { route, .. } => Some(route),
             _ => None,
@@ -208,9 +226,20 @@ impl Failure {
         serde_json::to_vec(&ErrorBody { error }).expect("strings and numbers always serialize")
     }
 
+    /// What a client that is refused for load is asked to wait.
+    const fn retry_after(&self) -> Duration {
+        match self {
+            Self::QueueFull { retry_after, .. } | Self::Unattainable { retry_after, .. } => {
+                *retry_after
+            }
+            _ => RETRY_AFTER,
+        }
+    }
+
     /// The answer to the client.
     pub(crate) fn into_response(self) -> Response<Reply> {
         let status = self.status();
+        let retry_after = self.retry_after();
         let mut response = match self {
             Self::Answered { answer, .. } => {
                 let mut response = Response::new(Reply::full(answer.body));
@@ -226,11 +255,16 @@ impl Failure {
         };
         *response.status_mut() = status;
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            let wait = HeaderValue::from_static(RETRY_AFTER_SECONDS);
-            response.headers_mut().entry(RETRY_AFTER).or_insert(wait);
+            let wait = HeaderValue::from(whole_seconds(retry_after));
+            response.headers_mut().entry(header::RETRY_AFTER).or_insert(wait);
         }
         response
     }
+}
+
+/// Rounded up: who comes back sooner would be refused again.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 impl UpstreamError {
@@ -290,6 +324,16 @@ mod tests {
     fn refusals_for_load_say_when_to_come_back() {
         let refused = Failure::TooManyInFlight { route: "llama".into(), limit: 3 }.into_response();
         assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-        assert!(refused.headers().contains_key(RETRY_AFTER));
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+        let retry_after = Duration::from_millis(6200);
+        let shed = Failure::QueueFull { route: "llama".into(), limit: 9, retry_after };
+        let error = &json(&shed)["error"];
+        assert_eq!((&error["type"], &error["route"]), (&"RateLimitError".into(), &"llama".into()));
+        assert_eq!(
+            error["message"],
+            "route `llama` has no room, and 9 requests that go first wait already (limits.maxQueued); \
+             try again in 7 s, or add endpoints"
+        );
+        assert_eq!(shed.into_response().headers()[header::RETRY_AFTER], "7");
     }
 }

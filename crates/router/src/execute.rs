@@ -1,9 +1,10 @@
 //! Carrying out plans until one succeeds: the fallback ladder. Nothing is lost that could be served.
 //!
 //! Prefill fails → another prefill endpoint → whole on a decoding endpoint. Decoding fails before the first byte →
-//! whole on another. Further attempts spend the route's retry budget; what an endpoint answered with 4xx is final, but
+//! whole on another. A request waits for its turn once, before its first plan. Further attempts spend the route's retry budget; what an endpoint answered with 4xx is final, but
 //! for 429.
 
+mod admit;
 mod legs;
 
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use qoe_core::analyze::{Api, WholeReason};
 use qoe_core::endpoint::EndpointState;
-use qoe_core::plan::{Choice, Demand, Forecast, Plan, Reason, Scope, Tried, plan};
+use qoe_core::plan::{Choice, Demand, Plan, Reason, Scope, Tried, plan};
 use qoe_core::splice::Segments;
 
 use crate::body::Reply;
@@ -138,9 +139,6 @@ fn explain(response: &mut Response<Reply>, call: &Call, ticket: &Ticket) {
     }
 }
 
-/// Why a plan was made, and what is expected of it.
-type Why = (Reason, Option<Forecast>);
-
 struct Attempts<'a> {
     worker: &'a Rc<Worker>,
     call: &'a Call,
@@ -156,17 +154,19 @@ impl Attempts<'_> {
         if !self.call.pinned.is_empty() {
             return self.pinned().await;
         }
+        let mut first = if self.ticket.may_wait() { Some(self.admitted().await?) } else { None };
         let mut last = None;
         loop {
-            let Some(Choice { plan, reason, forecast }) = self.plan() else {
-                let route = self.ticket.route().name.to_string();
-                return Err(last.unwrap_or(Failure::NoEndpoint { route }));
+            let choice = match first.take() {
+                Some(choice) => choice,
+                None => match self.plan() {
+                    Some(choice) => self.hold(choice),
+                    None => return Err(last.unwrap_or_else(|| self.no_endpoint())),
+                },
             };
-            let setback = match plan {
-                Plan::Local { endpoint } => self.local(endpoint, (reason, forecast)).await,
-                Plan::Handoff { prefill, decoding } => {
-                    self.handoff(prefill, decoding, (reason, forecast)).await
-                }
+            let setback = match choice.plan {
+                Plan::Local { endpoint } => self.local(endpoint).await,
+                Plan::Handoff { prefill, decoding } => self.handoff(prefill, decoding).await,
             };
             match setback {
                 Ok(answered) => return Ok(answered),
@@ -194,7 +194,7 @@ impl Attempts<'_> {
             block_tokens: asked.block_tokens,
             target: route.target(&asked.analysis),
             waited: self.ticket.waited(),
-            may_wait: None,
+            may_wait: self.ticket.is_first_plan().then_some(asked.analysis.priority),
             whole: one.or(asked.analysis.whole.map(Reason::Whole)).or(self.whole),
         };
         let scope = Scope {
@@ -206,6 +206,23 @@ impl Attempts<'_> {
             now: self.ticket.now(),
         };
         plan(&scope, &demand, &mut *self.worker.rng.borrow_mut())
+    }
+
+    /// The plan is carried out from now on: its endpoints are held.
+    fn hold(&mut self, choice: Choice) -> Choice {
+        let route = Arc::clone(self.ticket.route());
+        let state = |i: usize| &route.pool[i].state;
+        let prefill = match choice.plan {
+            Plan::Local { .. } => None,
+            Plan::Handoff { prefill, .. } => Some(state(prefill)),
+        };
+        let why = (choice.reason, choice.forecast);
+        self.ticket.planned(why, prefill, state(choice.plan.answering()));
+        choice
+    }
+
+    fn no_endpoint(&self) -> Failure {
+        Failure::NoEndpoint { route: self.ticket.route().name.to_string() }
     }
 
     fn may_try_again(&self) -> bool {
@@ -220,7 +237,9 @@ impl Attempts<'_> {
             if tried > 0 && !self.may_try_again() {
                 break;
             }
-            match self.local(endpoint, (Reason::StoredResponse, None)).await {
+            let plan = Plan::Local { endpoint };
+            self.hold(Choice { plan, reason: Reason::StoredResponse, forecast: None });
+            match self.local(endpoint).await {
                 Ok(answered) => return Ok(answered),
                 Err(Setback::Final(failure)) if failure.status() != StatusCode::NOT_FOUND => {
                     return Err(failure);

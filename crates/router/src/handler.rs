@@ -115,7 +115,12 @@ async fn proxied(
         explain,
         _reserved: reserved,
     };
-    let ticket = Ticket::open(&worker.shared, route, asked, began)?;
+    // Only what generates by plan waits: an endpoint's time for anything else is not forecast.
+    let waits = call.generate.is_some() && call.pinned.is_empty() && route.queues();
+    let ticket = match waits {
+        true => Ticket::waiting(&worker.shared, route, asked, began),
+        false => Ticket::open(&worker.shared, route, asked, began)?,
+    };
     Ok(serve(worker, call, ticket).await)
 }
 

@@ -12,6 +12,7 @@
 //!            └ scrape (endpoints → signals)
 //! ```
 
+mod admission;
 pub mod args;
 mod body;
 mod closing;

@@ -65,7 +65,8 @@ pub(crate) fn report(route: &Route, now: Duration) -> RouteLoad {
     RouteLoad {
         route: route.name.to_string(),
         prefill: Some(PrefillLoad {
-            unread_tokens: readers.iter().map(|e| e.state.unread() as f64).sum(),
+            unread_tokens: (readers.iter().map(|e| e.state.unread()).sum::<u64>()
+                + route.state.admission.tokens()) as f64,
             tokens_per_second: if speeds.is_empty() {
                 0.0
             } else {

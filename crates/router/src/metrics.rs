@@ -10,8 +10,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use qoe_core::analyze::Priority;
 use qoe_core::track::{Outcome, Timings};
 
+use crate::admission::Shedding;
 use crate::record::Record;
 
 /// Seconds: first tokens, and everything else from milliseconds to minutes.
@@ -46,6 +48,9 @@ pub(crate) struct Metrics {
     qoe: Family<Labels<1>, Histogram>,
     itl: Family<Labels<1>, Histogram>,
     forecast_error: Family<Labels<2>, Histogram>,
+    queued: Family<Labels<2>, Gauge>,
+    queue: Family<Labels<2>, Histogram>,
+    shed: Family<Labels<3>, Counter>,
     endpoint_in_flight: Family<Labels<1>, Gauge>,
     config_reloads: Family<Labels<1>, Counter>,
     scrapes: Family<Labels<1>, Counter>,
@@ -80,6 +85,9 @@ impl Metrics {
             qoe: Family::new_with_constructor(|| Histogram::new(RATIO)),
             itl: Family::new_with_constructor(|| Histogram::new(ITL_SECONDS)),
             forecast_error: Family::new_with_constructor(|| Histogram::new(ERROR)),
+            queued: Family::default(),
+            queue: Family::new_with_constructor(seconds),
+            shed: Family::default(),
             endpoint_in_flight: Family::default(),
             config_reloads: Family::default(),
             scrapes: Family::default(),
@@ -127,7 +135,12 @@ impl Metrics {
             metrics.transfer_and_queue.clone(),
         );
         let help = "Between tokens of a stream, once for each arrival at the router";
-        r.register_with_unit("inter_token_latency", help, s, metrics.itl.clone());
+        r.register_with_unit("inter_token_latency", help, s.clone(), metrics.itl.clone());
+        let help = "Time that requests which may wait for room have waited until their first plan";
+        r.register_with_unit("queue", help, s, metrics.queue.clone());
+        r.register("queued", "Requests that wait for room", metrics.queued.clone());
+        let help = "Requests refused for load: the queue was full, or their promise unattainable";
+        r.register("shed", help, metrics.shed.clone());
         let help = "How far forecasts were off, relative to what was; by what was forecast";
         r.register("forecast_error_ratio", help, metrics.forecast_error.clone());
         r.register("request_qoe", "QoE of streams (Andes), 0 to 1", metrics.qoe.clone());
@@ -159,7 +172,19 @@ impl Metrics {
             let labels = [("route", route.clone()), ("forecast", what.into())];
             self.forecast_error.get_or_create_owned(&labels)
         };
+        let labels =
+            |priority: Priority| [("route", route.clone()), ("priority", priority.as_str().into())];
+        let shed = |priority: Priority| {
+            Shedding::ALL.map(|why| {
+                let [route, priority] = labels(priority);
+                let labels = [route, priority, ("reason", why.as_str().into())];
+                self.shed.get_or_create_owned(&labels)
+            })
+        };
         RouteMetrics {
+            queued: PRIORITIES.map(|p| self.queued.get_or_create_owned(&labels(p))),
+            queue: PRIORITIES.map(|p| self.queue.get_or_create_owned(&labels(p))),
+            shed: PRIORITIES.map(shed),
             requests: Outcome::ALL.map(outcome),
             sla: [sla("false"), sla("true")],
             retries: self.retries.get_or_create_owned(&label),
@@ -261,11 +286,32 @@ pub(crate) struct RouteMetrics {
     pub(crate) itl: Histogram,
     pub(crate) ttft_error: Histogram,
     pub(crate) itl_error: Histogram,
+    queued: [Gauge; 3],
+    queue: [Histogram; 3],
+    shed: [[Counter; 2]; 3],
     plans: Family<Labels<3>, Counter>,
     route: Cow<'static, str>,
 }
 
+/// In the order of their numbers.
+const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
+
 impl RouteMetrics {
+    /// Requests of a priority that wait.
+    pub(crate) const fn queued(&self, priority: Priority) -> &Gauge {
+        &self.queued[priority as usize]
+    }
+
+    /// How long requests of a priority have waited.
+    pub(crate) const fn queue(&self, priority: Priority) -> &Histogram {
+        &self.queue[priority as usize]
+    }
+
+    /// Requests of a priority that were refused for load.
+    pub(crate) const fn shed(&self, priority: Priority, why: Shedding) -> &Counter {
+        &self.shed[priority as usize][why as usize]
+    }
+
     /// A request ended.
     pub(crate) fn ended(&self, record: &Record) {
         self.requests[record.outcome as usize].inc();

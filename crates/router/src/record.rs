@@ -34,6 +34,12 @@ pub(crate) struct Record {
     pub(crate) decoding: Option<Arc<str>>,
     /// How many plans were tried.
     pub(crate) attempts: u32,
+    /// Seconds that it waited for its turn.
+    pub(crate) queued: f64,
+    /// What was forecast with the last plan, if its policy forecasts: seconds from then to the first token, and
+    /// between tokens.
+    pub(crate) forecast_ttft: Option<f64>,
+    pub(crate) forecast_itl: Option<f64>,
     pub(crate) outcome: Outcome,
     /// The status the client got, if it got one.
     pub(crate) status: Option<u16>,

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use http::header::HOST;
 use http::{HeaderValue, Request};
+use qoe_core::analyze::BLOCK_BYTES;
 use qoe_core::endpoint::{Counters, EndpointState};
 use qoe_core::exposition::EngineMetrics;
 use qoe_core::splice::Segments;
@@ -97,9 +98,24 @@ async fn look(
     if !ok {
         known.connection = None;
     }
+    if ok {
+        tell_capacity(shared, &endpoint);
+    }
     shared.metrics.scraped(ok);
     shared.metrics.endpoint_in_flight(&endpoint.name, endpoint.in_flight_all());
     (identity(&endpoint), known)
+}
+
+/// Tells the routes of an endpoint how much its prefix cache holds, as far as it has said so.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+fn tell_capacity(shared: &Shared, endpoint: &EndpointState) {
+    let Some(tokens) = endpoint.signals.kv_capacity.get(shared.now()) else { return };
+    for route in &shared.snapshot.load().routes {
+        if route.pool.of_tag(endpoint.tag).is_some() {
+            let blocks = tokens.value / route.state.tokens_of(BLOCK_BYTES);
+            route.state.memory.prefixes().set_capacity(endpoint.tag, blocks as u32);
+        }
+    }
 }
 
 async fn look_within(

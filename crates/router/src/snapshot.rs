@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use qoe_core::admit::OnUnattainable;
 use qoe_core::analyze::{Analysis, HeaderRules, Priority};
 use qoe_core::budget::Budget;
 use qoe_core::endpoint::{EndpointState, Served};
@@ -16,6 +17,7 @@ use qoe_core::policy::Policy;
 use qoe_core::pool::Pool;
 use qoe_core::qoe::Target;
 
+use crate::admission::Admission;
 use crate::error::{Failure, known_models};
 use crate::load::LoadSums;
 use crate::metrics::{Metrics, RouteMetrics};
@@ -49,6 +51,10 @@ pub(crate) struct Route {
     pub(crate) max_body_bytes: usize,
     /// 0: no limit.
     pub(crate) max_in_flight: u32,
+    /// Requests that may wait; 0: none.
+    pub(crate) max_queued: u32,
+    /// What becomes of those that cannot be in time any more.
+    pub(crate) on_unattainable: OnUnattainable,
     pub(crate) allow_admin_paths: Vec<String>,
     /// What outlives a reload.
     pub(crate) state: Arc<RouteState>,
@@ -78,7 +84,9 @@ pub(crate) struct Timeouts {
 pub(crate) struct RouteState {
     pub(crate) memory: Memory,
     pub(crate) budget: Budget,
+    /// Requests that have begun and not ended; those that wait are not among them.
     pub(crate) in_flight: AtomicU32,
+    pub(crate) admission: Admission,
     pub(crate) metrics: RouteMetrics,
     /// What controllers are told.
     pub(crate) load: LoadSums,
@@ -91,13 +99,14 @@ const BYTES_PER_TOKEN: f64 = 4.0;
 const BYTES_PER_TOKEN_GAIN: f64 = 0.1;
 
 impl RouteState {
-    fn new(metrics: RouteMetrics) -> Self {
+    pub(crate) fn new(metrics: RouteMetrics, max_queued: usize) -> Self {
         Self {
             metrics,
             load: LoadSums::default(),
             memory: Memory::default(),
             budget: Budget::default(),
             in_flight: AtomicU32::new(0),
+            admission: Admission::new(max_queued),
             bytes_per_token: AtomicU64::new(BYTES_PER_TOKEN.to_bits()),
         }
     }
@@ -148,6 +157,19 @@ impl Route {
             ttft: analysis.ttft_target.unwrap_or(ttft),
             itl: analysis.itl_target.unwrap_or(itl),
         }
+    }
+
+    /// Whether requests wait here for an endpoint that has room.
+    pub(crate) const fn queues(&self) -> bool {
+        self.max_queued > 0
+            && (self.max_in_flight > 0 || matches!(self.policy, Policy::Predictive(_)))
+    }
+
+    /// One more request in flight, if there may be.
+    pub(crate) fn enter(&self) -> bool {
+        let most = if self.max_in_flight == 0 { u32::MAX } else { self.max_in_flight };
+        let one_more = |before: u32| (before < most).then(|| before + 1);
+        self.state.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 
     /// Whether a model that no route names may be asked for here: the endpoints serve it, and it is either any

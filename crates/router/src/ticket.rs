@@ -16,7 +16,7 @@ use qoe_core::track::Outcome;
 use crate::error::Failure;
 use crate::record::Record;
 use crate::shared::Shared;
-use crate::snapshot::Route;
+use crate::snapshot::{Route, Snapshot};
 
 /// What the client asked, as far as it is told later.
 pub(crate) struct Asked {
@@ -44,7 +44,7 @@ impl Asked {
         let prompt_tokens = route.state.prompt_tokens(analysis);
         let Analysis { expected_output_tokens: said, max_tokens: limit, .. } = **analysis;
         let blocks = match route.policy {
-            Policy::Predictive(_) => analysis.prefix_blocks(body),
+            Policy::Predictive(_) | Policy::PrefixAffinity => analysis.prefix_blocks(body),
             _ => Box::default(),
         };
         Self {
@@ -76,25 +76,52 @@ pub(crate) struct Ticket {
     asked: Asked,
     planned: Planned,
     flight: Flight,
+    queued: Queued,
+    /// It counts as one of the route's requests in flight.
+    entered: bool,
     status: Option<u16>,
     settled: bool,
 }
 
+/// Its time in the route's queue.
+#[derive(Default)]
+struct Queued {
+    /// It may wait there before its first plan.
+    may: bool,
+    since: Option<Duration>,
+    time: Duration,
+}
+
 impl Ticket {
-    /// Opens the ticket of a request on its route, or refuses it where the route is full.
+    /// Opens the ticket of a request that is served at once, or refuses it where the route is full.
     pub(crate) fn open(
         shared: &Arc<Shared>,
         route: &Arc<Route>,
         asked: Asked,
         began: Duration,
     ) -> Result<Self, Failure> {
-        let in_flight = &route.state.in_flight;
-        let before = in_flight.fetch_add(1, Ordering::Relaxed);
-        if route.max_in_flight != 0 && before >= route.max_in_flight {
-            in_flight.fetch_sub(1, Ordering::Relaxed);
+        if !route.enter() {
             let (route, limit) = (route.name.to_string(), route.max_in_flight);
             return Err(Failure::TooManyInFlight { route, limit });
         }
+        let mut ticket = Self::new(shared, route, asked, began);
+        ticket.entered = true;
+        Ok(ticket)
+    }
+
+    /// Opens the ticket of a request that may wait for its turn.
+    pub(crate) fn waiting(
+        shared: &Arc<Shared>,
+        route: &Arc<Route>,
+        asked: Asked,
+        began: Duration,
+    ) -> Self {
+        let mut ticket = Self::new(shared, route, asked, began);
+        ticket.queued.may = true;
+        ticket
+    }
+
+    fn new(shared: &Arc<Shared>, route: &Arc<Route>, asked: Asked, began: Duration) -> Self {
         let metrics = &route.state.metrics;
         metrics.ignored_headers.inc_by(u64::from(asked.analysis.ignored_headers));
         let cargo = Cargo {
@@ -103,15 +130,66 @@ impl Ticket {
             block_tokens: asked.block_tokens,
             streamed: asked.analysis.stream,
         };
-        Ok(Self {
+        Self {
             flight: Flight::new(route.target(&asked.analysis), cargo, began),
             shared: Arc::clone(shared),
             route: Arc::clone(route),
             asked,
             planned: Planned::default(),
+            queued: Queued::default(),
+            entered: false,
             status: None,
             settled: false,
-        })
+        }
+    }
+
+    /// Whether it may wait in the route's queue before its first plan.
+    pub(crate) const fn may_wait(&self) -> bool {
+        self.queued.may
+    }
+
+    /// Whether the next plan is its first, and may be waited for.
+    pub(crate) const fn is_first_plan(&self) -> bool {
+        self.queued.may && self.planned.attempts == 0
+    }
+
+    /// It begins to wait.
+    pub(crate) fn queued(&mut self) {
+        self.queued.since = Some(self.now());
+    }
+
+    /// It waits no more.
+    pub(crate) fn left_queue(&mut self) {
+        if let Some(since) = self.queued.since.take() {
+            self.queued.time = self.now().saturating_sub(since);
+        }
+    }
+
+    /// How long it waited, or has waited until now.
+    pub(crate) fn queued_for(&self) -> Duration {
+        let since = self.queued.since.map(|since| self.now().saturating_sub(since));
+        since.unwrap_or(self.queued.time)
+    }
+
+    /// It counts as in flight from now on, if the route has a place.
+    pub(crate) fn enter(&mut self) -> bool {
+        self.entered = self.entered || self.route.enter();
+        self.entered
+    }
+
+    /// It does not count as in flight any more.
+    pub(crate) fn step_back(&mut self) {
+        if std::mem::take(&mut self.entered) {
+            self.route.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Goes on by the latest configuration of its route, if it is still there.
+    pub(crate) fn follow(&mut self, snapshot: &Snapshot) {
+        let same = |route: &&Arc<Route>| Arc::ptr_eq(&route.state, &self.route.state);
+        if let Some(route) = snapshot.routes.iter().find(same) {
+            self.route = Arc::clone(route);
+        }
     }
 
     pub(crate) const fn route(&self) -> &Arc<Route> {
@@ -126,9 +204,14 @@ impl Ticket {
         self.shared.now()
     }
 
+    /// When it arrived.
+    pub(crate) const fn began(&self) -> Duration {
+        self.flight.track().began()
+    }
+
     /// How long ago it arrived.
     pub(crate) fn waited(&self) -> Duration {
-        self.now().saturating_sub(self.flight.track().began())
+        self.now().saturating_sub(self.began())
     }
 
     /// A plan is carried out: whom it involves is held until the next plan or the end.
@@ -156,7 +239,9 @@ impl Ticket {
 
     /// The prefill leg was answered: its endpoint is free, and its seconds are learned.
     pub(crate) fn prefill_done(&mut self, endpoint: &EndpointState) {
-        self.flight.prefill_done(endpoint, &self.route.state.memory, self.shared.now());
+        let now = self.shared.now();
+        self.flight.prefill_done(endpoint, &self.route.state.memory, now);
+        self.route.state.admission.nudge(now);
     }
 
     /// The leg that answers departs.
@@ -175,6 +260,7 @@ impl Ticket {
         }
         if let Some(ttft) = ttft {
             state.load.first_token(ttft, self.asked.prompt_tokens);
+            state.admission.nudge(self.shared.now());
         }
         if let Some(error) = ttft_error {
             state.metrics.ttft_error.observe(error);
@@ -193,8 +279,10 @@ impl Ticket {
     }
 
     /// The plan, for who asks: name and value of each header.
-    pub(crate) fn explained(&self) -> [(&'static str, Option<String>); 6] {
+    pub(crate) fn explained(&self) -> [(&'static str, Option<String>); 9] {
         let Planned { plan, reason, prefill, decoding, attempts } = &self.planned;
+        let ms = |seconds: f64| format!("{:.1}", seconds * 1e3);
+        let forecast = self.flight.forecast();
         [
             ("x-qoe-route", Some(self.route.name.to_string())),
             ("x-qoe-plan", plan.map(str::to_owned)),
@@ -202,6 +290,9 @@ impl Ticket {
             ("x-qoe-prefill", prefill.as_ref().map(ToString::to_string)),
             ("x-qoe-decoding", decoding.as_ref().map(|endpoint| endpoint.name.to_string())),
             ("x-qoe-attempts", Some(attempts.to_string())),
+            ("x-qoe-queued-ms", Some(ms(self.queued_for().as_secs_f64()))),
+            ("x-qoe-forecast-ttft-ms", forecast.map(|forecast| ms(forecast.ttft))),
+            ("x-qoe-forecast-itl-ms", forecast.map(|forecast| ms(forecast.itl))),
         ]
     }
 
@@ -257,8 +348,9 @@ impl Ticket {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        self.route.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.step_back();
         self.flight.release();
+        self.route.state.admission.nudge(self.now());
         let record = self.record(outcome, failure, failed_phase);
         self.route.state.metrics.ended(&record);
         log(&record);
@@ -292,6 +384,9 @@ impl Ticket {
             prefill: self.planned.prefill.clone(),
             decoding: self.planned.decoding.as_ref().map(|e| Arc::clone(&e.name)),
             attempts: self.planned.attempts,
+            queued: self.queued_for().as_secs_f64(),
+            forecast_ttft: self.flight.forecast().map(|forecast| forecast.ttft),
+            forecast_itl: self.flight.forecast().map(|forecast| forecast.itl),
             outcome,
             status: self.status,
             failure,
@@ -321,6 +416,7 @@ fn log(record: &Record) {
                 prefill = record.prefill.as_deref(),
                 decoding = record.decoding.as_deref(),
                 attempts = record.attempts,
+                queued = record.queued,
                 outcome = record.outcome.as_str(),
                 status = record.status,
                 failure = record.failure,

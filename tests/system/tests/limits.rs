@@ -70,7 +70,7 @@ async fn long_targets_and_large_heads_are_refused() {
 #[tokio::test]
 async fn one_request_too_many_is_429_and_a_place_is_free_again_afterwards() {
     let server = simulator(Role::Both).await;
-    let spec = with(always(), "limits", json!({"maxInFlight": 2}));
+    let spec = with(always(), "limits", json!({"maxInFlight": 2, "maxQueued": 0}));
     let proxy = Proxy::start(&spec, &[endpoint("e", server.addr, "both")]);
     let first = post(proxy.address(), CHAT, &streamed(chat(10, 100_000))).await;
     let second = post(proxy.address(), CHAT, &streamed(chat(11, 100_000))).await;

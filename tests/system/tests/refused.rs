@@ -10,7 +10,8 @@ use serde_json::json;
 #[tokio::test]
 async fn refusals_are_counted_by_their_reason() {
     let server = simulator(Role::Both).await;
-    let spec = with(always(), "limits", json!({"maxInFlight": 1, "maxBodyBytes": 4096}));
+    let spec =
+        with(always(), "limits", json!({"maxInFlight": 1, "maxQueued": 0, "maxBodyBytes": 4096}));
     let proxy = Proxy::start(&spec, &[endpoint("e", server.addr, "both")]);
     let _stream = post(proxy.address(), CHAT, &streamed(chat(10, 100_000))).await;
     for i in 0..3 {

@@ -15,7 +15,7 @@ use qoe_core::splice::{self, Segments};
 use qoe_core::sse::{Finish, Scan, Summary};
 use tokio::time::timeout;
 
-use super::{Answered, Attempts, Setback, Why};
+use super::{Answered, Attempts, Setback};
 use crate::body::Leg;
 use crate::error::{Answer, Failure};
 use crate::headers;
@@ -51,9 +51,8 @@ impl<'a> Party<'a> {
 
 impl Attempts<'_> {
     /// One endpoint serves the whole request.
-    pub(super) async fn local(&mut self, endpoint: usize, why: Why) -> Result<Answered, Setback> {
+    pub(super) async fn local(&mut self, endpoint: usize) -> Result<Answered, Setback> {
         let state = Arc::clone(&self.ticket.route().pool[endpoint].state);
-        self.ticket.planned(why, None, &state);
         self.ticket.sent();
         let answered = self.answer(Party::decoding(&state, false), self.call.whole.clone()).await;
         answered.inspect_err(|_| self.tried.endpoints.push(endpoint))
@@ -64,11 +63,9 @@ impl Attempts<'_> {
         &mut self,
         prefill: usize,
         decoding: usize,
-        why: Why,
     ) -> Result<Answered, Setback> {
         let route = Arc::clone(self.ticket.route());
         let (from, to) = (&route.pool[prefill].state, &route.pool[decoding].state);
-        self.ticket.planned(why, Some(from), to);
         let params = match self.prefill(prefill).await {
             Err(Setback::Another(failure)) => {
                 self.tried.prefill.push(prefill);

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use http::HeaderName;
 use qoe_api as api;
+use qoe_core::admit::OnUnattainable;
 use qoe_core::analyze::HeaderRules;
 use qoe_core::endpoint::{Endpoint, EndpointState, Served};
-use qoe_core::plan::{HandoffMode, HandoffRule};
+use qoe_core::plan::{HandoffMode, HandoffRule, Predictive};
 use qoe_core::policy::{Policy, Weights};
+use qoe_core::pool::Pool;
 use qoe_core::qoe::Target;
 
 use super::{Route, RouteState, Snapshot, Targets, Timeouts};
@@ -77,7 +79,8 @@ fn route(
     metrics: &Metrics,
 ) -> Route {
     let spec = &source.spec;
-    let new = || Arc::new(RouteState::new(metrics.of_route(&source.name)));
+    let max_queued = usize::try_from(spec.limits.max_queued).unwrap_or(usize::MAX);
+    let new = || Arc::new(RouteState::new(metrics.of_route(&source.name), max_queued));
     let member = |endpoint: &EndpointSource| {
         let state = states.get(&(endpoint.name.as_str(), endpoint.authority.as_str()))?;
         Some(Endpoint {
@@ -88,38 +91,69 @@ fn route(
             group: endpoint.group.clone(),
         })
     };
+    let pool: Pool = source.endpoints.iter().filter_map(member).collect();
+    let state = match kept {
+        Some(kept) => {
+            kept.state.admission.set_most(max_queued);
+            kept.state.memory.prefixes().retain(|tag| pool.of_tag(tag).is_some());
+            Arc::clone(&kept.state)
+        }
+        None => new(),
+    };
+    let policy = policy(&spec.policy);
     Route {
         name: source.name.as_str().into(),
         models: spec.models.clone(),
-        pool: source.endpoints.iter().filter_map(member).collect(),
-        policy: policy(&spec.policy),
-        handoff: HandoffRule {
-            mode: match spec.handoff.mode {
-                api::HandoffMode::Auto => HandoffMode::Auto,
-                api::HandoffMode::Always => HandoffMode::Always,
-                api::HandoffMode::Never => HandoffMode::Never,
-            },
-            min_prompt_tokens: u64::from(spec.handoff.min_prompt_tokens),
-        },
+        pool,
+        policy,
+        handoff: handoff(&spec.handoff, policy),
         headers: header_rules(&spec.headers),
         targets: targets(&spec.slo),
         timeouts: timeouts(&spec.timeouts),
         max_body_bytes: usize::try_from(spec.limits.max_body_bytes).unwrap_or(usize::MAX),
         max_in_flight: spec.limits.max_in_flight,
+        max_queued: spec.limits.max_queued,
+        on_unattainable: match spec.slo.on_unattainable {
+            api::OnUnattainable::BestEffort => OnUnattainable::BestEffort,
+            api::OnUnattainable::Reject => OnUnattainable::Reject,
+        },
         allow_admin_paths: spec.allow_admin_paths.clone(),
-        state: kept.map_or_else(new, |kept| Arc::clone(&kept.state)),
+        state,
         source: Arc::clone(source),
     }
 }
 
 fn policy(policy: &api::Policy) -> Policy {
     match policy.kind {
+        api::PolicyType::Predictive => {
+            let api::Predictive { cross_phase } = policy.predictive.clone().unwrap_or_default();
+            Policy::Predictive(Predictive { cross_phase })
+        }
         api::PolicyType::Weighted => {
             Policy::Weighted(weights(&policy.weights.clone().unwrap_or_default()))
         }
         api::PolicyType::RoundRobin => Policy::RoundRobin,
         api::PolicyType::LeastRequest => Policy::LeastRequest,
         api::PolicyType::PowerOfTwo => Policy::PowerOfTwo,
+        api::PolicyType::PrefixAffinity => Policy::PrefixAffinity,
+    }
+}
+
+/// Shorter prompts are not handed over by policies that do not forecast whether it pays.
+const MIN_PROMPT_TOKENS: u32 = 512;
+
+fn handoff(handoff: &api::Handoff, policy: Policy) -> HandoffRule {
+    let default = match policy {
+        Policy::Predictive(_) => 0,
+        _ => MIN_PROMPT_TOKENS,
+    };
+    HandoffRule {
+        mode: match handoff.mode {
+            api::HandoffMode::Auto => HandoffMode::Auto,
+            api::HandoffMode::Always => HandoffMode::Always,
+            api::HandoffMode::Never => HandoffMode::Never,
+        },
+        min_prompt_tokens: u64::from(handoff.min_prompt_tokens.unwrap_or(default)),
     }
 }
 

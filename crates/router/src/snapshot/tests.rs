@@ -98,7 +98,7 @@ fn before_the_first_configuration_nothing_is_served() {
 
 #[test]
 fn prompt_tokens_are_estimated_by_what_endpoints_counted() {
-    let state = RouteState::new(Metrics::register(&mut Registry::default()).of_route("r"));
+    let state = RouteState::new(Metrics::register(&mut Registry::default()).of_route("r"), 9);
     let rules = HeaderRules::default();
     let body = format!(r#"{{"model":"m","prompt":"{}"}}"#, "x".repeat(8000));
     let analysis = qoe_core::analyze::analyze(
@@ -111,4 +111,42 @@ fn prompt_tokens_are_estimated_by_what_endpoints_counted() {
     assert_eq!(state.prompt_tokens(&analysis) / 100, 20);
     (0..100).for_each(|_| state.counted(8000, 4000));
     assert_eq!(state.prompt_tokens(&analysis) / 100, 40);
+}
+
+#[test]
+fn short_prompts_stay_whole_only_by_policies_that_do_not_forecast() {
+    let handoff = |spec: &str| {
+        let file = FILE.replace("  models: [llama]", &format!("  models: [llama]\n{spec}"));
+        snapshot(&file, &Snapshot::default()).routes[0].handoff.min_prompt_tokens
+    };
+    assert_eq!(handoff(""), 0);
+    assert_eq!(handoff("  policy: {type: LeastRequest}"), 512);
+    assert_eq!(handoff("  policy: {type: Weighted}\n  handoff: {minPromptTokens: 7}"), 7);
+    assert_eq!(handoff("  handoff: {minPromptTokens: 7}"), 7);
+}
+
+#[test]
+fn requests_wait_by_forecast_or_for_a_place_and_nowhere_else() {
+    let queues = |spec: &str| {
+        let file = FILE.replace("  models: [llama]", &format!("  models: [llama]\n{spec}"));
+        let snapshot = snapshot(&file, &Snapshot::default());
+        (snapshot.routes[0].queues(), snapshot.routes[0].max_queued)
+    };
+    assert_eq!(queues(""), (true, 1024));
+    assert_eq!(queues("  limits: {maxQueued: 0, maxInFlight: 3}"), (false, 0));
+    assert_eq!(queues("  policy: {type: RoundRobin}"), (false, 1024));
+    assert_eq!(queues("  policy: {type: RoundRobin}\n  limits: {maxInFlight: 3}"), (true, 1024));
+}
+
+#[test]
+fn an_endpoint_that_is_gone_is_forgotten_with_its_cache() {
+    let first = snapshot(FILE, &Snapshot::default());
+    let route = &first.routes[0];
+    let [stays, goes] = [0, 1].map(|i: usize| route.pool[i].state.tag);
+    for tag in [stays, goes] {
+        route.state.memory.prefixes().insert(tag, &[1, 2, 3]);
+    }
+    let second = snapshot(&FILE.replace("8200", "8201"), &first);
+    let held = second.routes[0].state.memory.prefixes().held(&[1, 2, 3]);
+    assert_eq!(held.into_vec(), [(stays, 3)]);
 }

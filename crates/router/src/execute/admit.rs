@@ -1,0 +1,141 @@
+//! Admission: when a request may begin. One for which no endpoint has room waits for its turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qoe_core::admit::{Ask, OnUnattainable, has_room};
+use qoe_core::plan::{Choice, Forecast};
+use qoe_core::speed::PromptWork;
+
+use super::Attempts;
+use crate::admission::{Place, Refusal, Shedding, Standing};
+use crate::error::Failure;
+
+/// A first token takes at least so many times what reading its prompt alone is expected to: a step or two more, and
+/// forecasts err.
+const AT_LEAST: f64 = 1.5;
+/// Longest time that reading a prompt is taken to need: the model may have learned nonsense.
+const LONGEST_READING: f64 = 3600.0;
+
+impl Attempts<'_> {
+    /// The plan to begin with, whose endpoints are held: at once where there is room, else when it is its turn.
+    pub(super) async fn admitted(&mut self) -> Result<Choice, Failure> {
+        let ask = self.ask();
+        let state = Arc::clone(&self.ticket.route().state);
+        let now = self.ticket.now();
+        if self.rejects() && !ask.attainable(now) {
+            let retry_after = state.admission.retry_after(now);
+            return Err(self.shed(Refusal { why: Shedding::Unattainable, retry_after }));
+        }
+        if state.admission.is_empty()
+            && let Some(choice) = self.begin(None)?
+        {
+            return Ok(choice);
+        }
+        let shared = &self.worker.shared;
+        let place = Place::enter(shared, &state, ask, self.unread())
+            .map_err(|refusal| self.shed(refusal))?;
+        self.ticket.queued();
+        let admitted = self.in_turn(&place).await;
+        self.ticket.left_queue();
+        admitted
+    }
+
+    /// Waits until it is its turn and there is room.
+    async fn in_turn(&mut self, place: &Place) -> Result<Choice, Failure> {
+        let mut standing = place.entered();
+        loop {
+            if standing == Standing::First
+                && let Some(choice) = self.begin(Some(place))?
+            {
+                return Ok(choice);
+            }
+            place.wait(standing).await;
+            standing = place.look(self.rejects());
+            if let Standing::Refused(refusal) = standing {
+                return Err(self.shed(refusal));
+            }
+        }
+    }
+
+    /// Begins, if there is room: the endpoints of the plan are held from now on.
+    fn begin(&mut self, place: Option<&Place>) -> Result<Option<Choice>, Failure> {
+        let state = Arc::clone(&self.ticket.route().state);
+        let _turn = place.map(|_| state.admission.turn());
+        if place.is_some() {
+            // It may have waited for long: endpoints have come and gone.
+            self.ticket.follow(&self.worker.shared.snapshot.load());
+        }
+        if !self.ticket.enter() {
+            return Ok(None);
+        }
+        let choice = self.plan();
+        let fits = choice.is_none_or(|choice| self.fits(choice.forecast));
+        if !fits || place.is_some_and(|place| !place.go()) {
+            self.ticket.step_back();
+            return Ok(None);
+        }
+        let choice = choice.ok_or_else(|| self.no_endpoint())?;
+        let priority = self.ticket.asked().analysis.priority;
+        state.metrics.queue(priority).observe(self.ticket.queued_for().as_secs_f64());
+        Ok(Some(self.hold(choice)))
+    }
+
+    /// Whether a plan has room; where nothing is in flight there is nothing to wait for.
+    fn fits(&self, forecast: Option<Forecast>) -> bool {
+        let route = self.ticket.route();
+        let analysis = &self.ticket.asked().analysis;
+        let room = |forecast| has_room(&forecast, route.target(analysis), analysis.priority);
+        forecast.is_none_or(room) || route.pool.iter().all(|e| e.state.in_flight_all() == 0)
+    }
+
+    fn ask(&self) -> Ask {
+        let asked = self.ticket.asked();
+        let route = self.ticket.route();
+        #[expect(clippy::cast_precision_loss, reason = "tokens")]
+        let work = PromptWork { uncached: asked.prompt_tokens as f64, ..PromptWork::default() };
+        let reading = route.state.memory.models.speed().prefill(work);
+        Ask {
+            priority: asked.analysis.priority,
+            arrived: self.ticket.began(),
+            within: route.target(&asked.analysis).ttft,
+            needs: Duration::from_secs_f64((AT_LEAST * reading).min(LONGEST_READING)),
+        }
+    }
+
+    /// Tokens of its prompt that whoever holds most of it has not.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "tokens"
+    )]
+    fn unread(&self) -> u64 {
+        let asked = self.ticket.asked();
+        if asked.blocks.is_empty() {
+            return asked.prompt_tokens;
+        }
+        let held = self.ticket.route().state.memory.prefixes().held(&asked.blocks);
+        let most = held.iter().map(|(_, depth)| *depth).max().unwrap_or_default();
+        let cached = f64::from(most) * asked.block_tokens;
+        (asked.prompt_tokens as f64 - cached).max(0.0) as u64
+    }
+
+    fn rejects(&self) -> bool {
+        self.ticket.route().on_unattainable == OnUnattainable::Reject
+    }
+
+    fn shed(&self, refusal: Refusal) -> Failure {
+        let Refusal { why, retry_after } = refusal;
+        let route = self.ticket.route();
+        let priority = self.ticket.asked().analysis.priority;
+        route.state.metrics.shed(priority, why).inc();
+        let name = route.name.to_string();
+        match why {
+            Shedding::Full => {
+                Failure::QueueFull { route: name, limit: route.max_queued, retry_after }
+            }
+            Shedding::Unattainable => Failure::Unattainable { route: name, retry_after },
+        }
+    }
+}
