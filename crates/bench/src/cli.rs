@@ -11,6 +11,7 @@ use crate::backend::{self, Mode};
 use crate::demo::{self, DemoArgs};
 use crate::lab::{self, LabArgs};
 use crate::relay::{self, RelayArgs};
+use crate::replay::{self, ReplayArgs};
 
 /// Load, stand-in backends, the demo, and what relaying costs.
 #[derive(Debug, Parser)]
@@ -26,6 +27,8 @@ enum Command {
     Demo(DemoArgs),
     /// Compare policies in virtual time.
     Lab(LabArgs),
+    /// Hold the lab against the real router, and a peer, in real time.
+    Replay(ReplayArgs),
     /// Measure what our router costs beside its peers.
     Relay(RelayArgs),
     /// Measure the control plane: from a pod's change to the routers.
@@ -67,6 +70,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args).await,
             Self::Lab(args) => tokio::task::spawn_blocking(move || lab::run(&args)).await?,
+            Self::Replay(args) => replay::run(args).await,
             Self::Relay(args) => relay::run(args).await,
             #[cfg(feature = "control")]
             Self::Control(args) => crate::control::run(args).await,

@@ -11,9 +11,11 @@ use tokio::net::TcpStream;
 
 mod body;
 mod head;
+mod pool;
 
 pub use body::{Body, Malformed};
 pub use head::{Head, MAX_HEADERS};
+pub use pool::Pool;
 
 /// Where an answer goes while it arrives.
 pub trait Sink {

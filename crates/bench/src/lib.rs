@@ -1,4 +1,5 @@
-//! Load and measurement: the demo, the stand-in backend, and what the router costs beside its peers.
+//! Load and measurement: the demo, the lab and what it is held against, the stand-in backend, and what the router
+//! costs beside its peers.
 //!
 //! Owns the load generator (its own cheap HTTP client), the workloads, and the reports made of what was measured.
 //! It talks to the router only over HTTP and through its command line, and must not reach into it: what is measured
@@ -7,6 +8,8 @@
 //! ```text
 //! demo  → lineup (qoe-sim ×4, qoe-router) → drive (client, sse) → summary → report, plot
 //! relay → systems (ours, peers) → load (client, sse) → results → report
+//! lab → world (core's decisions, sim's engines, virtual time) → summary → report
+//! replay → the same arrivals in the lab and, in real time, through qoe-router and a peer → bounds
 //! control → API server, qoe-controller, qoe-router × n → pods that change → when every router has it
 //! ```
 
@@ -30,6 +33,7 @@ pub mod demo;
 pub mod lab;
 pub mod process;
 pub mod relay;
+pub mod replay;
 pub mod request;
 pub mod sse;
 pub mod stats;

@@ -5,11 +5,17 @@ use std::fmt::Write as _;
 /// A chat completion with the JSON `body`, ready to be written to a socket.
 #[must_use]
 pub fn post(body: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    post_to("/v1/chat/completions", body, headers)
+}
+
+/// The same to any path.
+#[must_use]
+pub fn post_to(path: &str, body: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut request = String::with_capacity(body.len() + 256);
-    request.push_str("POST /v1/chat/completions HTTP/1.1\r\nhost: qoe-bench\r\n");
+    // Writing to a string cannot fail.
+    let _ = write!(request, "POST {path} HTTP/1.1\r\nhost: qoe-bench\r\n");
     request.push_str("content-type: application/json\r\n");
     for (name, value) in headers {
-        // Writing to a string cannot fail.
         let _ = write!(request, "{name}: {value}\r\n");
     }
     let _ = write!(request, "content-length: {}\r\n\r\n{body}", body.len());

@@ -1,7 +1,7 @@
 //! Sends a workload at its times, whatever becomes of it (open loop), and notes what each user saw.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use qoe_core::qoe::Qoe;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::progress::Progress;
 use super::workload::{Class, Planned};
-use crate::client::{Client, ClientError, Head, Sink};
+use crate::client::{ClientError, Head, Pool, Sink};
 use crate::sse::{Event, Events};
 
 /// What one user saw. Times in milliseconds.
@@ -45,7 +45,7 @@ pub async fn drive(
 ) -> Vec<Served> {
     // Made before the start: prompts cost more to write than to send.
     let requests: Vec<_> = plan.iter().map(|planned| planned.request(model)).collect();
-    let pool = Arc::new(Pool { address, idle: Mutex::default() });
+    let pool = Arc::new(Pool::new(address));
     let mut running = JoinSet::new();
     let mut served = Vec::with_capacity(plan.len());
     let mut tick = interval(Duration::from_millis(500));
@@ -67,23 +67,6 @@ pub async fn drive(
             progress.show(start.elapsed(), plan.len(), served.len(), 0);
             return served;
         }
-    }
-}
-
-/// Kept connections, so that a user costs a connection only at the peak.
-struct Pool {
-    address: SocketAddr,
-    idle: Mutex<Vec<Client>>,
-}
-
-impl Pool {
-    fn take(&self) -> Client {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| Client::new(self.address))
-    }
-
-    fn put(&self, client: Client) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
     }
 }
 
