@@ -7,7 +7,7 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-vllm test-cluster bench bench-control lint chart crds crds-fresh deny peers clean
+.PHONY: help build demo lab replay test test-vllm test-cluster bench bench-control lint chart crds crds-fresh deny peers clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,18 @@ build: ## Build the release binaries
 
 demo: build ## Round-robin against QoE routing on four simulated GPUs, side by side (KEEP=1 leaves it running)
 	$(RELEASE)/qoe-bench demo $(if $(KEEP),--keep)
+
+lab: ## Policies compared in virtual time, on made-up workloads and public traces: writes docs/lab.md
+	$(CARGO) build --release -p qoe-bench
+	set -- --seeds 5 --markdown docs/lab.md $(LAB_ARGS); \
+	for name in azure mooncake; do \
+	  if trace=$$(tests/traces/fetch.sh $$name); then set -- "$$@" --$$name "$$trace"; \
+	  else echo "the lab runs without the trace of $$name" >&2; fi; \
+	done; \
+	$(RELEASE)/qoe-bench lab "$$@"
+
+replay: build ## How far the lab can be believed: the same load in virtual time, through the router, and through vllm-router
+	$(RELEASE)/qoe-bench replay --check $(REPLAY_ARGS)
 
 test: ## Unit, property, system and control-plane tests, against a real API server; no network once built
 	$(CARGO) test --workspace
