@@ -121,6 +121,12 @@ impl<const N: usize> Learner<N> {
         self.samples.store(samples.saturating_add(1), Ordering::Relaxed);
     }
 
+    /// How many samples it has learned from.
+    #[must_use]
+    pub fn samples(&self) -> u32 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
     /// The coefficients, once they are believed.
     #[must_use]
     pub fn coefficients(&self) -> Option<[f64; N]> {

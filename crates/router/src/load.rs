@@ -100,13 +100,17 @@ mod tests {
     use std::sync::Arc;
 
     use prometheus_client::registry::Registry;
+    use qoe_core::admit::Ask;
+    use qoe_core::analyze::Priority;
     use qoe_core::connector::Connector;
     use qoe_core::endpoint::{EndpointState, Reading};
     use qoe_core::phase::RoleSource;
     use qoe_core::speed::{Models, PromptWork};
 
     use super::*;
+    use crate::admission::Place;
     use crate::metrics::Metrics;
+    use crate::shared::Shared;
     use crate::snapshot::Snapshot;
     use crate::source::{EndpointSource, RouteSource};
 
@@ -159,6 +163,23 @@ mod tests {
         assert_eq!((prefill.unread_tokens, prefill.tokens_per_second), (101.0, 2000.0));
         assert_eq!((decoding.streams, decoding.kv_endpoints), (3, 2));
         assert!((decoding.kv_use - 0.6).abs() < 1e-9, "a sum: {}", decoding.kv_use);
+    }
+
+    #[test]
+    fn prompts_that_wait_in_the_router_are_unread_too() {
+        let route = route(&[Role::Prefill, Role::Decoding]);
+        let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
+        std::mem::forget(read(&route.pool[0].state, 30));
+        let ask = Ask {
+            priority: Priority::Low,
+            arrived: NOW,
+            within: Duration::from_secs(1),
+            needs: Duration::ZERO,
+        };
+        let place = Place::enter(&shared, &route.state, ask, 500).map_err(|refusal| refusal.why);
+        assert_eq!(parts(&route).0.unread_tokens, 530.0);
+        drop(place);
+        assert_eq!(parts(&route).0.unread_tokens, 30.0);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The admin port's pages: what is configured, how endpoints do, what was served lately.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use qoe_core::endpoint::{Endpoint, EndpointState};
+use qoe_core::learn::Learner;
 use qoe_core::phase::Phase;
 use qoe_core::signals::Average;
+use qoe_core::speed::Pace;
 use qoe_runtime::admin::{Admin, AdminResponse, Query};
 use serde_json::{Value, json};
 
@@ -34,6 +37,11 @@ fn config_dump(shared: &Shared, _: &Query) -> Value {
             json!({
                 "name": route.name,
                 "spec": route.source.spec,
+                "inForce": {
+                    "policy": route.policy.as_str(),
+                    "minPromptTokens": route.handoff.min_prompt_tokens,
+                    "queues": route.queues(),
+                },
                 "endpoints": route.pool.iter().map(member).collect::<Vec<_>>(),
             })
         })
@@ -73,6 +81,7 @@ fn endpoints(shared: &Shared, _: &Query) -> Value {
                 "decodingTokens": state.tokens(Phase::Decoding),
                 "unreadTokens": state.unread(),
             },
+            "model": model(state, now),
             "signals": {
                 "ttftSeconds": average(&signals.ttft),
                 "itlSeconds": average(&signals.itl),
@@ -85,6 +94,49 @@ fn endpoints(shared: &Shared, _: &Query) -> Value {
         })
     };
     json!({"endpoints": snapshot.endpoints.iter().map(|state| live(state)).collect::<Vec<_>>()})
+}
+
+/// What is learned of an endpoint's speed, and what waits there.
+fn model(state: &EndpointState, now: Duration) -> Value {
+    let Pace { models, prompts, transfers, .. } = &state.pace;
+    let [prompt, per_token, per_pair, per_stream] = models.prefill.latest();
+    let [step, beside, kv] = models.step.latest();
+    let [transfer, moved] = models.transfer.latest();
+    let reading = state.pace.reading(now);
+    json!({
+        "prefill": {
+            "learned": learned(&models.prefill),
+            "millisecondsPerPrompt": prompt * 1e3,
+            "millisecondsPer1000Tokens": per_token * 1e3,
+            "millisecondsPerMillionTokenPairs": per_pair * 1e3,
+            "millisecondsPer10Streams": per_stream * 1e3,
+        },
+        "step": {
+            "learned": learned(&models.step),
+            "millisecondsPerStep": step * 1e3,
+            "millisecondsPer10Streams": beside * 1e3,
+            "millisecondsPer100000KvTokens": kv * 1e3,
+        },
+        "transfer": {
+            "learned": learned(&models.transfer),
+            "millisecondsPerTransfer": transfer * 1e3,
+            "millisecondsPer1000Tokens": moved * 1e3,
+        },
+        "promptsWaitSeconds": prompts.wait(now),
+        "transfersWaitSeconds": transfers.wait(now),
+        "readingShare": reading.seconds,
+        "readingStepsPerSecond": reading.steps,
+        "promptsPerSecond": state.pace.arrivals.rate(now),
+    })
+}
+
+/// Until it is believed, the endpoint is taken to be like the others of its route.
+fn learned<const N: usize>(learner: &Learner<N>) -> Value {
+    json!({
+        "samples": learner.samples(),
+        "believed": learner.coefficients().is_some(),
+        "relativeError": learner.error(),
+    })
 }
 
 /// `?limit=N`: so many.

@@ -113,7 +113,6 @@ impl RouteState {
 
     /// Prompt tokens of a request: counted where the client sent tokens, else estimated from the bytes.
     #[expect(
-        clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "an estimate of at most some millions"

@@ -350,11 +350,11 @@ impl Ticket {
         }
         self.step_back();
         self.flight.release();
-        self.route.state.admission.nudge(self.now());
         let record = self.record(outcome, failure, failed_phase);
         self.route.state.metrics.ended(&record);
         log(&record);
         self.shared.ring.push(record);
+        self.route.state.admission.nudge(self.now());
     }
 
     fn record(
