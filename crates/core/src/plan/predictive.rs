@@ -43,7 +43,10 @@ const PAIRED: usize = 4;
 /// Costs are equal to within this share: who wins among them is left to chance.
 const BLUR: f64 = 0.02;
 
-type Looked = SmallVec<[Seen; 3 * LOOKED_AT]>;
+/// Most that are looked at: some of each role, and those that hold the beginning of the prompt.
+const MOST: usize = 3 * LOOKED_AT + 16;
+
+type Looked = SmallVec<[Seen; MOST]>;
 
 /// The best plan, by its expected effects.
 pub(super) fn choose(
@@ -87,7 +90,7 @@ fn look(
     held: &Held,
     rng: &mut impl Rng,
 ) -> Looked {
-    let mut indices: SmallVec<[usize; 4 * LOOKED_AT]> = SmallVec::new();
+    let mut indices: SmallVec<[usize; MOST]> = SmallVec::new();
     for role in [Role::Prefill, Role::Decoding, Role::Mixed] {
         indices.extend(scope.pool.some(role, LOOKED_AT, rng));
     }
@@ -137,9 +140,9 @@ fn best_pair(
     rng: &mut impl Rng,
 ) -> Result<(Plan, Verdict), Reason> {
     let is = |seen: &&Seen, other: Role| scope.pool[seen.at].role != other;
-    let mut readers: SmallVec<[&Seen; LOOKED_AT]> =
+    let mut readers: SmallVec<[&Seen; MOST]> =
         looked.iter().filter(|seen| is(seen, Role::Decoding)).collect();
-    let mut writers: SmallVec<[&Seen; LOOKED_AT]> =
+    let mut writers: SmallVec<[&Seen; MOST]> =
         looked.iter().filter(|seen| is(seen, Role::Prefill)).collect();
     if readers.is_empty() {
         return Err(Reason::PrefillPoolEmpty);
@@ -168,7 +171,7 @@ fn best_pair(
     lowest(pairs, rng).ok_or(Reason::NoPair)
 }
 
-fn keep_best(seen: &mut SmallVec<[&Seen; LOOKED_AT]>, cost: impl Fn(&Seen) -> f64) {
+fn keep_best(seen: &mut SmallVec<[&Seen; MOST]>, cost: impl Fn(&Seen) -> f64) {
     if seen.len() > PAIRED {
         seen.select_nth_unstable_by(PAIRED, |a, b| cost(a).total_cmp(&cost(b)));
         seen.truncate(PAIRED);
