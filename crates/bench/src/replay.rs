@@ -75,7 +75,7 @@ pub struct ReplayArgs {
     /// The promised time between tokens, the same.
     #[arg(long, default_value_t = 30)]
     itl_milliseconds: u64,
-    /// Other policies than the standing ones, by parts of their names in the lab; may be given several times.
+    /// Another policy than the standing ones, by its name in the lab or a part of it; may be given several times.
     #[arg(long)]
     policy: Vec<String>,
     /// End with an error where the lab is further off than it may be.
@@ -186,12 +186,16 @@ impl ReplayArgs {
     }
 
     fn policies(&self) -> anyhow::Result<Vec<Contestant>> {
-        let all = contestants().into_iter();
+        let all = contestants();
+        // A whole name stands for itself, though others may have it in theirs.
         let named = |label: &str| match self.policy.as_slice() {
             [] => STANDING.contains(&label),
-            parts => parts.iter().any(|part| label.contains(part.as_str())),
+            parts => parts.iter().any(|part| match all.iter().any(|one| one.label == part) {
+                true => label == part,
+                false => label.contains(part.as_str()),
+            }),
         };
-        let policies: Vec<_> = all.filter(|contestant| named(contestant.label)).collect();
+        let policies: Vec<_> = all.iter().filter(|one| named(one.label)).cloned().collect();
         ensure!(!policies.is_empty(), "no policy has a name with {:?}", self.policy);
         Ok(policies)
     }
@@ -347,6 +351,7 @@ mod tests {
         };
         assert_eq!(labels(&[]).len(), STANDING.len(), "a standing policy is unknown to the lab");
         assert_eq!(labels(&["--policy", "P/D, least"]), ["P/D, least-request"]);
+        assert_eq!(labels(&["--policy", "Predictive"]), ["Predictive"]);
         assert!(args(&["--policy", "nothing"]).policies().is_err());
     }
 }
