@@ -28,20 +28,28 @@ pub enum OnUnattainable {
     Reject,
 }
 
-/// Whether a plan should be carried out now, or its request wait: for its turn at an endpoint, or for streams to end
-/// that are served as promised, and would not be beside one more.
-///
-/// The line before an endpoint is short for low priority and longer for high: so there is always room left for who is
-/// more urgent, and endpoints still have work at hand.
+/// What becomes of the next one by the best plan that there is for it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// The plan should be carried out.
+    Room,
+    /// It waits, and all behind it: the line before the endpoint is long enough, and who is more urgent may come.
+    Wait,
+    /// The plan would break its promise: it went behind those whose promise may be kept, and another one is next.
+    Late,
+}
+
+/// Shares of the TTFT target that the line before an endpoint may have, by priority: short for low, longer for high, so
+/// that there is always room left for who is more urgent, and endpoints still have work at hand.
+const LINE: [f64; 3] = [1.0, 0.2, 0.1];
+/// Times the ITL target beyond which an endpoint takes no more streams.
+const ITL_TIMES: f64 = 2.0;
+
+/// Whether the endpoints of a plan have room for it.
 #[must_use]
 pub fn has_room(forecast: &Forecast, target: Target, priority: Priority) -> bool {
-    let (wait, itl) = match priority {
-        Priority::High => (0.8, 1.1),
-        Priority::Medium => (0.3, 1.0),
-        Priority::Low => (0.05, 0.9),
-    };
-    forecast.wait <= wait * target.ttft.as_secs_f64()
-        && forecast.itl <= itl * target.itl.as_secs_f64()
+    let line = LINE[priority as usize] * target.ttft.as_secs_f64();
+    forecast.wait <= line && forecast.itl <= ITL_TIMES * target.itl.as_secs_f64()
 }
 
 /// What the queue knows of a request.
@@ -82,17 +90,21 @@ impl Ask {
         let risen = waited / patience.as_nanos().max(1);
         class - u32::try_from(risen).unwrap_or(u32::MAX).min(class)
     }
-
-    /// Less goes first.
-    fn order(&self, now: Duration) -> (u32, bool, Duration) {
-        (self.class(now), !self.attainable(now), self.deadline())
-    }
 }
 
 #[derive(Debug)]
 struct Waiting<T> {
     ask: Ask,
     item: T,
+    /// No plan would keep its promise, when one was last made.
+    late: bool,
+}
+
+impl<T> Waiting<T> {
+    /// Less goes first.
+    fn order(&self, now: Duration) -> (u32, bool, Duration) {
+        (self.ask.class(now), self.late || !self.ask.attainable(now), self.ask.deadline())
+    }
 }
 
 /// The queue.
@@ -136,11 +148,11 @@ impl<T> Queue<T> {
     /// # Errors
     /// Who goes.
     pub fn push(&mut self, item: T, ask: Ask, now: Duration) -> Result<(), Shed<T>> {
-        self.waiting.push(Waiting { ask, item });
+        self.waiting.push(Waiting { ask, item, late: false });
         if self.waiting.len() <= self.most {
             return Ok(());
         }
-        let last = (0..self.waiting.len()).max_by_key(|i| self.waiting[*i].ask.order(now));
+        let last = (0..self.waiting.len()).max_by_key(|i| self.waiting[*i].order(now));
         match last {
             Some(last) => Err(Shed(self.waiting.swap_remove(last).item)),
             None => Ok(()),
@@ -151,6 +163,22 @@ impl<T> Queue<T> {
     #[must_use]
     pub fn next(&self, now: Duration) -> Option<&T> {
         self.first(now).map(|first| &self.waiting[first].item)
+    }
+
+    /// What becomes of the next one by its best plan, of which this is forecast.
+    pub fn weigh(&mut self, forecast: &Forecast, target: Target, now: Duration) -> Prospect {
+        let Some(first) = self.first(now).map(|first| &mut self.waiting[first]) else {
+            return Prospect::Wait;
+        };
+        let waited = now.saturating_sub(first.ask.arrived).as_secs_f64();
+        let late = waited + forecast.ttft > target.ttft.as_secs_f64();
+        if late && !std::mem::replace(&mut first.late, true) {
+            return Prospect::Late;
+        }
+        match has_room(forecast, target, first.ask.priority) {
+            true => Prospect::Room,
+            false => Prospect::Wait,
+        }
     }
 
     /// Takes the next one out.
@@ -181,7 +209,7 @@ impl<T> Queue<T> {
     }
 
     fn first(&self, now: Duration) -> Option<usize> {
-        (0..self.waiting.len()).min_by_key(|i| self.waiting[*i].ask.order(now))
+        (0..self.waiting.len()).min_by_key(|i| self.waiting[*i].order(now))
     }
 }
 
@@ -254,6 +282,33 @@ mod tests {
         assert_eq!(queue.unattainable(ms(150)), ["late"]);
         let retry = queue.retry_after(ms(150));
         assert!((ms(1000)..ms(10_000)).contains(&retry), "{retry:?}");
+    }
+
+    #[test]
+    fn whose_promise_no_plan_would_keep_goes_behind_the_others_and_is_served_all_the_same() {
+        let target = Target { ttft: ms(500), itl: ms(50) };
+        let forecast = |ttft, wait| Forecast { ttft, wait, itl: 0.02, ..Forecast::default() };
+        let mut queue = Queue::new(9);
+        queue.push("late", ask(Priority::Medium, 0, 500), ms(0)).expect("room");
+        queue.push("fresh", ask(Priority::Medium, 300, 500), ms(300)).expect("room");
+        assert_eq!(queue.next(ms(300)), Some(&"late"));
+        assert_eq!(queue.weigh(&forecast(0.3, 0.05), target, ms(300)), Prospect::Late);
+        assert_eq!(queue.next(ms(300)), Some(&"fresh"));
+        assert_eq!(queue.weigh(&forecast(0.3, 0.2), target, ms(300)), Prospect::Wait);
+        assert_eq!(queue.weigh(&forecast(0.3, 0.09), target, ms(300)), Prospect::Room);
+        assert_eq!(queue.take(ms(300)), Some("fresh"));
+        assert_eq!(queue.weigh(&forecast(0.3, 0.09), target, ms(300)), Prospect::Room);
+    }
+
+    #[test]
+    fn the_line_before_an_endpoint_is_longer_for_who_is_more_urgent() {
+        let target = Target { ttft: ms(500), itl: ms(50) };
+        let room = |wait, priority| {
+            has_room(&Forecast { wait, itl: 0.05, ..Forecast::default() }, target, priority)
+        };
+        assert!(room(0.09, Priority::High) && room(0.09, Priority::Medium));
+        assert!(room(0.3, Priority::High) && !room(0.3, Priority::Medium));
+        assert!(room(0.04, Priority::Low) && !room(0.12, Priority::Low));
     }
 
     proptest! {

@@ -153,6 +153,85 @@ pub fn predict<const N: usize>(coefficients: &[f64; N], x: &[f64; N]) -> f64 {
     dot(coefficients, x)
 }
 
+/// How much one sample moves a factor.
+const FACTOR_GAIN: f64 = 0.03;
+/// A factor this near to 1 is chance.
+const ALIKE: f64 = 0.25;
+/// A model of its own is believed where it errs less than this share of what the common one, with its factor, does.
+const CLEARLY_BETTER: f64 = 0.4;
+
+/// A model of one among many that are much alike: the common model, times a factor where it is clearly faster or
+/// slower, or a model of its own where that is clearly better. *Why not its own at once*: what a few noisy samples tell
+/// of one would make it look better or worse than its equals, and all requests would follow.
+#[derive(Debug)]
+pub struct Likeness<const N: usize> {
+    own: Learner<N>,
+    factor: AtomicU64,
+    error: AtomicU64,
+}
+
+impl<const N: usize> Likeness<N> {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(prior: [f64; N]) -> Self {
+        Self {
+            own: Learner::new(prior),
+            factor: AtomicU64::new(1.0_f64.to_bits()),
+            error: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes one sample in, and gives it to the `common` model too.
+    pub fn learn(&self, common: &Learner<N>, x: &[f64; N], y: f64) {
+        let expected = predict(&common.latest(), x);
+        if y.is_finite() && y > 0.0 && expected > 0.0 {
+            let (factor, error) = (self.factor(), self.error());
+            let off = (expected * factor - y).abs() / y;
+            self.error.store((error + ERROR_GAIN * (off - error)).to_bits(), Ordering::Relaxed);
+            let ratio = (y / expected).clamp(factor / SURPRISE, factor * SURPRISE);
+            let moved = factor + FACTOR_GAIN * (ratio - factor);
+            self.factor.store(moved.to_bits(), Ordering::Relaxed);
+        }
+        self.own.learn(x, y);
+        common.learn(x, y);
+    }
+
+    /// The model of its own.
+    #[must_use]
+    pub const fn own(&self) -> &Learner<N> {
+        &self.own
+    }
+
+    /// How many times what the common model says its costs are.
+    #[must_use]
+    pub fn factor(&self) -> f64 {
+        f64::from_bits(self.factor.load(Ordering::Relaxed))
+    }
+
+    /// Moving mean of the error of the common model with the factor, relative to what was measured.
+    #[must_use]
+    pub fn error(&self) -> f64 {
+        f64::from_bits(self.error.load(Ordering::Relaxed))
+    }
+
+    /// Whether the model of its own is clearly better.
+    #[must_use]
+    pub fn goes_by_its_own(&self) -> bool {
+        self.own.coefficients().is_some()
+            && self.own.error().is_some_and(|error| error < CLEARLY_BETTER * self.error())
+    }
+
+    /// The coefficients to go by, where the common ones are these.
+    #[must_use]
+    pub fn coefficients(&self, common: &[f64; N]) -> [f64; N] {
+        if self.goes_by_its_own() {
+            return self.own.latest();
+        }
+        let factor = self.factor();
+        if (factor - 1.0).abs() < ALIKE { *common } else { common.map(|c| c * factor) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -200,6 +279,35 @@ mod tests {
         let x = [1.0, 4.0, 0.0];
         let found = predict(&learner.latest(), &x);
         assert!((found / (3.0 * 0.09) - 1.0).abs() < 0.1, "{found}");
+    }
+
+    /// A model of two features, of an endpoint that takes `times` what the others take.
+    fn alike(times: f64, samples: u32) -> ([f64; 2], [f64; 2]) {
+        let common = Learner::new([0.01, 0.02]);
+        let (one, other) = (Likeness::new([0.01, 0.02]), Likeness::new([0.01, 0.02]));
+        for i in 0..samples {
+            let x = [1.0, f64::from(i % 7)];
+            let y = predict(&[0.01, 0.03], &x);
+            (0..7).for_each(|_| other.learn(&common, &x, y));
+            let noise = if i % 2 == 0 { 0.9 } else { 1.1 };
+            one.learn(&common, &x, y * times * noise);
+        }
+        let common = common.latest();
+        (one.coefficients(&common), common)
+    }
+
+    #[test]
+    fn who_is_about_as_fast_as_the_others_is_taken_for_one_of_them() {
+        let (one, common) = alike(1.1, 200);
+        assert_eq!(one, common);
+    }
+
+    #[test]
+    fn who_is_clearly_slower_is_known_to_be() {
+        let (one, common) = alike(2.0, 200);
+        let x = [1.0, 3.0];
+        let times = predict(&one, &x) / predict(&[0.01, 0.03], &x);
+        assert!((1.8..2.2).contains(&times), "{times} {one:?} {common:?}");
     }
 
     proptest! {

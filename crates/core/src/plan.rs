@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 pub use self::predictive::Predictive;
 pub use self::reason::Reason;
-use crate::analyze::{Priority, WholeReason};
+use crate::analyze::WholeReason;
 use crate::memory::Memory;
 use crate::phase::{Phase, Role};
 use crate::policy::{Occasion, Policy};
@@ -126,9 +126,6 @@ pub struct Demand<'a> {
     pub target: Target,
     /// How long it has waited already.
     pub waited: Duration,
-    /// How urgent it is, where it can wait for a plan that has room: one that has is then taken before one that has
-    /// not.
-    pub may_wait: Option<Priority>,
     /// Why it must be served whole, if it must.
     pub whole: Option<Reason>,
 }

@@ -80,7 +80,7 @@ impl Average {
 }
 
 /// Time constant of a rate.
-const RATE_OVER: Duration = Duration::from_secs(8);
+const RATE_OVER: Duration = Duration::from_secs(10);
 
 /// How much of something comes in a second, lately. A lost race loses one addition.
 #[derive(Debug, Default)]

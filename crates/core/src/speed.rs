@@ -11,7 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::learn::{Learner, predict};
+use crate::learn::{Learner, Likeness, predict};
 use crate::line::{Line, Place};
 use crate::signals::Decayed;
 
@@ -56,7 +56,7 @@ impl StreamLoad {
     }
 }
 
-/// The three models: of one endpoint, or of all endpoints of a route.
+/// The three models of all endpoints of a route together.
 #[derive(Debug)]
 pub struct Models {
     /// Seconds of a prompt.
@@ -95,14 +95,37 @@ impl Models {
             transfer: self.transfer.latest(),
         }
     }
+}
 
-    /// What is believed, and `others` for what is not.
+/// The three models of one endpoint, as far as it differs from the others.
+#[derive(Debug)]
+pub struct OwnModels {
+    /// Seconds of a prompt.
+    pub prefill: Likeness<4>,
+    /// Seconds between tokens.
+    pub step: Likeness<3>,
+    /// Seconds of a transfer.
+    pub transfer: Likeness<2>,
+}
+
+impl Default for OwnModels {
+    fn default() -> Self {
+        Self {
+            prefill: Likeness::new(PREFILL),
+            step: Likeness::new(STEP),
+            transfer: Likeness::new(TRANSFER),
+        }
+    }
+}
+
+impl OwnModels {
+    /// Its speed, where that of all together is `others`.
     #[must_use]
     pub fn speed_or(&self, others: &Speed) -> Speed {
         Speed {
-            prefill: self.prefill.coefficients().unwrap_or(others.prefill),
-            step: self.step.coefficients().unwrap_or(others.step),
-            transfer: self.transfer.coefficients().unwrap_or(others.transfer),
+            prefill: self.prefill.coefficients(&others.prefill),
+            step: self.step.coefficients(&others.step),
+            transfer: self.transfer.coefficients(&others.transfer),
         }
     }
 }
@@ -131,7 +154,7 @@ impl Speed {
 #[derive(Debug, Default)]
 pub struct Pace {
     /// Its models.
-    pub models: Models,
+    pub models: OwnModels,
     /// Prompts that it reads.
     pub prompts: Line<4>,
     /// KV caches that it fetches.
@@ -212,8 +235,7 @@ impl Pace {
     /// The prompt was read: its first token came.
     pub fn prompt_read(&self, prompt: &PromptPlace, pool: &Models, now: Duration) {
         if let Some(sample) = self.prompts.done(&prompt.0, now) {
-            self.models.prefill.learn(&sample.work, sample.seconds);
-            pool.prefill.learn(&sample.work, sample.seconds);
+            self.models.prefill.learn(&pool.prefill, &sample.work, sample.seconds);
             self.has_read(sample.seconds, now);
         }
     }
@@ -249,8 +271,7 @@ impl Pace {
     pub fn transferred(&self, transfer: &TransferPlace, step: f64, pool: &Models, now: Duration) {
         if let Some(sample) = self.transfers.done(&transfer.0, now) {
             let seconds = (sample.seconds - step).max(sample.seconds / 10.0);
-            self.models.transfer.learn(&sample.work, seconds);
-            pool.transfer.learn(&sample.work, seconds);
+            self.models.transfer.learn(&pool.transfer, &sample.work, seconds);
         }
     }
 
@@ -292,8 +313,7 @@ impl Pace {
         }
         self.learned_at.store(nanos, Ordering::Relaxed);
         let Some(alone) = reading.alone(gap, window) else { return };
-        self.models.step.learn(&load.features(), alone);
-        pool.step.learn(&load.features(), alone);
+        self.models.step.learn(&pool.step, &load.features(), alone);
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! - *Who wakes whom.* The first one holds the watch: it looks every [`TICK`], or when it is nudged, which happens where
 //!   room may have come: a prompt was read, a request ended, the one before it has gone. All others sleep. If the
-//!   watch finds that another is first by now (one more urgent came, a deadline passed), it wakes that one and sleeps.
+//!   watch finds that another is first by now (one more urgent came, its own promise cannot be kept any more), it wakes
+//!   that one and sleeps.
 //!   So one event wakes one request, and an empty queue costs nothing.
 //! - *No wake-up is lost.* A queue that is not empty has someone who was woken and has not looked yet, or whose tick is
 //!   running: who leaves, in whatever way, wakes the next. A nudge that comes too early for a request that is just
@@ -17,8 +18,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use qoe_core::admit::{Ask, Queue, Shed};
+use qoe_core::admit::{Ask, Prospect, Queue, Shed};
 use qoe_core::analyze::Priority;
+use qoe_core::plan::Forecast;
+use qoe_core::qoe::Target;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -233,6 +236,15 @@ impl Place {
         match standing {
             Standing::First => drop(timeout(TICK, woken).await),
             Standing::Behind | Standing::Refused(_) => woken.await,
+        }
+    }
+
+    /// What becomes of it by its best plan, of which this is forecast, if it still is the first one.
+    pub(crate) fn weigh(&self, forecast: &Forecast, target: Target) -> Prospect {
+        let mut line = self.line();
+        match self.is_first(&line) {
+            true => line.queue.weigh(forecast, target, self.shared.now()),
+            false => Prospect::Wait,
         }
     }
 

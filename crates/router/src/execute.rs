@@ -16,7 +16,6 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use qoe_core::analyze::{Api, WholeReason};
 use qoe_core::endpoint::EndpointState;
 use qoe_core::plan::{Choice, Demand, Plan, Reason, Scope, Tried, plan};
-use qoe_core::splice::Segments;
 
 use crate::body::Reply;
 use crate::error::Failure;
@@ -33,8 +32,6 @@ pub(crate) struct Call {
     pub(crate) target: PathAndQuery,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// The body for an endpoint that serves it whole.
-    pub(crate) whole: Segments,
     /// The API of a generation request.
     pub(crate) generate: Option<Api>,
     /// Endpoints, as indices into the route's pool, that alone may serve it; tried in turn. Empty: by plan.
@@ -194,7 +191,6 @@ impl Attempts<'_> {
             block_tokens: asked.block_tokens,
             target: route.target(&asked.analysis),
             waited: self.ticket.waited(),
-            may_wait: self.ticket.is_first_plan().then_some(asked.analysis.priority),
             whole: one.or(asked.analysis.whole.map(Reason::Whole)).or(self.whole),
         };
         let scope = Scope {

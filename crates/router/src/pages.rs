@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qoe_core::endpoint::{Endpoint, EndpointState};
-use qoe_core::learn::Learner;
+use qoe_core::learn::Likeness;
 use qoe_core::phase::Phase;
 use qoe_core::signals::Average;
 use qoe_core::speed::Pace;
@@ -57,6 +57,7 @@ fn member(endpoint: &Endpoint) -> Value {
         "roleSource": endpoint.role_source,
         "connector": endpoint.connector,
         "group": endpoint.group,
+        "scheduling": endpoint.state.scheduling(),
     })
 }
 
@@ -99,9 +100,9 @@ fn endpoints(shared: &Shared, _: &Query) -> Value {
 /// What is learned of an endpoint's speed, and what waits there.
 fn model(state: &EndpointState, now: Duration) -> Value {
     let Pace { models, prompts, transfers, .. } = &state.pace;
-    let [prompt, per_token, per_pair, per_stream] = models.prefill.latest();
-    let [step, beside, kv] = models.step.latest();
-    let [transfer, moved] = models.transfer.latest();
+    let [prompt, per_token, per_pair, per_stream] = models.prefill.own().latest();
+    let [step, beside, kv] = models.step.own().latest();
+    let [transfer, moved] = models.transfer.own().latest();
     let reading = state.pace.reading(now);
     json!({
         "prefill": {
@@ -130,12 +131,14 @@ fn model(state: &EndpointState, now: Duration) -> Value {
     })
 }
 
-/// Until it is believed, the endpoint is taken to be like the others of its route.
-fn learned<const N: usize>(learner: &Learner<N>) -> Value {
+/// An endpoint is taken to be like the others of its route, times a factor, unless its own model is clearly better.
+fn learned<const N: usize>(model: &Likeness<N>) -> Value {
     json!({
-        "samples": learner.samples(),
-        "believed": learner.coefficients().is_some(),
-        "relativeError": learner.error(),
+        "samples": model.own().samples(),
+        "relativeError": model.own().error(),
+        "timesTheOthers": model.factor(),
+        "relativeErrorAsTheOthers": model.error(),
+        "goesByItsOwn": model.goes_by_its_own(),
     })
 }
 

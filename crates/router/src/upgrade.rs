@@ -106,7 +106,6 @@ fn choose(
         block_tokens: 0.0,
         target: route.target(analysis),
         waited: std::time::Duration::ZERO,
-        may_wait: None,
         whole: Some(Reason::Whole(WholeReason::OtherApi)),
     };
     let scope = Scope {

@@ -20,8 +20,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use qoe_core::admit::{Ask, has_room};
-use qoe_core::plan::{Choice, HandoffRule, Plan, Reason, Scope, plan};
+use qoe_core::admit::{Ask, Prospect};
+use qoe_core::plan::{Choice, Forecast, HandoffRule, Plan, Reason, Scope, plan};
 use qoe_core::policy::Policy;
 
 use self::course::Course;
@@ -74,6 +74,8 @@ enum Event {
 
 /// A queue that nothing else moves is looked at this often.
 const TICK: Duration = Duration::from_millis(10);
+/// Requests that are looked at before a queue rests.
+const LOOKED_AT: usize = 16;
 /// After the last arrival, so long until what has not ended is lost.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -224,15 +226,14 @@ impl<'a> World<'a> {
                 self.refuse(job);
             }
         }
-        for _ in 0..self.routers[router].queue.len() {
+        for _ in 0..self.routers[router].queue.len().min(LOOKED_AT) {
             let Some(&job) = self.routers[router].queue.next(now) else { break };
             let choice = self.choose(job);
-            let Arrival { target, priority, .. } = *self.jobs[job].arrival;
-            let room = |forecast| has_room(&forecast, target, priority);
-            let fits = |choice: &Choice| choice.forecast.is_none_or(room);
-            let idle = self.routers[router].pool.iter().all(|e| e.state.in_flight_all() == 0);
-            if !idle && choice.as_ref().is_some_and(|choice| !fits(choice)) {
-                break;
+            let forecast = choice.as_ref().and_then(|choice| choice.forecast);
+            match forecast.map_or(Prospect::Room, |forecast| self.weigh(job, &forecast)) {
+                Prospect::Late => continue,
+                Prospect::Wait => break,
+                Prospect::Room => {}
             }
             self.routers[router].queue.take(now);
             self.carry_out(job, choice);
@@ -240,6 +241,16 @@ impl<'a> World<'a> {
         let replica = &mut self.routers[router];
         if !replica.queue.is_empty() && !std::mem::replace(&mut replica.tick_due, true) {
             self.at(now + TICK, Event::Tick(router));
+        }
+    }
+
+    /// What becomes of the next one in a queue; where nothing is in flight there is nothing to wait for.
+    fn weigh(&mut self, job: JobId, forecast: &Forecast) -> Prospect {
+        let Job { arrival, router, .. } = &self.jobs[job];
+        let Replica { pool, queue, .. } = &mut self.routers[*router];
+        match pool.iter().all(|endpoint| endpoint.state.in_flight_all() == 0) {
+            true => Prospect::Room,
+            false => queue.weigh(forecast, arrival.target, self.now),
         }
     }
 
@@ -259,7 +270,7 @@ impl<'a> World<'a> {
             tried: &job.tried,
             now: self.now,
         };
-        plan(&scope, &job.demand(self.rules.queue > 0, self.now), rng)
+        plan(&scope, &job.demand(self.now), rng)
     }
 
     fn carry_out(&mut self, id: JobId, choice: Option<Choice>) {

@@ -135,7 +135,6 @@ pub fn demand() -> Demand<'static> {
         block_tokens: BLOCK_TOKENS,
         target: Target::default(),
         waited: Duration::ZERO,
-        may_wait: None,
         whole: None,
     }
 }

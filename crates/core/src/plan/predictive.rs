@@ -109,7 +109,8 @@ fn look(
     if indices.iter().any(|i| scope.healthy(*i)) {
         indices.retain(|i| scope.healthy(*i));
     }
-    indices.into_iter().map(|i| judge.see(i, held)).collect()
+    let usual = judge.usual(&indices);
+    indices.into_iter().map(|i| judge.see(i, held, &usual)).collect()
 }
 
 /// The endpoint that would best serve it whole.

@@ -28,7 +28,6 @@ const PROMPT: Demand<'static> = Demand {
     block_tokens: 256.0,
     target: Target { ttft: Duration::from_millis(500), itl: Duration::from_millis(50) },
     waited: Duration::ZERO,
-    may_wait: None,
     whole: None,
 };
 

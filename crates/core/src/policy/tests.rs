@@ -12,7 +12,7 @@ fn pool(n: usize) -> Vec<Endpoint> {
 }
 
 fn occasion(phase: Phase) -> Occasion<'static> {
-    static HELD: Held = Held::new_const();
+    static HELD: std::sync::LazyLock<Held> = std::sync::LazyLock::new(Held::new);
     Occasion { held: &HELD, blocks: 0, phase, expected_output_tokens: None, now: NOW }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qoe_core::admit::{Ask, OnUnattainable, has_room};
+use qoe_core::admit::{Ask, OnUnattainable, Prospect, has_room};
 use qoe_core::plan::{Choice, Forecast};
 use qoe_core::speed::PromptWork;
 
@@ -17,6 +17,16 @@ const AT_LEAST: f64 = 1.5;
 /// Longest time that reading a prompt is taken to need: the model may have learned nonsense.
 const LONGEST_READING: f64 = 3600.0;
 
+/// What came of a try to begin.
+enum Begun {
+    /// The endpoints of this plan are held.
+    Now(Choice),
+    /// There is no room.
+    NoRoom,
+    /// Others go first, whose promise can be kept.
+    Late,
+}
+
 impl Attempts<'_> {
     /// The plan to begin with, whose endpoints are held: at once where there is room, else when it is its turn.
     pub(super) async fn admitted(&mut self) -> Result<Choice, Failure> {
@@ -28,7 +38,7 @@ impl Attempts<'_> {
             return Err(self.shed(Refusal { why: Shedding::Unattainable, retry_after }));
         }
         if state.admission.is_empty()
-            && let Some(choice) = self.begin(None)?
+            && let Begun::Now(choice) = self.begin(None)?
         {
             return Ok(choice);
         }
@@ -45,12 +55,15 @@ impl Attempts<'_> {
     async fn in_turn(&mut self, place: &Place) -> Result<Choice, Failure> {
         let mut standing = place.entered();
         loop {
-            if standing == Standing::First
-                && let Some(choice) = self.begin(Some(place))?
-            {
-                return Ok(choice);
+            if standing == Standing::First {
+                match self.begin(Some(place))? {
+                    Begun::Now(choice) => return Ok(choice),
+                    Begun::Late => {}
+                    Begun::NoRoom => place.wait(standing).await,
+                }
+            } else {
+                place.wait(standing).await;
             }
-            place.wait(standing).await;
             standing = place.look(self.rejects());
             if let Standing::Refused(refusal) = standing {
                 return Err(self.shed(refusal));
@@ -59,7 +72,7 @@ impl Attempts<'_> {
     }
 
     /// Begins, if there is room: the endpoints of the plan are held from now on.
-    fn begin(&mut self, place: Option<&Place>) -> Result<Option<Choice>, Failure> {
+    fn begin(&mut self, place: Option<&Place>) -> Result<Begun, Failure> {
         let state = Arc::clone(&self.ticket.route().state);
         let _turn = place.map(|_| state.admission.turn());
         if place.is_some() {
@@ -67,26 +80,34 @@ impl Attempts<'_> {
             self.ticket.follow(&self.worker.shared.snapshot.load());
         }
         if !self.ticket.enter() {
-            return Ok(None);
+            return Ok(Begun::NoRoom);
         }
         let choice = self.plan();
-        let fits = choice.is_none_or(|choice| self.fits(choice.forecast));
-        if !fits || place.is_some_and(|place| !place.go()) {
+        let forecast = choice.and_then(|choice| choice.forecast);
+        let prospect = forecast.map_or(Prospect::Room, |f| self.prospect(&f, place));
+        if prospect != Prospect::Room || place.is_some_and(|place| !place.go()) {
             self.ticket.step_back();
-            return Ok(None);
+            return Ok(if prospect == Prospect::Late { Begun::Late } else { Begun::NoRoom });
         }
         let choice = choice.ok_or_else(|| self.no_endpoint())?;
         let priority = self.ticket.asked().analysis.priority;
         state.metrics.queue(priority).observe(self.ticket.queued_for().as_secs_f64());
-        Ok(Some(self.hold(choice)))
+        Ok(Begun::Now(self.hold(choice)))
     }
 
-    /// Whether a plan has room; where nothing is in flight there is nothing to wait for.
-    fn fits(&self, forecast: Option<Forecast>) -> bool {
+    /// What becomes of it by its best plan; where nothing is in flight there is nothing to wait for.
+    fn prospect(&self, forecast: &Forecast, place: Option<&Place>) -> Prospect {
         let route = self.ticket.route();
         let analysis = &self.ticket.asked().analysis;
-        let room = |forecast| has_room(&forecast, route.target(analysis), analysis.priority);
-        forecast.is_none_or(room) || route.pool.iter().all(|e| e.state.in_flight_all() == 0)
+        let target = route.target(analysis);
+        if route.pool.iter().all(|endpoint| endpoint.state.in_flight_all() == 0) {
+            return Prospect::Room;
+        }
+        match place {
+            Some(place) => place.weigh(forecast, target),
+            None if has_room(forecast, target, analysis.priority) => Prospect::Room,
+            None => Prospect::Wait,
+        }
     }
 
     fn ask(&self) -> Ask {

@@ -62,7 +62,7 @@ impl<'a> Job<'a> {
         self.made.as_ref().expect("a job that has ended is not asked for its prompt")
     }
 
-    pub(super) fn demand(&self, may_wait: bool, now: Duration) -> Demand<'_> {
+    pub(super) fn demand(&self, now: Duration) -> Demand<'_> {
         Demand {
             model: None,
             phase: if self.arrival.goes_on { Phase::Decoding } else { Phase::Prefill },
@@ -73,7 +73,6 @@ impl<'a> Job<'a> {
             block_tokens: f64::from(ROUTER_BLOCK),
             target: self.arrival.target,
             waited: now.saturating_sub(self.arrival.at),
-            may_wait: may_wait.then_some(self.arrival.priority),
             whole: self.whole,
         }
     }

@@ -1,25 +1,24 @@
 //! What a plan is expected to be for its user and for others, in promises broken.
 
 use super::super::{Demand, Forecast, Reason, Scope};
-use crate::admit::has_room;
 use crate::endpoint::EndpointState;
 use crate::phase::{Phase, Role};
 use crate::prefix::Held;
 use crate::speed::{PromptWork, Reading, Speed, StreamLoad};
 
-/// A promise is safe while it is expected to need less than this share of its time, and lost beyond the other.
+/// A promise costs nothing while it is expected to need less than this share of its time; at the other, it is broken.
 const SAFE: f64 = 0.4;
 const LOST: f64 = 1.1;
 /// What a whole target's time to the first token costs beside the risk: sooner is better.
-const SOONER: f64 = 0.1;
+const SOONER: f64 = 0.2;
 /// What a whole target's time between tokens costs: little, as nobody reads faster than was promised.
 const FASTER: f64 = 0.02;
 /// What a pause as long as the promised time between tokens costs a stream.
-const PAUSE: f64 = 0.002;
+const PAUSE: f64 = 0.000_1;
 /// A prefill endpoint may come to read so many times as much as lately.
-const MORE_READING: f64 = 1.5;
+const MORE_READING: f64 = 2.0;
 /// Most prompts that one is taken to delay.
-const MOST_BEHIND: f64 = 200.0;
+const MOST_BEHIND: f64 = 100.0;
 /// Share of its time beyond which an endpoint is taken to read for ever.
 const ALWAYS_READS: f64 = 0.95;
 /// What a full KV cache costs, as `share ÷ (1 − share)`.
@@ -28,6 +27,9 @@ const FULL: f64 = 0.01;
 const OVERFULL: f64 = 0.95;
 /// Fewest tokens that a stream is taken to have before it.
 const LEAST_LEFT: f64 = 8.0;
+
+/// How much endpoints of each role read.
+pub(super) type Usual = [Reading; 3];
 
 /// What is seen of one endpoint for one request.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,7 @@ pub(super) struct Seen {
     cached: f64,
     /// The streams there now, and the time between their tokens; with this one more, the time then.
     streams: f64,
+    step: f64,
     itl: f64,
     itl_after: f64,
     /// Share of its time that it reads prompts, and prompts that come in a second.
@@ -63,17 +66,12 @@ pub(super) struct Verdict {
     ttft: f64,
     itl: f64,
     harm: f64,
-    /// It can be carried out now, or need not be.
-    has_room: bool,
 }
-
-/// No plan costs so much: one without room is taken where none has any.
-const NO_ROOM: f64 = 1e6;
 
 impl Verdict {
     /// All of it.
     pub(super) fn cost(&self) -> f64 {
-        self.ttft + self.itl + self.harm + if self.has_room { 0.0 } else { NO_ROOM }
+        self.ttft + self.itl + self.harm
     }
 
     /// What makes it better than `other`: the largest difference.
@@ -124,14 +122,37 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// How much endpoints read, lately, on average over those of a role. *Why not each its own*: what one has read
+    /// lately is over; to avoid it for that makes all requests go to the others, and then the same the other way
+    /// round.
+    pub(super) fn usual(&self, indices: &[usize]) -> Usual {
+        let mut sums = [(Reading::default(), 0.0); 3];
+        for at in indices {
+            let endpoint = &self.scope.pool[*at];
+            let reading = endpoint.state.pace.reading(self.scope.now);
+            let (sum, count) = &mut sums[endpoint.role as usize];
+            sum.seconds += reading.seconds;
+            sum.steps += reading.steps;
+            *count += 1.0;
+        }
+        sums.map(|(sum, count)| {
+            let count = f64::max(count, 1.0);
+            Reading { seconds: sum.seconds / count, steps: sum.steps / count }
+        })
+    }
+
     /// Looks at one endpoint.
-    pub(super) fn see(&self, at: usize, held: &Held) -> Seen {
+    pub(super) fn see(&self, at: usize, held: &Held, usual: &Usual) -> Seen {
         let state = &*self.scope.pool[at].state;
         let now = self.scope.now;
         let speed = state.pace.models.speed_or(&self.others);
         let others = state.signals.others.get(now).map_or(0.0, |o| o.value * o.weight);
         let load = Self::load(state, others);
-        let reading = state.pace.reading(now);
+        let role = self.scope.pool[at].role;
+        let reading = match role {
+            Role::Prefill => state.pace.reading(now).times(MORE_READING),
+            _ => usual[role as usize],
+        };
         let cached = self.cached(state, held);
         let work = PromptWork { uncached: self.tokens - cached, cached, streams: load.streams };
         let one_more = StreamLoad { streams: load.streams + 1.0, tokens: load.tokens + self.kept };
@@ -143,8 +164,9 @@ impl<'a> Judge<'a> {
             read: speed.prefill(work),
             cached,
             streams: load.streams,
+            step: speed.step(load),
             itl: reading.beside(speed.step(load)),
-            itl_after: self.beside(at, reading, speed.step(one_more)),
+            itl_after: reading.beside(speed.step(one_more)),
             reading: reading.seconds,
             arrivals: state.pace.arrivals.rate(now),
             link_wait: state.pace.transfers.wait(now),
@@ -158,14 +180,6 @@ impl<'a> Judge<'a> {
             + seen.kv_cost
             + self.late(seen.link_wait + seen.speed.transfer(self.tokens - cached));
         seen
-    }
-
-    /// The time between tokens at an endpoint while its stream lasts: one for prefill may come to read more.
-    fn beside(&self, at: usize, reading: Reading, step: f64) -> f64 {
-        match self.scope.pool[at].role {
-            Role::Prefill => reading.times(MORE_READING).beside(step),
-            _ => reading.beside(step),
-        }
     }
 
     /// The streams that are there or on their way.
@@ -226,9 +240,7 @@ impl<'a> Judge<'a> {
     }
 
     fn verdict(&self, forecast: Forecast, itl: f64, harm: f64) -> Verdict {
-        let Demand { target, may_wait, .. } = *self.demand;
-        let has_room = may_wait.is_none_or(|priority| has_room(&forecast, target, priority));
-        Verdict { ttft: self.late(forecast.ttft), itl, harm, has_room, forecast }
+        Verdict { ttft: self.late(forecast.ttft), itl, harm, forecast }
     }
 
     /// What a first token after `ttft` seconds costs its user.
@@ -254,8 +266,10 @@ impl<'a> Judge<'a> {
 
     /// What the reading of its prompt costs the streams beside it.
     fn stalled(&self, reader: &Seen) -> f64 {
-        let longer = reader.itl + reader.read / self.left;
-        let pause = reader.read / self.itl_target;
+        // The step that reads it gives them a token too: what they lose is what it takes longer.
+        let lost = (reader.read - reader.step).max(0.0);
+        let longer = reader.itl + lost / self.left;
+        let pause = lost / self.itl_target;
         reader.streams * (self.lost(reader.itl, longer) + PAUSE * pause)
     }
 
@@ -271,9 +285,10 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// How likely a promise is broken that is expected to need this share of its time. *Why this one*: forecasts are off
-/// by some ten to twenty percent; a smooth step costs no exponential.
+/// What it costs that a promise is expected to need this share of its time, 1 where it is broken. *Why this one*: it
+/// grows the faster the nearer the promise is to be broken, as forecasts err; and it goes on growing behind that, or
+/// what is lost already would look free, and all that comes would be sent there.
 fn risk(share: f64) -> f64 {
-    let t = ((share - SAFE) / (LOST - SAFE)).clamp(0.0, 1.0);
-    t * t * (3.0 - 2.0 * t)
+    let t = ((share - SAFE) / (LOST - SAFE)).max(0.0);
+    if t < 1.0 { t * t } else { 2.0 * t - 1.0 }
 }
