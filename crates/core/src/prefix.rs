@@ -75,7 +75,7 @@ impl PrefixIndex {
             let Some(entry) = self.find(*hash) else { break };
             let before = held.len();
             let mut found = 0;
-            for holder in &entry.holders {
+            for holder in entry.holders.iter().filter(|holder| holder.stamp > 0) {
                 let Some(clock) = self.clocks.get(&holder.endpoint) else { continue };
                 if !clock.keeps(holder.stamp) {
                     continue;
