@@ -15,6 +15,9 @@ use std::collections::btree_map::Entry;
 pub use error::{LoadError, LoadErrors};
 pub use url::{EndpointUrl, UrlError};
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::path::FieldPath;
 use crate::route::QoERouteSpec;
 use documents::Parsed;
@@ -53,6 +56,18 @@ pub struct EndpointSpec {
     pub tags: Vec<String>,
     /// The models it serves; empty: it is asked.
     pub models: Vec<String>,
+    /// In which order it takes what waits there.
+    pub scheduling: Scheduling,
+}
+
+/// In which order a server takes what waits there: vLLM's `--scheduling-policy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Scheduling {
+    /// As it came.
+    #[default]
+    Fcfs,
+    /// By the request's `priority`, which the router then adds.
+    Priority,
 }
 
 /// Reads the text of a file.

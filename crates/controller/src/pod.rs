@@ -7,10 +7,15 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use qoe_core::connector::Connector;
+use qoe_core::endpoint::Scheduling;
 use serde::Deserialize;
 
 /// Says how a pod moves KV caches, where its arguments do not.
 pub(crate) const CONNECTOR_ANNOTATION: &str = "qoe-router.io/kv-connector";
+/// Says in which order a pod takes what waits there, where its arguments do not: `priority` or `fcfs`.
+pub(crate) const SCHEDULING_ANNOTATION: &str = "qoe-router.io/scheduling";
+/// vLLM's argument for it.
+const SCHEDULING_ARGUMENT: &str = "--scheduling-policy";
 /// Labels of a pod may take so many bytes together.
 const MAX_LABEL_BYTES: usize = 16 * 1024;
 /// Of a container's command line so many bytes are looked at.
@@ -85,6 +90,7 @@ pub(crate) struct PodFacts {
     /// Named TCP ports of its containers.
     ports: Box<[(Box<str>, u16)]>,
     pub(crate) connector: Declared,
+    pub(crate) scheduling: Scheduling,
 }
 
 /// Whether a pod serves.
@@ -134,6 +140,7 @@ impl PodFacts {
             state,
             ports: spec.named_ports(),
             connector: declared(annotations.get(CONNECTOR_ANNOTATION), &spec),
+            scheduling: scheduling(annotations.get(SCHEDULING_ANNOTATION), &spec),
             labels: if oversized { BTreeMap::new() } else { labels },
         };
         Some((metadata.namespace.unwrap_or_default(), facts))
@@ -197,6 +204,26 @@ fn declared(annotation: Option<&String>, spec: &PodSpec) -> Declared {
             .find_map(|argument| connector_in(argument))
             .unwrap_or(Declared::Nothing),
     }
+}
+
+/// The annotation's word, else that of vLLM's `--scheduling-policy`. Whatever is not surely by priority is first come,
+/// first served: a server that is not by priority refuses requests that have one.
+fn scheduling(annotation: Option<&String>, spec: &PodSpec) -> Scheduling {
+    let by_priority = match annotation.map(|value| value.trim()) {
+        Some(word) => word.eq_ignore_ascii_case("priority"),
+        None => spec.all().any(|container| {
+            let arguments = container.command.iter().chain(&container.args);
+            let mut words = arguments
+                .filter(|argument| argument.len() <= MAX_ARGUMENT_BYTES)
+                .flat_map(|argument| {
+                    argument.split(|c: char| c.is_whitespace() || "='\"\\".contains(c))
+                })
+                .filter(|word| !word.is_empty())
+                .skip_while(|word| *word != SCHEDULING_ARGUMENT);
+            words.nth(1) == Some("priority")
+        }),
+    };
+    if by_priority { Scheduling::Priority } else { Scheduling::Fcfs }
 }
 
 /// The value of `"kv_connector"` in a command line's argument: JSON of its own, or within a shell's.
@@ -300,6 +327,36 @@ pub(crate) mod tests {
             pod["status"]["podIPs"] = json!([{"ip": "evil.example\r\nHost: x"}]);
         });
         assert_eq!(lie.ip, None);
+    }
+
+    #[test]
+    fn the_order_is_by_priority_where_annotation_or_arguments_say_so() {
+        let of =
+            |args: Value| changed(|pod| pod["spec"]["containers"][0]["args"] = args).scheduling;
+        for args in [
+            json!(["--scheduling-policy", "priority"]),
+            json!(["--model", "m", "--scheduling-policy=priority"]),
+            json!(["exec vllm serve m --scheduling-policy 'priority' --port 8000"]),
+        ] {
+            assert_eq!(of(args.clone()), Scheduling::Priority, "{args}");
+        }
+        for args in [
+            json!([]),
+            json!(["--scheduling-policy"]),
+            json!(["--scheduling-policy", "fcfs"]),
+            json!(["--served-model-name", "priority"]),
+        ] {
+            assert_eq!(of(args.clone()), Scheduling::Fcfs, "{args}");
+        }
+        let annotated = |value: &str| {
+            changed(|pod| {
+                pod["spec"]["containers"][0]["args"] = json!(["--scheduling-policy=priority"]);
+                pod["metadata"]["annotations"] = json!({SCHEDULING_ANNOTATION: value});
+            })
+            .scheduling
+        };
+        assert_eq!(annotated("priority"), Scheduling::Priority);
+        assert_eq!(annotated("fcfs"), Scheduling::Fcfs, "the annotation has the last word");
     }
 
     #[test]

@@ -176,6 +176,7 @@ impl Reading<'_> {
                 role_source,
                 connector,
                 group: endpoint::group(&pod.labels),
+                scheduling: pod.scheduling,
             });
         }
     }

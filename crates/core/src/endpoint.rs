@@ -6,9 +6,11 @@ mod scraped;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use serde::Serialize;
 
 use self::health::Health;
 use self::ledger::Ledger;
@@ -73,6 +75,17 @@ pub struct Served {
     pub card: Box<str>,
 }
 
+/// In which order a server takes what waits there (vLLM's `--scheduling-policy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheduling {
+    /// As it came.
+    #[default]
+    Fcfs,
+    /// By the request's member `priority`, the lowest first.
+    Priority,
+}
+
 /// A server's identity and live state, shared by all routes and workers.
 #[derive(Debug)]
 pub struct EndpointState {
@@ -87,6 +100,7 @@ pub struct EndpointState {
     /// How fast it is, and what waits there.
     pub pace: Pace,
     served: ArcSwapOption<Vec<Served>>,
+    by_priority: AtomicBool,
     ledger: Ledger,
     health: Health,
 }
@@ -102,6 +116,7 @@ impl EndpointState {
             signals: Signals::default(),
             pace: Pace::default(),
             served: ArcSwapOption::empty(),
+            by_priority: AtomicBool::new(false),
             ledger: Ledger::default(),
             health: Health::default(),
         }
@@ -122,6 +137,20 @@ impl EndpointState {
     #[must_use]
     pub fn serves(&self, model: &str) -> bool {
         self.served.load().as_ref().is_none_or(|served| served.iter().any(|s| s.id == model))
+    }
+
+    /// In which order it takes what waits there.
+    #[must_use]
+    pub fn scheduling(&self) -> Scheduling {
+        match self.by_priority.load(Ordering::Relaxed) {
+            true => Scheduling::Priority,
+            false => Scheduling::Fcfs,
+        }
+    }
+
+    /// The configuration says in which order it takes what waits there.
+    pub fn set_scheduling(&self, scheduling: Scheduling) {
+        self.by_priority.store(scheduling == Scheduling::Priority, Ordering::Relaxed);
     }
 
     /// Requests here by the better of two words: the router's own ledger, exact, or the endpoint's last scrape,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use self::edits::Edits;
-use crate::analyze::{Analysis, Name};
+use crate::analyze::{Analysis, Name, Priority};
 
 /// A body in pieces, to be written one after the other.
 #[derive(Clone, Debug)]
@@ -62,35 +62,55 @@ impl Iterator for Segments {
 
 impl ExactSizeIterator for Segments {}
 
-/// The body for an endpoint that serves the request whole: the client's, without what is stripped. It is the very
-/// same `Bytes` where there is nothing to strip.
-///
-/// `analysis` must be of this `body`, as for all functions here.
-#[must_use]
-pub fn whole(body: &Bytes, analysis: &Analysis) -> Segments {
-    Edits::of(&analysis.members).strip(Name::is_stripped).apply(body)
+/// What legs are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Legs<'a> {
+    /// The client's body.
+    pub body: &'a Bytes,
+    /// The analysis of this very body.
+    pub analysis: &'a Analysis,
+    /// The endpoint serves by the member `priority`, the lowest first: it is added, unless the client has set it. An
+    /// engine that does not refuses a body that has it.
+    pub by_priority: bool,
 }
 
-/// The body of the prefill leg: one token, not streamed, with `kv_params`, a JSON object, as `kv_transfer_params`.
-#[must_use]
-pub fn prefill_leg(body: &Bytes, analysis: &Analysis, kv_params: &[u8]) -> Segments {
-    let cut =
-        |name: Name| name.is_stripped() || matches!(name, Name::MinTokens | Name::StreamOptions);
-    Edits::of(&analysis.members)
-        .strip(cut)
-        .set(Name::MaxTokens, b"1")
-        .set(Name::Stream, b"false")
-        .replace(Name::MaxCompletionTokens, b"1")
-        .replace(Name::N, b"1")
-        .append(Name::KvTransferParams, kv_params)
-        .apply(body)
-}
+impl Legs<'_> {
+    /// The body for an endpoint that serves the request whole: the client's, without what is stripped. It is the very
+    /// same `Bytes` where there is nothing to edit.
+    #[must_use]
+    pub fn whole(self) -> Segments {
+        self.edits(Name::is_stripped).apply(self.body)
+    }
 
-/// The body of the decoding leg: the client's, with `kv_params`, a JSON object, as `kv_transfer_params`.
-#[must_use]
-pub fn decoding_leg(body: &Bytes, analysis: &Analysis, kv_params: &[u8]) -> Segments {
-    Edits::of(&analysis.members)
-        .strip(Name::is_stripped)
-        .append(Name::KvTransferParams, kv_params)
-        .apply(body)
+    /// The body of the prefill leg: one token, not streamed, with `kv_params`, a JSON object, as `kv_transfer_params`.
+    #[must_use]
+    pub fn prefill(self, kv_params: &[u8]) -> Segments {
+        let cut = |name: Name| {
+            name.is_stripped() || matches!(name, Name::MinTokens | Name::StreamOptions)
+        };
+        self.edits(cut)
+            .set(Name::MaxTokens, b"1")
+            .set(Name::Stream, b"false")
+            .replace(Name::MaxCompletionTokens, b"1")
+            .replace(Name::N, b"1")
+            .append(Name::KvTransferParams, kv_params)
+            .apply(self.body)
+    }
+
+    /// The body of the decoding leg: the client's, with `kv_params`, a JSON object, as `kv_transfer_params`.
+    #[must_use]
+    pub fn decoding(self, kv_params: &[u8]) -> Segments {
+        self.edits(Name::is_stripped).append(Name::KvTransferParams, kv_params).apply(self.body)
+    }
+
+    /// The edits that all legs have in common.
+    fn edits(&self, cut: impl Fn(Name) -> bool) -> Edits<'_> {
+        let edits = Edits::of(&self.analysis.members).strip(cut);
+        match self.analysis.priority {
+            _ if !self.by_priority => edits,
+            Priority::High => edits.add(Name::Priority, b"0"),
+            Priority::Medium => edits.add(Name::Priority, b"1"),
+            Priority::Low => edits.add(Name::Priority, b"2"),
+        }
+    }
 }

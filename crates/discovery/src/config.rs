@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use qoe_api::QoERouteSpec;
 use qoe_core::connector::Connector;
+use qoe_core::endpoint::Scheduling;
 use qoe_core::phase::{PhaseRules, Role, RoleSource};
 use thiserror::Error;
 
@@ -48,6 +49,8 @@ pub struct EndpointConfig {
     pub connector: Connector,
     /// Only endpoints of one group are paired.
     pub group: Option<String>,
+    /// In which order it takes what waits there.
+    pub scheduling: Scheduling,
 }
 
 /// Why a pushed route cannot be used.
@@ -143,6 +146,11 @@ impl EndpointConfig {
             }
             .into(),
             group: self.group.clone().unwrap_or_default(),
+            scheduling: match self.scheduling {
+                Scheduling::Fcfs => proto::Scheduling::Fcfs,
+                Scheduling::Priority => proto::Scheduling::Priority,
+            }
+            .into(),
         }
     }
 
@@ -164,12 +172,18 @@ impl EndpointConfig {
             Ok(proto::Connector::NixlPull) => Connector::NixlPull,
             Ok(proto::Connector::None) | Err(_) => Connector::None,
         };
+        // So does one with a policy that this release does not know, in whatever order.
+        let scheduling = match proto::Scheduling::try_from(endpoint.scheduling) {
+            Ok(proto::Scheduling::Priority) => Scheduling::Priority,
+            Ok(proto::Scheduling::Fcfs) | Err(_) => Scheduling::Fcfs,
+        };
         match socket_address(&endpoint.ip, endpoint.port) {
             Ok(address) => Ok(Self {
                 address,
                 role,
                 role_source,
                 connector,
+                scheduling,
                 group: (!endpoint.group.is_empty()).then_some(endpoint.group),
                 name: endpoint.name,
             }),
@@ -211,6 +225,7 @@ mod tests {
             role_source: RoleSource::Label,
             connector: Connector::NixlPull,
             group: Some("a/0".to_owned()),
+            scheduling: Scheduling::Priority,
         }
     }
 
@@ -226,6 +241,7 @@ mod tests {
             role_source: RoleSource::Unknown,
             connector: Connector::None,
             group: None,
+            scheduling: Scheduling::Fcfs,
             ..endpoint("llm/b", "[fd00::1]:8000")
         };
         let config = config(vec![endpoint("llm/a", "127.0.0.1:8000"), six]);

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use qoe_core::analyze::Api;
-use qoe_core::splice;
 
 use crate::body::Reply;
 use crate::closing;
@@ -107,7 +106,6 @@ async fn proxied(
         target: head.uri.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("a path")),
         method: head.method,
         headers: head.headers,
-        whole: splice::whole(&body, &analysis),
         body,
         generate: surface.generates(),
         pinned,

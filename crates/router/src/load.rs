@@ -103,7 +103,7 @@ mod tests {
     use qoe_core::admit::Ask;
     use qoe_core::analyze::Priority;
     use qoe_core::connector::Connector;
-    use qoe_core::endpoint::{EndpointState, Reading};
+    use qoe_core::endpoint::{EndpointState, Reading, Scheduling};
     use qoe_core::phase::RoleSource;
     use qoe_core::speed::{Models, PromptWork};
 
@@ -125,6 +125,7 @@ mod tests {
             role_source: RoleSource::Label,
             connector: Connector::NixlPull,
             group: None,
+            scheduling: Scheduling::Fcfs,
             models: Vec::new(),
         };
         let endpoints = roles.iter().enumerate().map(endpoint).collect();

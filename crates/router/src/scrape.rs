@@ -174,6 +174,7 @@ async fn get(
 mod tests {
     use prometheus_client::registry::Registry;
     use qoe_core::connector::Connector;
+    use qoe_core::endpoint::Scheduling;
     use qoe_core::phase::{Role, RoleSource};
     use qoe_discovery::{EndpointConfig, RouteConfig};
     use qoe_runtime::readiness::Readiness;
@@ -219,6 +220,7 @@ mod tests {
                     role_source: RoleSource::Unknown,
                     connector: Connector::None,
                     group: None,
+                    scheduling: Scheduling::Fcfs,
                 }],
             };
             sources.push(Arc::new(RouteSource::of_push(model, config)));

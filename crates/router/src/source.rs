@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use qoe_api as api;
-use qoe_api::standalone::{EndpointSpec, NamedRoute, StandaloneConfig};
+use qoe_api::standalone::{self, EndpointSpec, NamedRoute, StandaloneConfig};
 use qoe_core::connector::Connector;
-use qoe_core::endpoint;
+use qoe_core::endpoint::{self, Scheduling};
 use qoe_core::phase::{Role, RoleSource};
 use qoe_discovery::RouteConfig;
 
@@ -28,6 +28,7 @@ pub(crate) struct EndpointSource {
     pub(crate) role_source: RoleSource,
     pub(crate) connector: Connector,
     pub(crate) group: Option<String>,
+    pub(crate) scheduling: Scheduling,
     /// The models it serves, where the configuration says so; else it is asked.
     pub(crate) models: Vec<String>,
 }
@@ -60,6 +61,7 @@ impl RouteSource {
             role_source: endpoint.role_source,
             connector: endpoint.connector,
             group: endpoint.group,
+            scheduling: endpoint.scheduling,
             models: Vec::new(),
         });
         Self { name: name.to_owned(), endpoints: endpoints.collect(), spec: config.spec }
@@ -83,6 +85,10 @@ fn member(spec: &api::QoERouteSpec, endpoint: &EndpointSpec) -> EndpointSource {
             api::Connector::None => Connector::None,
         },
         group: endpoint::group(&endpoint.labels),
+        scheduling: match endpoint.scheduling {
+            standalone::Scheduling::Fcfs => Scheduling::Fcfs,
+            standalone::Scheduling::Priority => Scheduling::Priority,
+        },
         models: endpoint.models.clone(),
     }
 }

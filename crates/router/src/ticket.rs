@@ -148,11 +148,6 @@ impl Ticket {
         self.queued.may
     }
 
-    /// Whether the next plan is its first, and may be waited for.
-    pub(crate) const fn is_first_plan(&self) -> bool {
-        self.queued.may && self.planned.attempts == 0
-    }
-
     /// It begins to wait.
     pub(crate) fn queued(&mut self) {
         self.queued.since = Some(self.now());

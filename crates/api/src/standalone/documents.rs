@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::error::LoadError;
 use super::yaml::{Document, Node, Tree};
-use super::{EndpointSpec, NamedRoute, strict};
+use super::{EndpointSpec, NamedRoute, Scheduling, strict};
 use crate::API_VERSION;
 use crate::path::{FieldPath, Segment};
 use crate::route::QoERouteSpec;
@@ -70,6 +70,8 @@ struct EndpointEntry {
     tags: Vec<String>,
     #[serde(default)]
     models: Vec<String>,
+    #[serde(default)]
+    scheduling: Scheduling,
 }
 
 /// Reads one document, or says all that is wrong within it.
@@ -189,8 +191,9 @@ fn endpoints(read: EndpointListDocument, document: &Document) -> Result<Parsed, 
         match entry.url.parse() {
             Err(error) => errors.push(site.key("url").error(format!("`{}`: {error}", entry.url))),
             Ok(url) => {
-                let EndpointEntry { name, labels, tags, models, .. } = entry;
-                listed.push((EndpointSpec { name, url, labels, tags, models }, path));
+                let EndpointEntry { name, labels, tags, models, scheduling, .. } = entry;
+                let endpoint = EndpointSpec { name, url, labels, tags, models, scheduling };
+                listed.push((endpoint, path));
             }
         }
     }

@@ -117,7 +117,7 @@ kind: EndpointList
 metadata: {name: static}
 endpoints:
 - {name: p0, url: "http://127.0.0.1:8100", labels: {llm-d.ai/role: prefill}}
-- {name: d0, url: "http://127.0.0.1:8200", tags: [decoding], models: [tiny]}
+- {name: d0, url: "http://127.0.0.1:8200", tags: [decoding], models: [tiny], scheduling: Priority}
 ---
 apiVersion: qoe-router.io/v1alpha1
 kind: EndpointList
@@ -154,6 +154,8 @@ fn every_field_is_read() {
     assert_eq!(config.endpoints[0].labels["llm-d.ai/role"], "prefill");
     assert_eq!(config.endpoints[1].tags, ["decoding"]);
     assert_eq!(config.endpoints[1].models, ["tiny"]);
+    let scheduling: Vec<_> = config.endpoints.iter().map(|e| e.scheduling).collect();
+    assert_eq!(scheduling, [Scheduling::Fcfs, Scheduling::Priority, Scheduling::Fcfs]);
 }
 
 #[test]
@@ -308,7 +310,7 @@ fn wrong_endpoints_are_all_shown() {
             (
                 "- {name: p0, url: 'http://a:1', role: prefill}",
                 "llm.yaml:10:33: endpoints[0].role: unknown field `role`, expected one of `labels`, \
-             `models`, `name`, `tags`, `url`",
+             `models`, `name`, `scheduling`, `tags`, `url`",
             ),
             (
                 "- {name: p0, url: 'http://a:1'}\n- {name: p0, url: 'http://A:1'}",

@@ -26,6 +26,7 @@ pub(crate) enum Name {
     PreviousResponseId,
     VllmXargs,
     SamplingParams,
+    Priority,
     KvTransferParams,
     EcTransferParams,
     /// Any member whose name starts with `bootstrap_`.
@@ -33,7 +34,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::Model,
         Self::Stream,
         Self::StreamOptions,
@@ -55,6 +56,7 @@ impl Name {
         Self::PreviousResponseId,
         Self::VllmXargs,
         Self::SamplingParams,
+        Self::Priority,
         Self::KvTransferParams,
         Self::EcTransferParams,
     ];
@@ -83,6 +85,7 @@ impl Name {
             Self::PreviousResponseId => "previous_response_id",
             Self::VllmXargs => "vllm_xargs",
             Self::SamplingParams => "sampling_params",
+            Self::Priority => "priority",
             Self::KvTransferParams => "kv_transfer_params",
             Self::EcTransferParams => "ec_transfer_params",
             Self::Bootstrap => "bootstrap_",
@@ -103,7 +106,7 @@ impl Name {
         matches!(self, Self::KvTransferParams | Self::EcTransferParams | Self::Bootstrap)
     }
 
-    /// Whether `splice` may cut or replace it.
+    /// Whether `splice` may cut, replace or add it.
     const fn is_edited(self) -> bool {
         self.is_stripped()
             || matches!(
@@ -114,6 +117,7 @@ impl Name {
                     | Self::MaxCompletionTokens
                     | Self::MinTokens
                     | Self::N
+                    | Self::Priority
             )
     }
 }

@@ -58,6 +58,11 @@ impl<'a> Edits<'a> {
         if self.spot(name).is_some() { self.replace(name, value) } else { self.append(name, value) }
     }
 
+    /// Gives the object the member, unless it has it.
+    pub(super) fn add(self, name: Name, value: &[u8]) -> Self {
+        if self.spot(name).is_some() { self } else { self.append(name, value) }
+    }
+
     /// Puts a member at the object's end; one of its name must not be there, or be stripped.
     pub(super) fn append(mut self, name: Name, value: &[u8]) -> Self {
         let name = name.as_str().as_bytes();

@@ -22,10 +22,14 @@ fn joined(segments: Segments) -> String {
 }
 
 fn legs(body: &str) -> [String; 3] {
+    of(body, false, Priority::Medium)
+}
+
+fn of(body: &str, by_priority: bool, priority: Priority) -> [String; 3] {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    let of = analysis(&body);
-    [whole(&body, &of), prefill_leg(&body, &of, PARAMS), decoding_leg(&body, &of, PARAMS)]
-        .map(joined)
+    let analysis = Analysis { priority, ..analysis(&body) };
+    let legs = Legs { body: &body, analysis: &analysis, by_priority };
+    [legs.whole(), legs.prefill(PARAMS), legs.decoding(PARAMS)].map(joined)
 }
 
 fn is_stripped(name: &str) -> bool {
@@ -53,7 +57,8 @@ fn legs_by_tree(body: &str) -> [Map<String, Value>; 3] {
 #[test]
 fn a_body_without_anything_to_strip_goes_as_it_came() {
     let body = Bytes::from_static(br#"{"model":"tiny","messages":[],"n":1} "#);
-    let parts: Vec<Bytes> = whole(&body, &analysis(&body)).collect();
+    let legs = Legs { body: &body, analysis: &analysis(&body), by_priority: false };
+    let parts: Vec<Bytes> = legs.whole().collect();
     assert_eq!(parts.len(), 1);
     assert_eq!((parts[0].as_ptr(), parts[0].len()), (body.as_ptr(), body.len()));
 }
@@ -102,14 +107,30 @@ fn an_empty_object_gets_members_without_a_comma() {
 }
 
 #[test]
+fn the_priority_is_said_where_it_counts_and_the_client_has_not_said_it() {
+    let body = r#"{"model":"m","max_tokens":1}"#;
+    for (priority, number) in [(Priority::High, 0), (Priority::Medium, 1), (Priority::Low, 2)] {
+        let [whole, prefill, decoding] = of(body, true, priority);
+        assert_eq!(whole, format!(r#"{{"model":"m","max_tokens":1,"priority":{number}}}"#));
+        for leg in [prefill, decoding] {
+            assert!(leg.contains(&format!(r#","priority":{number},"#)), "{leg}");
+        }
+        assert_eq!(of(body, false, priority)[0], body);
+    }
+    let own = r#"{"model":"m","priority":-7}"#;
+    assert_eq!(of(own, true, Priority::Low)[0], own);
+    assert_eq!(of("{}", true, Priority::Low)[0], r#"{"priority":2}"#);
+}
+
+#[test]
 fn a_prompt_is_never_copied() {
     let prompt = "x".repeat(100_000);
     let text =
         format!(r#"{{"kv_transfer_params":{{}},"messages":["{prompt}"],"stream":true,"n":1}}"#);
     let body = Bytes::from(text);
     let inside = body.as_ptr_range();
-    let of = analysis(&body);
-    for leg in [prefill_leg(&body, &of, PARAMS), decoding_leg(&body, &of, PARAMS)] {
+    let legs = Legs { body: &body, analysis: &analysis(&body), by_priority: true };
+    for leg in [legs.prefill(PARAMS), legs.decoding(PARAMS)] {
         let copied: usize =
             leg.filter(|part| !inside.contains(&part.as_ptr())).map(|part| part.len()).sum();
         assert!((30..100).contains(&copied), "only what is inserted is new: {copied} bytes");

@@ -101,6 +101,26 @@ fn the_watch_goes_to_who_is_first_by_now() {
 }
 
 #[test]
+fn whose_plan_is_too_late_lets_the_next_one_look_and_goes_after_it() {
+    let scene = Scene::new(9);
+    let [late, next] = [10, 20].map(|within| scene.medium(within));
+    let target = Target { ttft: Duration::from_secs(100), itl: Duration::from_millis(50) };
+    let forecast = |ttft, wait| Forecast { ttft, wait, itl: 0.01, ..Forecast::default() };
+    assert_eq!(late.weigh(&forecast(1000.0, 0.0), target), Prospect::Late);
+    assert_eq!(late.look(false), Standing::Behind);
+    assert!(woken(&next) && !woken(&late));
+    assert_eq!(next.look(false), Standing::First);
+    assert_eq!(next.weigh(&forecast(99.0, 99.0), target), Prospect::Wait);
+    assert_eq!(next.weigh(&forecast(1.0, 0.0), target), Prospect::Room);
+    assert!(next.go());
+    drop(next);
+    assert!(woken(&late));
+    // Nobody is before it any more.
+    assert_eq!(late.weigh(&forecast(1000.0, 0.0), target), Prospect::Room);
+    assert!(late.go());
+}
+
+#[test]
 fn a_full_queue_refuses_the_last_and_tells_it() {
     let scene = Scene::new(2);
     let low = scene.enter(ask(Priority::Low, 10)).expect("room");

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode};
 use qoe_core::answer::{kv_params_of, usage_of};
-use qoe_core::endpoint::EndpointState;
+use qoe_core::endpoint::{EndpointState, Scheduling};
 use qoe_core::phase::{Phase, Role};
 use qoe_core::plan::Reason;
-use qoe_core::splice::{self, Segments};
+use qoe_core::splice::{Legs, Segments};
 use qoe_core::sse::{Finish, Scan, Summary};
 use tokio::time::timeout;
 
@@ -54,7 +54,8 @@ impl Attempts<'_> {
     pub(super) async fn local(&mut self, endpoint: usize) -> Result<Answered, Setback> {
         let state = Arc::clone(&self.ticket.route().pool[endpoint].state);
         self.ticket.sent();
-        let answered = self.answer(Party::decoding(&state, false), self.call.whole.clone()).await;
+        let leg = self.legs_to(&state).whole();
+        let answered = self.answer(Party::decoding(&state, false), leg).await;
         answered.inspect_err(|_| self.tried.endpoints.push(endpoint))
     }
 
@@ -77,9 +78,8 @@ impl Attempts<'_> {
             }
             params => params?,
         };
-        let analysis = Arc::clone(&self.ticket.asked().analysis);
         self.ticket.sent();
-        let leg = splice::decoding_leg(&self.call.body, &analysis, &params);
+        let leg = self.legs_to(to).decoding(&params);
         let answered = self.answer(Party::decoding(to, true), leg).await;
         match &answered {
             Ok(_) => from.kv_handed_over(true, self.ticket.now()),
@@ -93,6 +93,16 @@ impl Attempts<'_> {
             self.tried.endpoints.push(decoding);
             self.whole = Some(Reason::HandoffFailed);
         })
+    }
+
+    /// The bodies of legs to this endpoint.
+    fn legs_to(&self, endpoint: &EndpointState) -> Legs<'_> {
+        let by_priority = endpoint.scheduling() == Scheduling::Priority;
+        Legs {
+            body: &self.call.body,
+            analysis: &self.ticket.asked().analysis,
+            by_priority: by_priority && self.call.generate.is_some(),
+        }
     }
 
     /// Whether there is a prefill endpoint that was not tried yet.
@@ -112,8 +122,7 @@ impl Attempts<'_> {
         let Some(request_params) = endpoint.connector.prefill_params() else {
             return Err(Setback::Whole(Reason::NoPair));
         };
-        let analysis = Arc::clone(&self.ticket.asked().analysis);
-        let leg = splice::prefill_leg(&self.call.body, &analysis, request_params);
+        let leg = self.legs_to(&endpoint.state).prefill(request_params);
         self.ticket.prefill_sent();
         let party = Party::prefill(&endpoint.state);
         let answer = within(route.timeouts.prefill, async {
@@ -129,7 +138,8 @@ impl Attempts<'_> {
         };
         self.ticket.prefill_done(&endpoint.state);
         if let Some(usage) = usage_of(&answer) {
-            route.state.counted(analysis.prompt_bytes, usage.prompt_tokens);
+            let prompt_bytes = self.ticket.asked().analysis.prompt_bytes;
+            route.state.counted(prompt_bytes, usage.prompt_tokens);
         }
         let params = kv_params_of(&answer).unwrap_or(b"null");
         match endpoint.connector.check(params) {

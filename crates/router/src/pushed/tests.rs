@@ -4,6 +4,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use qoe_api::QoERouteSpec;
 use qoe_core::connector::Connector;
+use qoe_core::endpoint::Scheduling;
 use qoe_core::phase::{Role, RoleSource};
 use qoe_discovery::EndpointConfig;
 use qoe_runtime::readiness::Readiness;
@@ -63,6 +64,7 @@ fn state(model: &str, created: i64, port: u16) -> Bytes {
         role_source: RoleSource::Label,
         connector: Connector::NixlPull,
         group: None,
+        scheduling: Scheduling::Fcfs,
     };
     RouteConfig { spec, created, endpoints: vec![endpoint] }.encode()
 }

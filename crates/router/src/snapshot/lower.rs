@@ -43,6 +43,7 @@ pub(super) fn snapshot(
             let state = known.entry(identity).or_insert_with(|| {
                 Arc::new(EndpointState::new(&endpoint.name, &endpoint.authority))
             });
+            state.set_scheduling(endpoint.scheduling);
             if !endpoint.models.is_empty() {
                 state.set_served(endpoint.models.iter().map(|id| named_model(id)).collect());
                 told_models.insert(Arc::clone(&state.name));
