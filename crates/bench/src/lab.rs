@@ -35,10 +35,11 @@ use self::summary::Summary;
 /// What the lab is asked.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LabArgs {
-    /// Only experiments whose name contains this; may be given several times.
+    /// Only experiments whose name begins so; may be given several times.
     #[arg(long)]
     only: Vec<String>,
-    /// Only policies whose name contains this, beside ours; may be given several times.
+    /// Only policies whose name contains this, beside ours; may be given several times. Variants of ours run only if
+    /// they are named here.
     #[arg(long)]
     against: Vec<String>,
     /// Other rates than the standing ones, in requests a second.
@@ -72,7 +73,7 @@ pub fn run(args: &LabArgs) -> anyhow::Result<()> {
     let traces = Traces { azure: args.azure.clone(), mooncake: args.mooncake.clone() };
     let mut experiments = Vec::new();
     for mut question in standing(&traces)? {
-        if !chosen(&args.only, question.name) {
+        if !args.only.is_empty() && !args.only.iter().any(|part| question.name.starts_with(part)) {
             continue;
         }
         if !args.rates.is_empty() {
@@ -95,8 +96,10 @@ pub fn run(args: &LabArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn chosen(wanted: &[String], name: &str) -> bool {
-    wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()))
+/// Whether a policy runs beside ours.
+fn chosen(wanted: &[String], contestant: &Contestant) -> bool {
+    let named = wanted.iter().any(|part| contestant.label.contains(part.as_str()));
+    contestant.ours || named || (wanted.is_empty() && !contestant.variant)
 }
 
 /// One run of an experiment.
@@ -109,7 +112,7 @@ struct Task<'a> {
 fn answer(question: &Question, args: &LabArgs) -> Experiment {
     let all = contestants();
     let policies: Vec<_> =
-        all.iter().filter(|c| c.ours || chosen(&args.against, c.label)).collect();
+        all.iter().filter(|contestant| chosen(&args.against, contestant)).collect();
     let mut tasks = Vec::new();
     for &contestant in &policies {
         for &rate in &question.rates {
@@ -126,64 +129,12 @@ fn answer(question: &Question, args: &LabArgs) -> Experiment {
         let points = points.collect();
         Sweep { label: contestant.label.to_owned(), ours: contestant.ours, points }
     };
-    let experiment = Experiment {
+    Experiment {
         name: question.name.to_owned(),
         title: question.title.to_owned(),
         conditions: question.conditions(args.seeds),
         sweeps: policies.iter().map(|contestant| sweep(contestant)).collect(),
-    };
-    for s in &experiment.sweeps {
-        for p in &s.points {
-            let r = &p.runs[0];
-            if r.ttft_error.is_some() {
-                println!(
-                    "DBG hits {:.2} comp {:?} written {:?}",
-                    r.prefix_hits,
-                    p.sample.uses.iter().map(|u| u.computed_tokens / 1000).collect::<Vec<_>>(),
-                    p.sample.uses.iter().map(|u| u.written_tokens / 1000).collect::<Vec<_>>()
-                );
-                println!(
-                    "DBG {} {} ttft_err {:.2} itl_err {:.2} {:?} {:?}",
-                    s.label,
-                    p.rate,
-                    r.ttft_error.unwrap(),
-                    r.itl_error.unwrap_or(9.9),
-                    r.roles
-                        .iter()
-                        .map(|x| (
-                            x.role,
-                            (x.busy * 100.0) as i32,
-                            (x.kv_use * 100.0) as i32,
-                            x.preemptions
-                        ))
-                        .collect::<Vec<_>>(),
-                    r.reasons
-                );
-            } else {
-                println!(
-                    "DBG hits {:.2} comp {:?} written {:?}",
-                    r.prefix_hits,
-                    p.sample.uses.iter().map(|u| u.computed_tokens / 1000).collect::<Vec<_>>(),
-                    p.sample.uses.iter().map(|u| u.written_tokens / 1000).collect::<Vec<_>>()
-                );
-                println!(
-                    "DBG {} {} {:?}",
-                    s.label,
-                    p.rate,
-                    r.roles
-                        .iter()
-                        .map(|x| (
-                            x.role,
-                            (x.busy * 100.0) as i32,
-                            (x.kv_use * 100.0) as i32,
-                            x.preemptions
-                        ))
-                        .collect::<Vec<_>>()
-                );
-            }
-        }
     }
-    experiment
 }
 
 /// All tasks, on all cores; results in the order of the tasks.
@@ -223,13 +174,25 @@ fn play(question: &Question, task: &Task<'_>) -> (Summary, Run) {
 }
 
 fn about(args: &LabArgs) -> About {
+    let lines = [
+        "Policies compared in virtual time. Routers decide by the product's own code: analysis, admission, plan, tracking, \
+         learning. Engines compute by the simulator's model, whose steps take what measured tables say (errors of a few \
+         percent, held by a test): continuous batching, chunked prefill under vLLM's default token budget, prefix caches \
+         that evict, finite KV. Routers see what they would see: their own requests at once, the engines' metrics once a \
+         second.",
+        "Every policy gets the same machines, the same requests and the same seeds. `mixed` policies use each machine for \
+         both phases; `P/D` policies hand every prompt over from a prefill to a decoding endpoint, as routers for \
+         disaggregated serving do; `Weighted` is the published formula. `Predictive`, the product's default, gets the same \
+         labelled endpoints as the P/D policies, and its queue; no other policy has a queue in the router.",
+        "A request meets its SLA if its first token comes within the TTFT target and its mean time between tokens is within \
+         the ITL target; one that is refused or lost does not. Goodput counts requests that met both.",
+    ];
     About {
         title: "The lab".to_owned(),
-        lines: vec![
-            "Policies compared in virtual time: the router's own decisions over the simulator's engines, whose steps \
-             take what measured tables say. Every policy gets the same machines and the same requests."
-                .to_owned(),
-        ],
-        reproduce: vec![format!("make lab  # {} seeds", args.seeds)],
+        lines: lines.map(str::to_owned).to_vec(),
+        reproduce: vec![format!(
+            "make lab  # {} seeds; the same figures on every machine",
+            args.seeds
+        )],
     }
 }

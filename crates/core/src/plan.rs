@@ -241,9 +241,9 @@ impl<R: Rng> Chooser<'_, R> {
             return Err(Reason::KvDistrusted);
         }
         prefill.retain(|p| decoding.iter().any(|d| self.pairs(*p, *d)));
-        let prefill = self.pick(Phase::Prefill, &prefill).ok_or(Reason::NoPair)?;
+        let prefill = self.pick(Phase::Prefill, true, &prefill).ok_or(Reason::NoPair)?;
         let partners: Indices = decoding.into_iter().filter(|d| self.pairs(prefill, *d)).collect();
-        let decoding = self.pick(Phase::Decoding, &partners).ok_or(Reason::NoPair)?;
+        let decoding = self.pick(Phase::Decoding, false, &partners).ok_or(Reason::NoPair)?;
         Ok((prefill, decoding))
     }
 
@@ -268,8 +268,8 @@ impl<R: Rng> Chooser<'_, R> {
             .map(|role| self.of_role(role))
             .find(|candidates| !candidates.is_empty());
         match candidates {
-            Some(candidates) => self.pick(phase, &candidates),
-            None => self.pick(phase, self.usable),
+            Some(candidates) => self.pick(phase, true, &candidates),
+            None => self.pick(phase, true, self.usable),
         }
     }
 
@@ -283,11 +283,12 @@ impl<R: Rng> Chooser<'_, R> {
         pool[prefill].hands_to(&pool[decoding])
     }
 
-    fn pick(&mut self, phase: Phase, candidates: &[usize]) -> Option<usize> {
+    fn pick(&mut self, phase: Phase, reads: bool, candidates: &[usize]) -> Option<usize> {
         let occasion = Occasion {
             held: &self.held,
             blocks: self.demand.blocks.len(),
             phase,
+            reads,
             expected_output_tokens: self.demand.expected_output_tokens,
             now: self.scope.now,
         };

@@ -27,7 +27,7 @@ pub enum Policy {
     LeastRequest,
     /// The better, by requests in flight, of two drawn at random.
     PowerOfTwo,
-    /// For prefill, who is likely to have the most of the prompt in its prefix cache, while load is even; else as
+    /// Of those that are to read a prompt, who is likely to have the most of the prompt in its prefix cache, while load is even; else as
     /// `LeastRequest`. What other routers call cache-aware.
     PrefixAffinity,
 }
@@ -98,6 +98,8 @@ pub struct Occasion<'a> {
     pub blocks: usize,
     /// The phase that is chosen for.
     pub phase: Phase,
+    /// Who is chosen reads the prompt, be it all it does or not.
+    pub reads: bool,
     /// Output tokens the client expects, if it said so.
     pub expected_output_tokens: Option<u32>,
     /// Time since the process's epoch.
@@ -180,7 +182,7 @@ impl Occasion<'_> {
         let loads = candidates.iter().map(|i| f64::from(load(*i)));
         let (least, most) = loads.fold((f64::MAX, 0.0_f64), |(a, b), l| (a.min(l), b.max(l)));
         let uneven = most - least > UNEVEN_BY && most > UNEVEN_TIMES * least;
-        (self.phase == Phase::Prefill && !uneven).then_some(best)
+        (self.reads && !uneven).then_some(best)
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Contestant {
     pub label: &'static str,
     /// Whether it is the product's default.
     pub ours: bool,
+    /// Whether it is the product's default but for one thing: to see what that is worth.
+    pub variant: bool,
     /// How it serves.
     pub rules: Rules,
     /// The endpoints are not told apart: each does both phases.
@@ -29,13 +31,17 @@ const fn rules(policy: Policy, mode: HandoffMode, min_prompt_tokens: u64) -> Rul
 
 const fn mixed(label: &'static str, policy: Policy) -> Contestant {
     let rules = rules(policy, HandoffMode::Never, 0);
-    Contestant { label, ours: false, rules, merged: true }
+    Contestant { label, ours: false, variant: false, rules, merged: true }
+}
+
+const fn variant(label: &'static str, rules: Rules, merged: bool) -> Contestant {
+    Contestant { label, ours: false, variant: true, rules, merged }
 }
 
 /// What routers for disaggregated serving do: every prompt is handed over.
 const fn parted(label: &'static str, policy: Policy) -> Contestant {
     let rules = rules(policy, HandoffMode::Always, 0);
-    Contestant { label, ours: false, rules, merged: false }
+    Contestant { label, ours: false, variant: false, rules, merged: false }
 }
 
 /// Ours first, then the baselines.
@@ -44,14 +50,9 @@ pub fn contestants() -> Vec<Contestant> {
     let predictive = Policy::Predictive(Predictive { cross_phase: true });
     let ours = Rules { queue: QUEUE, ..rules(predictive, HandoffMode::Auto, 0) };
     vec![
-        Contestant { label: "Predictive", ours: true, rules: ours, merged: false },
-        Contestant {
-            label: "Predictive, no queue",
-            ours: false,
-            rules: Rules { queue: 0, ..ours },
-            merged: false,
-        },
-        Contestant { label: "Predictive, mixed", ours: false, rules: ours, merged: true },
+        Contestant { label: "Predictive", ours: true, variant: false, rules: ours, merged: false },
+        variant("Predictive, no queue", Rules { queue: 0, ..ours }, false),
+        variant("Predictive, mixed", ours, true),
         mixed("mixed, round-robin", Policy::RoundRobin),
         mixed("mixed, least-request", Policy::LeastRequest),
         mixed("mixed, power-of-two", Policy::PowerOfTwo),
@@ -62,6 +63,7 @@ pub fn contestants() -> Vec<Contestant> {
         Contestant {
             label: "Weighted",
             ours: false,
+            variant: false,
             rules: rules(Policy::Weighted(Weights::default()), HandoffMode::Auto, 512),
             merged: false,
         },

@@ -13,7 +13,7 @@ fn pool(n: usize) -> Vec<Endpoint> {
 
 fn occasion(phase: Phase) -> Occasion<'static> {
     static HELD: std::sync::LazyLock<Held> = std::sync::LazyLock::new(Held::new);
-    Occasion { held: &HELD, blocks: 0, phase, expected_output_tokens: None, now: NOW }
+    Occasion { held: &HELD, blocks: 0, phase, reads: true, expected_output_tokens: None, now: NOW }
 }
 
 fn pick(policy: Policy, pool: &[Endpoint], occasion: Occasion) -> usize {
@@ -124,4 +124,22 @@ fn a_slow_endpoint_is_tried_again_once_its_evidence_has_faded() {
     let neutral = Neutral::of(&pool, &[0, 1], later.now);
     let [a, b] = [0, 1].map(|i| Weights::default().score(&pool[i].state, &neutral, later));
     assert!((a - b).abs() < 1e-3, "{a} {b}");
+}
+
+#[test]
+fn prefix_affinity_goes_to_who_holds_the_prompt_while_load_is_even() {
+    let pool = [endpoint("a", Role::Mixed), endpoint("b", Role::Mixed)];
+    let held: Held = [(pool[1].state.tag, 6)].into_iter().collect();
+    let occasion =
+        |reads, blocks| Occasion { held: &held, blocks, reads, ..occasion(Phase::Decoding) };
+    let _one = pool[1].state.hold(Phase::Decoding, 1);
+    assert_eq!(pick(Policy::PrefixAffinity, &pool, occasion(true, 8)), 1);
+    assert_eq!(
+        pick(Policy::PrefixAffinity, &pool, occasion(true, 12)),
+        0,
+        "half of it is too little"
+    );
+    assert_eq!(pick(Policy::PrefixAffinity, &pool, occasion(false, 8)), 0, "nothing is read");
+    let _many: Vec<_> = (0..40).map(|_| pool[1].state.hold(Phase::Decoding, 1)).collect();
+    assert_eq!(pick(Policy::PrefixAffinity, &pool, occasion(true, 8)), 0, "load is uneven");
 }
