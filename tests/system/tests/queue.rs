@@ -231,6 +231,8 @@ async fn nobody_is_lost_when_one_of_the_endpoints_dies() {
     let (dies, lives) = (simulator(Role::Both).await, simulator(Role::Both).await);
     let endpoints = [endpoint("a", dies.addr, "both"), endpoint("b", lives.addr, "both")];
     let spec = with(narrow(), "limits", json!({"maxInFlight": 2}));
+    // Each of the two then goes to one endpoint, and not from one to the other.
+    let spec = with(spec, "handoff", json!({"mode": "Never"}));
     let proxy = Proxy::start(&spec, &endpoints);
     dies.pause();
     lives.pause();
