@@ -1,1 +1,101 @@
+use std::sync::Arc;
 
+use super::*;
+use crate::endpoint::tests::endpoint;
+use crate::phase::Role;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(10_000 + ms)
+}
+
+const CARGO: Cargo =
+    Cargo { prompt_tokens: 1000, output_tokens: 100.0, block_tokens: 256.0, streamed: true };
+
+fn pair() -> (Arc<EndpointState>, Arc<EndpointState>, Memory) {
+    let state = |name, role| endpoint(name, role).state;
+    (state("p", Role::Prefill), state("d", Role::Decoding), Memory::default())
+}
+
+fn held(state: &EndpointState) -> (u32, u64, f64, f64) {
+    let later = ms(60_000);
+    let wait = state.pace.prompts.wait(later) + state.pace.transfers.wait(later);
+    (state.in_flight_all(), state.unread(), state.stream_load().streams, wait)
+}
+
+const NOTHING: (u32, u64, f64, f64) = (0, 0, 0.0, 0.0);
+
+#[test]
+fn a_handoff_holds_each_endpoint_for_as_long_as_it_works() {
+    let (p, d, memory) = pair();
+    let mut flight = Flight::new(Target::default(), CARGO, ms(0));
+    let forecast = Forecast { ttft: 0.1, itl: 0.02, moved: 1000.0, ..Forecast::default() };
+    flight.planned(Some(&p), &d, Some(forecast), &[11, 12, 13], &memory, ms(0));
+    flight.prefill_sent(ms(0));
+    assert_eq!((p.in_flight_all(), p.unread(), d.in_flight_all(), d.unread()), (1, 1000, 1, 0));
+    assert_eq!(memory.prefixes().held(&[11, 12]).len(), 2, "both will have the prompt");
+    flight.prefill_done(&p, &memory, ms(40));
+    assert_eq!(held(&p), NOTHING);
+    flight.sent(&memory, ms(41));
+    assert!(d.pace.transfers.wait(ms(41)) > 0.0, "its KV is on its way");
+    let first = flight.streamed(1, &memory, ms(125));
+    assert_eq!(first.ttft, Some(Duration::from_millis(125)));
+    assert!((first.ttft_error.expect("forecast") - 0.2).abs() < 1e-9);
+    assert!((d.stream_load().streams, d.stream_load().tokens) == (1.0, 1050.0));
+    assert!(flight.streamed(2, &memory, ms(165)).gap.is_some_and(|gap| (gap - 0.02).abs() < 1e-9));
+    assert!(flight.answered(&memory, ms(165)).is_some_and(|error| error < 1e-9));
+    flight.release();
+    assert_eq!(held(&d), NOTHING);
+}
+
+#[test]
+fn dropped_at_any_moment_it_gives_back_all_that_it_holds() {
+    for step in 0..5 {
+        let (p, d, memory) = pair();
+        let mut flight = Flight::new(Target::default(), CARGO, ms(0));
+        let steps: [&dyn Fn(&mut Flight); 4] = [
+            &|flight| flight.planned(Some(&p), &d, None, &[], &memory, ms(0)),
+            &|flight| flight.prefill_done(&p, &memory, ms(40)),
+            &|flight| flight.sent(&memory, ms(41)),
+            &|flight| drop(flight.streamed(1, &memory, ms(90))),
+        ];
+        steps.iter().take(step).for_each(|step| step(&mut flight));
+        drop(flight);
+        assert_eq!((held(&p), held(&d)), (NOTHING, NOTHING), "after {step} steps");
+    }
+}
+
+#[test]
+fn a_second_plan_frees_the_first() {
+    let (p, d, memory) = pair();
+    let mut flight = Flight::new(Target::default(), CARGO, ms(0));
+    flight.planned(Some(&p), &d, None, &[], &memory, ms(0));
+    flight.planned(None, &d, None, &[], &memory, ms(10));
+    assert_eq!((held(&p), d.in_flight_all(), d.unread()), (NOTHING, 1, 1000));
+}
+
+#[test]
+fn an_answer_in_one_piece_does_not_leave_a_prompt_that_is_never_read() {
+    let (_, d, memory) = pair();
+    let cargo = Cargo { streamed: false, ..CARGO };
+    let mut flight = Flight::new(Target::default(), cargo, ms(0));
+    flight.planned(None, &d, None, &[], &memory, ms(0));
+    assert!(d.pace.prompts.wait(ms(0)) > 0.0);
+    assert!(d.pace.prompts.wait(ms(5000)) < 1e-9, "it was read long ago, seen or not");
+}
+
+#[test]
+fn what_streams_tell_is_learned() {
+    let (_, d, memory) = pair();
+    let mut flight = Flight::new(Target::default(), CARGO, ms(0));
+    flight.planned(None, &d, None, &[], &memory, ms(0));
+    flight.sent(&memory, ms(0));
+    for token in 0..400 {
+        flight.streamed(1, &memory, ms(50 + 12 * token));
+    }
+    let step = memory.models.speed().step(d.stream_load());
+    assert!((step - 0.012).abs() < 0.001, "{step}");
+    assert!(d.signals.itl.get(ms(4850)).is_some_and(|itl| (itl.value - 0.012).abs() < 1e-3));
+    flight.answered(&memory, ms(4850));
+    (0..8).for_each(|_| memory.lengths.learn(1000, 400));
+    assert!((memory.lengths.expected(1000, None, None) - 400.0).abs() < 1.0);
+}
