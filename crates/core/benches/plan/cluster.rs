@@ -15,7 +15,7 @@ use qoe_core::pool::Pool;
 use qoe_core::qoe::Target;
 
 /// Blocks of the prompt that is planned for: 2,048 tokens.
-pub const BLOCKS: [u64; 8] = [11, 12, 13, 14, 15, 16, 17, 18];
+pub(crate) const BLOCKS: [u64; 8] = [11, 12, 13, 14, 15, 16, 17, 18];
 /// As many of them are known, and at so many endpoints.
 const KNOWN: usize = 3;
 const HOLDERS: usize = 10;
@@ -25,22 +25,22 @@ const LEARNED_FROM: usize = 12;
 const IN_FLIGHT: usize = 5;
 
 /// The cluster.
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// Four of ten for prefill, the others for decoding.
-    pub pool: Pool,
+    pub(crate) pool: Pool,
     /// What was learned.
-    pub memory: Memory,
+    pub(crate) memory: Memory,
     /// Nobody was tried in vain.
-    pub tried: Tried,
+    pub(crate) tried: Tried,
     /// Now.
-    pub now: Duration,
+    pub(crate) now: Duration,
     /// Requests in flight; they hold their places.
-    pub flights: Vec<Flight>,
+    pub(crate) flights: Vec<Flight>,
 }
 
 impl Cluster {
     /// So many endpoints.
-    pub fn of(endpoints: usize) -> Self {
+    pub(crate) fn of(endpoints: usize) -> Self {
         let role = |i| if i % 10 < 4 { Role::Prefill } else { Role::Decoding };
         let pool: Pool = (0..endpoints).map(|i| endpoint(&format!("pod-{i}"), role(i))).collect();
         let now = Duration::from_secs(60);
@@ -116,7 +116,7 @@ impl Cluster {
     }
 
     /// What is planned over, by a policy.
-    pub fn scope<'a>(&'a self, policy: &'a Policy) -> Scope<'a> {
+    pub(crate) fn scope<'a>(&'a self, policy: &'a Policy) -> Scope<'a> {
         let handoff = HandoffRule { mode: HandoffMode::Auto, min_prompt_tokens: 0 };
         let Self { pool, memory, tried, now, .. } = self;
         Scope { pool, policy, handoff, memory, tried, now: *now }
@@ -124,7 +124,7 @@ impl Cluster {
 }
 
 /// A prompt of eight blocks, of which three are known.
-pub fn demand() -> Demand<'static> {
+pub(crate) fn demand() -> Demand<'static> {
     Demand {
         model: None,
         phase: Phase::Prefill,
