@@ -69,7 +69,7 @@ impl Command {
     async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Demo(args) => demo::run(args).await,
-            Self::Lab(args) => tokio::task::spawn_blocking(move || lab::run(&args)).await?,
+            Self::Lab(args) => on_a_thread(move || lab::run(&args)).await,
             Self::Replay(args) => replay::run(args).await,
             Self::Relay(args) => relay::run(args).await,
             #[cfg(feature = "control")]
@@ -77,6 +77,15 @@ impl Command {
             Self::Backend(args) => args.run().await,
         }
     }
+}
+
+/// Runs what computes for long on a thread of its own, which does not keep the process from ending.
+async fn on_a_thread(
+    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || done.send(work()));
+    result.await.context("the work panicked")?
 }
 
 impl BackendArgs {

@@ -42,14 +42,39 @@ pub enum Prospect {
 /// Shares of the TTFT target that the line before an endpoint may have, by priority: short for low, longer for high, so
 /// that there is always room left for who is more urgent, and endpoints still have work at hand.
 const LINE: [f64; 3] = [1.0, 0.2, 0.1];
-/// Times the ITL target beyond which an endpoint takes no more streams.
+/// Times the ITL target that the time between tokens may come to be before an endpoint takes no more streams …
 const ITL_TIMES: f64 = 2.0;
+/// … of who leaves room for others, that are more urgent.
+const ITL_TIMES_BEHIND: f64 = 1.1;
 
-/// Whether the endpoints of a plan have room for it.
+/// Whether the endpoints of a plan have room for it; `behind`: others come that are more urgent.
 #[must_use]
-pub fn has_room(forecast: &Forecast, target: Target, priority: Priority) -> bool {
+pub fn has_room(forecast: &Forecast, target: Target, priority: Priority, behind: bool) -> bool {
     let line = LINE[priority as usize] * target.ttft.as_secs_f64();
-    forecast.wait <= line && forecast.itl <= ITL_TIMES * target.itl.as_secs_f64()
+    let times = if behind { ITL_TIMES_BEHIND } else { ITL_TIMES };
+    forecast.wait <= line && forecast.itl <= times * target.itl.as_secs_f64()
+}
+
+/// How many requests of each priority come, lately.
+#[derive(Debug, Default)]
+pub struct Urgency([Decayed; 3]);
+
+/// Less than this share of all that come is no reason to leave room.
+const FEW: f64 = 0.03;
+
+impl Urgency {
+    /// A request comes.
+    pub fn note(&self, priority: Priority, now: Duration) {
+        self.0[priority as usize].add(1.0, now);
+    }
+
+    /// Whether requests come that are more urgent than this priority.
+    #[must_use]
+    pub fn beyond(&self, priority: Priority, now: Duration) -> bool {
+        let rates = [0, 1, 2].map(|i: usize| self.0[i].rate(now));
+        let more_urgent: f64 = rates[..priority as usize].iter().sum();
+        more_urgent > FEW * rates.iter().sum::<f64>()
+    }
 }
 
 /// What the queue knows of a request.
@@ -86,9 +111,12 @@ impl Ask {
             Priority::Low => 2,
         };
         let patience = self.within.saturating_mul(RISES_AFTER).max(RISES_AFTER_AT_LEAST);
-        let waited = now.saturating_sub(self.arrived).as_nanos();
-        let risen = waited / patience.as_nanos().max(1);
-        class - u32::try_from(risen).unwrap_or(u32::MAX).min(class)
+        let waited = now.saturating_sub(self.arrived);
+        if waited < patience {
+            return class;
+        }
+        let risen = waited.div_duration_f64(patience) as u32;
+        class - risen.min(class)
     }
 }
 
@@ -166,7 +194,13 @@ impl<T> Queue<T> {
     }
 
     /// What becomes of the next one by its best plan, of which this is forecast.
-    pub fn weigh(&mut self, forecast: &Forecast, target: Target, now: Duration) -> Prospect {
+    pub fn weigh(
+        &mut self,
+        forecast: &Forecast,
+        target: Target,
+        urgency: &Urgency,
+        now: Duration,
+    ) -> Prospect {
         let Some(first) = self.first(now).map(|first| &mut self.waiting[first]) else {
             return Prospect::Wait;
         };
@@ -175,7 +209,8 @@ impl<T> Queue<T> {
         if late && !std::mem::replace(&mut first.late, true) {
             return Prospect::Late;
         }
-        match has_room(forecast, target, first.ask.priority) {
+        let priority = first.ask.priority;
+        match has_room(forecast, target, priority, urgency.beyond(priority, now)) {
             true => Prospect::Room,
             false => Prospect::Wait,
         }
@@ -288,27 +323,44 @@ mod tests {
     fn whose_promise_no_plan_would_keep_goes_behind_the_others_and_is_served_all_the_same() {
         let target = Target { ttft: ms(500), itl: ms(50) };
         let forecast = |ttft, wait| Forecast { ttft, wait, itl: 0.02, ..Forecast::default() };
+        let urgency = Urgency::default();
         let mut queue = Queue::new(9);
         queue.push("late", ask(Priority::Medium, 0, 500), ms(0)).expect("room");
         queue.push("fresh", ask(Priority::Medium, 300, 500), ms(300)).expect("room");
         assert_eq!(queue.next(ms(300)), Some(&"late"));
-        assert_eq!(queue.weigh(&forecast(0.3, 0.05), target, ms(300)), Prospect::Late);
+        assert_eq!(queue.weigh(&forecast(0.3, 0.05), target, &urgency, ms(300)), Prospect::Late);
         assert_eq!(queue.next(ms(300)), Some(&"fresh"));
-        assert_eq!(queue.weigh(&forecast(0.3, 0.2), target, ms(300)), Prospect::Wait);
-        assert_eq!(queue.weigh(&forecast(0.3, 0.09), target, ms(300)), Prospect::Room);
+        assert_eq!(queue.weigh(&forecast(0.3, 0.2), target, &urgency, ms(300)), Prospect::Wait);
+        assert_eq!(queue.weigh(&forecast(0.3, 0.09), target, &urgency, ms(300)), Prospect::Room);
         assert_eq!(queue.take(ms(300)), Some("fresh"));
-        assert_eq!(queue.weigh(&forecast(0.3, 0.09), target, ms(300)), Prospect::Room);
+        assert_eq!(queue.weigh(&forecast(0.3, 0.09), target, &urgency, ms(300)), Prospect::Room);
     }
 
     #[test]
     fn the_line_before_an_endpoint_is_longer_for_who_is_more_urgent() {
         let target = Target { ttft: ms(500), itl: ms(50) };
         let room = |wait, priority| {
-            has_room(&Forecast { wait, itl: 0.05, ..Forecast::default() }, target, priority)
+            has_room(&Forecast { wait, itl: 0.05, ..Forecast::default() }, target, priority, false)
         };
         assert!(room(0.09, Priority::High) && room(0.09, Priority::Medium));
         assert!(room(0.3, Priority::High) && !room(0.3, Priority::Medium));
         assert!(room(0.04, Priority::Low) && !room(0.12, Priority::Low));
+    }
+
+    #[test]
+    fn room_for_streams_is_left_where_more_urgent_requests_come() {
+        let urgency = Urgency::default();
+        (0..100).for_each(|i| urgency.note(Priority::Medium, ms(i)));
+        assert!(!urgency.beyond(Priority::Medium, ms(100)));
+        assert!(urgency.beyond(Priority::Low, ms(100)));
+        (0..10).for_each(|i| urgency.note(Priority::High, ms(100 + i)));
+        assert!(
+            urgency.beyond(Priority::Medium, ms(110)) && !urgency.beyond(Priority::High, ms(110))
+        );
+        let target = Target { ttft: ms(500), itl: ms(30) };
+        let slow = Forecast { itl: 0.04, ..Forecast::default() };
+        let room = |behind| has_room(&slow, target, Priority::Medium, behind);
+        assert!(room(false) && !room(true));
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 //!
 //! *Why this one*: the models of an engine are linear in a few known features (see [`crate::speed`]), every sample
 //! costs some tens of nanoseconds, old samples fade, and nothing is stored but N + N² numbers. Errors are weighed
-//! relative to what was measured, since a millisecond off means much for a short prompt and nothing for a long one.
+//! relative to what was measured and forecast, since a millisecond off means much for a short prompt and nothing for a long one.
 //! Coefficients are costs: where the recursion passes through negative ones, 0 is published.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -50,8 +50,11 @@ impl<const N: usize> Rls<N> {
 
     /// Takes one sample in. Returns the error before it, relative to `y`.
     fn learn(&mut self, x: &[f64; N], y: f64) -> f64 {
-        let weight = 1.0 / y.max(LEAST);
-        let x: [f64; N] = std::array::from_fn(|i| x[i] * self.prior[i] * weight);
+        let x: [f64; N] = std::array::from_fn(|i| x[i] * self.prior[i]);
+        // By what was measured alone, high noise would weigh less than low noise, and forecasts be too low.
+        let forecast = dot(&self.multiples, &x);
+        let weight = 1.0 / (y.max(LEAST) * forecast.max(LEAST)).sqrt();
+        let x = x.map(|feature| feature * weight);
         let error = y * weight - dot(&self.multiples, &x);
         self.samples = self.samples.saturating_add(1);
         let settled = self.samples > SETTLED_AFTER;
@@ -62,20 +65,19 @@ impl<const N: usize> Rls<N> {
         for (multiple, gain) in self.multiples.iter_mut().zip(gain) {
             *multiple = (*multiple + gain * moved).clamp(-FARTHEST, FARTHEST);
         }
-        let mut certain = 0.0;
-        for i in 0..N {
-            for j in 0..N {
-                self.covariance[i][j] = (self.covariance[i][j] - gain[i] * px[j]) / keep;
+        for (row, gain) in self.covariance.iter_mut().zip(gain) {
+            for (entry, p) in row.iter_mut().zip(px) {
+                *entry = (*entry - gain * p) / keep;
             }
-            certain += self.covariance[i][i];
         }
+        let certain: f64 = self.covariance.iter().enumerate().map(|(i, row)| row[i]).sum();
         // What is not excited is not forgotten for ever: the covariance would grow without end.
         let most = UNCERTAIN * N as f64;
         if certain > most || !certain.is_finite() {
             let scale = if certain.is_finite() { most / certain } else { 0.0 };
             self.covariance.iter_mut().flatten().for_each(|entry| *entry *= scale);
         }
-        error
+        error / (y.max(LEAST) * weight)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::admit::Urgency;
 use crate::lengths::Lengths;
 use crate::policy::Turns;
 use crate::prefix::PrefixIndex;
@@ -16,6 +17,8 @@ pub struct Memory {
     pub models: Models,
     /// How long its answers are.
     pub lengths: Lengths,
+    /// Who comes, by priority.
+    pub urgency: Urgency,
     prefixes: Mutex<PrefixIndex>,
 }
 

@@ -158,7 +158,6 @@ impl PrefixIndex {
 
 fn places(hash: u64) -> impl Iterator<Item = usize> {
     let mask = ENTRIES as u64 - 1;
-    #[expect(clippy::cast_possible_truncation, reason = "masked to the table")]
     (0..PROBES as u64).map(move |probe| ((hash >> 20).wrapping_add(probe) & mask) as usize)
 }
 

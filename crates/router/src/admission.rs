@@ -243,7 +243,10 @@ impl Place {
     pub(crate) fn weigh(&self, forecast: &Forecast, target: Target) -> Prospect {
         let mut line = self.line();
         match self.is_first(&line) {
-            true => line.queue.weigh(forecast, target, self.shared.now()),
+            true => {
+                let urgency = &self.state.memory.urgency;
+                line.queue.weigh(forecast, target, urgency, self.shared.now())
+            }
             false => Prospect::Wait,
         }
     }

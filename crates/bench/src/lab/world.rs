@@ -195,6 +195,8 @@ impl<'a> World<'a> {
         if self.rules.queue == 0 {
             return self.dispatch(id);
         }
+        let priority = self.arrivals[id].priority;
+        self.routers[router].memory.urgency.note(priority, self.now);
         let ask = self.ask(id);
         let now = self.now;
         if let Err(shed) = self.routers[router].queue.push(id, ask, now) {
@@ -247,10 +249,10 @@ impl<'a> World<'a> {
     /// What becomes of the next one in a queue; where nothing is in flight there is nothing to wait for.
     fn weigh(&mut self, job: JobId, forecast: &Forecast) -> Prospect {
         let Job { arrival, router, .. } = &self.jobs[job];
-        let Replica { pool, queue, .. } = &mut self.routers[*router];
+        let Replica { pool, queue, memory, .. } = &mut self.routers[*router];
         match pool.iter().all(|endpoint| endpoint.state.in_flight_all() == 0) {
             true => Prospect::Room,
-            false => queue.weigh(forecast, arrival.target, self.now),
+            false => queue.weigh(forecast, arrival.target, &memory.urgency, self.now),
         }
     }
 

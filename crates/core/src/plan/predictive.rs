@@ -37,14 +37,16 @@ impl Default for Predictive {
 }
 
 /// Endpoints of one role that are looked at for one request; of larger pools, other ones each time.
-const LOOKED_AT: usize = 24;
+const LOOKED_AT: usize = 12;
 /// The best prefill endpoints are paired with the best decoding endpoints, so many of each.
 const PAIRED: usize = 4;
 /// Costs are equal to within this share: who wins among them is left to chance.
 const BLUR: f64 = 0.02;
 
+/// Those that hold the beginning of the prompt, at most.
+const HOLDERS: usize = 8;
 /// Most that are looked at: some of each role, and those that hold the beginning of the prompt.
-const MOST: usize = 3 * LOOKED_AT + 16;
+const MOST: usize = 3 * LOOKED_AT + HOLDERS;
 
 type Looked = SmallVec<[Seen; MOST]>;
 
@@ -95,7 +97,8 @@ fn look(
         indices.extend(scope.pool.some(role, LOOKED_AT, rng));
     }
     if indices.len() < scope.pool.len() {
-        for holder in held.iter().filter_map(|(tag, _)| scope.pool.of_tag(*tag)) {
+        let holders = held.iter().filter_map(|(tag, _)| scope.pool.of_tag(*tag)).take(HOLDERS);
+        for holder in holders {
             if !indices.contains(&holder) {
                 indices.push(holder);
             }

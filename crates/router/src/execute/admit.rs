@@ -33,6 +33,7 @@ impl Attempts<'_> {
         let ask = self.ask();
         let state = Arc::clone(&self.ticket.route().state);
         let now = self.ticket.now();
+        state.memory.urgency.note(ask.priority, now);
         if self.rejects() && !ask.attainable(now) {
             let retry_after = state.admission.retry_after(now);
             return Err(self.shed(Refusal { why: Shedding::Unattainable, retry_after }));
@@ -105,9 +106,17 @@ impl Attempts<'_> {
         }
         match place {
             Some(place) => place.weigh(forecast, target),
-            None if has_room(forecast, target, analysis.priority) => Prospect::Room,
+            None if has_room(forecast, target, analysis.priority, self.is_behind()) => {
+                Prospect::Room
+            }
             None => Prospect::Wait,
         }
+    }
+
+    /// Whether requests come that are more urgent.
+    fn is_behind(&self) -> bool {
+        let memory = &self.ticket.route().state.memory;
+        memory.urgency.beyond(self.ticket.asked().analysis.priority, self.ticket.now())
     }
 
     fn ask(&self) -> Ask {
