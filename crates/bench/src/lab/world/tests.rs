@@ -89,7 +89,7 @@ fn an_endpoint_that_dies_costs_only_the_streams_it_had() {
 #[test]
 fn high_priority_is_better_off_under_overload_and_low_does_not_starve() {
     let arrivals = Workload::chat().generate(30.0, 130.0, 5);
-    let run = play(&four(), &predictive(), &arrivals, 3);
+    let run = play(&four(), &Rules { queue: 100_000, ..predictive() }, &arrivals, 3);
     let met = |priority| {
         let some = || run.outcomes.iter().filter(|o| o.priority == priority);
         some().filter(|o| o.sla_met).count() as f64 / some().count() as f64
