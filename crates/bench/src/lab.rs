@@ -187,9 +187,12 @@ fn about(args: &LabArgs) -> About {
         "A request meets its SLA if its first token comes within the TTFT target and its mean time between tokens is within \
          the ITL target; one that is refused or lost does not. Goodput counts requests that met both.",
     ];
+    let traces = [("Azure's conversations", &args.azure), ("Mooncake's", &args.mooncake)];
+    let missing = traces.iter().filter(|(_, path)| path.is_none());
+    let missing = missing.map(|(name, _)| format!("Left out, as its trace was not given: {name}."));
     About {
         title: "The lab".to_owned(),
-        lines: lines.map(str::to_owned).to_vec(),
+        lines: lines.into_iter().map(str::to_owned).chain(missing).collect(),
         reproduce: vec![format!(
             "make lab  # {} seeds; the same figures on every machine",
             args.seeds

@@ -90,7 +90,20 @@ pub struct Ask {
     pub needs: Duration,
 }
 
+/// A first token takes at least so many times what reading its prompt alone is expected to: a step or two more, and
+/// forecasts err.
+const AT_LEAST: f64 = 1.5;
+/// Longest time that reading a prompt is taken to need: the model may have learned nonsense.
+const LONGEST_READING: f64 = 3600.0;
+
 impl Ask {
+    /// A request that `arrived` with this promise, and whose prompt takes so many seconds to read.
+    #[must_use]
+    pub fn new(priority: Priority, arrived: Duration, target: Target, reading: f64) -> Self {
+        let needs = Duration::from_secs_f64((AT_LEAST * reading).clamp(0.0, LONGEST_READING));
+        Self { priority, arrived, within: target.ttft, needs }
+    }
+
     /// When its first token should come.
     #[must_use]
     pub fn deadline(&self) -> Duration {

@@ -80,9 +80,10 @@ impl Question {
         let workload = match &self.source {
             Source::Made(workload) => workload.describe(),
             Source::Trace(trace, replay) => format!(
-                "{} requests of the trace, time compressed to the rate; {:?}",
+                "{} requests of the trace, time compressed to the rate; TTFT {} ms, ITL {} ms",
                 trace.rows().len(),
-                replay.promises.targets[1]
+                replay.promises.targets[1].ttft.as_millis(),
+                replay.promises.targets[1].itl.as_millis()
             ),
         };
         vec![

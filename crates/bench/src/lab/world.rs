@@ -212,12 +212,7 @@ impl<'a> World<'a> {
             uncached: f64::from(arrival.prompt_tokens()),
             ..Default::default()
         };
-        Ask {
-            priority: arrival.priority,
-            arrived: arrival.at,
-            within: arrival.target.ttft,
-            needs: Duration::from_secs_f64((1.5 * speed.prefill(work)).min(3600.0)),
-        }
+        Ask::new(arrival.priority, arrival.at, arrival.target, speed.prefill(work))
     }
 
     /// Sends on who is next in a router's queue, while there is room.

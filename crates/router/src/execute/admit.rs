@@ -1,7 +1,6 @@
 //! Admission: when a request may begin. One for which no endpoint has room waits for its turn.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use qoe_core::admit::{Ask, OnUnattainable, Prospect, has_room};
 use qoe_core::plan::{Choice, Forecast};
@@ -10,12 +9,6 @@ use qoe_core::speed::PromptWork;
 use super::Attempts;
 use crate::admission::{Place, Refusal, Shedding, Standing};
 use crate::error::Failure;
-
-/// A first token takes at least so many times what reading its prompt alone is expected to: a step or two more, and
-/// forecasts err.
-const AT_LEAST: f64 = 1.5;
-/// Longest time that reading a prompt is taken to need: the model may have learned nonsense.
-const LONGEST_READING: f64 = 3600.0;
 
 /// What came of a try to begin.
 enum Begun {
@@ -125,12 +118,8 @@ impl Attempts<'_> {
         #[expect(clippy::cast_precision_loss, reason = "tokens")]
         let work = PromptWork { uncached: asked.prompt_tokens as f64, ..PromptWork::default() };
         let reading = route.state.memory.models.speed().prefill(work);
-        Ask {
-            priority: asked.analysis.priority,
-            arrived: self.ticket.began(),
-            within: route.target(&asked.analysis).ttft,
-            needs: Duration::from_secs_f64((AT_LEAST * reading).min(LONGEST_READING)),
-        }
+        let target = route.target(&asked.analysis);
+        Ask::new(asked.analysis.priority, self.ticket.began(), target, reading)
     }
 
     /// Tokens of its prompt that whoever holds most of it has not.
