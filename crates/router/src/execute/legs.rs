@@ -279,6 +279,15 @@ impl Attempts<'_> {
         if ill && !handed_over {
             endpoint.failed(self.ticket.now());
         }
+        if ill {
+            tracing::warn!(
+                route = %route,
+                endpoint = %endpoint.name,
+                phase = phase.as_str(),
+                status = status.as_u16(),
+                "an endpoint refused"
+            );
+        }
         Setback::Another(failure)
     }
 }
