@@ -72,10 +72,18 @@ pub struct LabArgs {
 pub fn run(args: &LabArgs) -> anyhow::Result<()> {
     let traces = Traces { azure: args.azure.clone(), mooncake: args.mooncake.clone() };
     let mut experiments = Vec::new();
-    for mut question in standing(&traces)? {
-        if !args.only.is_empty() && !args.only.iter().any(|part| question.name.starts_with(part)) {
-            continue;
-        }
+    let mut questions = standing(&traces)?;
+    let names: Vec<_> = questions.iter().map(|question| question.name).collect();
+    questions.retain(|question| {
+        args.only.is_empty() || args.only.iter().any(|part| question.name.starts_with(part))
+    });
+    anyhow::ensure!(
+        !questions.is_empty(),
+        "no experiment begins with {}; there are {} (azure and mooncake need their traces)",
+        args.only.join(" or "),
+        names.join(", ")
+    );
+    for mut question in questions {
         if !args.rates.is_empty() {
             question.rates.clone_from(&args.rates);
         }
@@ -84,7 +92,6 @@ pub fn run(args: &LabArgs) -> anyhow::Result<()> {
         println!("{}", report::terminal(&experiment));
         experiments.push(experiment);
     }
-    anyhow::ensure!(!experiments.is_empty(), "no experiment has a name with {:?}", args.only);
     let about = about(args);
     report::write_html(&about, &experiments, &args.html)?;
     println!("page: {}", args.html.display());

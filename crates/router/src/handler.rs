@@ -9,6 +9,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use qoe_core::analyze::Api;
 
+use crate::asked::Asked;
 use crate::body::Reply;
 use crate::closing;
 use crate::error::Failure;
@@ -17,7 +18,7 @@ use crate::headers::{self, EXPLAIN, REQUEST_ID};
 use crate::intake::{Whose, read, understand, whose};
 use crate::snapshot::Snapshot;
 use crate::surface::Surface;
-use crate::ticket::{Asked, Ticket};
+use crate::ticket::Ticket;
 use crate::worker::Worker;
 use crate::{models, upgrade};
 

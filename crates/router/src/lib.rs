@@ -14,6 +14,7 @@
 
 mod admission;
 pub mod args;
+mod asked;
 mod body;
 mod closing;
 pub mod config;

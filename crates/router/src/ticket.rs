@@ -4,60 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::HeaderValue;
-use qoe_core::analyze::{Analysis, BLOCK_BYTES};
 use qoe_core::endpoint::EndpointState;
 use qoe_core::flight::{Cargo, Flight, Streamed};
 use qoe_core::phase::Phase;
 use qoe_core::plan::{Forecast, Reason};
-use qoe_core::policy::Policy;
 use qoe_core::track::Outcome;
 
+use crate::asked::Asked;
 use crate::error::Failure;
 use crate::record::Record;
 use crate::shared::Shared;
 use crate::snapshot::{Route, Snapshot};
-
-/// What the client asked, as far as it is told later.
-pub(crate) struct Asked {
-    pub(crate) request_id: HeaderValue,
-    pub(crate) api: &'static str,
-    pub(crate) prompt_tokens: u64,
-    /// Tokens of the answer that are expected.
-    pub(crate) output_tokens: f64,
-    /// Hashes of the blocks of its prompt, for policies that look for them in prefix caches.
-    pub(crate) blocks: Box<[u64]>,
-    /// Tokens of one block.
-    pub(crate) block_tokens: f64,
-    pub(crate) analysis: Arc<Analysis>,
-}
-
-impl Asked {
-    /// What is asked for on this route.
-    pub(crate) fn new(
-        request_id: &HeaderValue,
-        api: &'static str,
-        route: &Route,
-        analysis: &Arc<Analysis>,
-        body: &[u8],
-    ) -> Self {
-        let prompt_tokens = route.state.prompt_tokens(analysis);
-        let Analysis { expected_output_tokens: said, max_tokens: limit, .. } = **analysis;
-        let blocks = match route.policy {
-            Policy::Predictive(_) | Policy::PrefixAffinity => analysis.prefix_blocks(body),
-            _ => Box::default(),
-        };
-        Self {
-            request_id: request_id.clone(),
-            api,
-            prompt_tokens,
-            output_tokens: route.state.memory.lengths.expected(prompt_tokens, said, limit),
-            blocks,
-            block_tokens: route.state.tokens_of(BLOCK_BYTES),
-            analysis: Arc::clone(analysis),
-        }
-    }
-}
 
 /// What became of the last plan.
 #[derive(Default)]

@@ -16,11 +16,12 @@ use qoe_core::splice::Segments;
 use tokio::io::copy_bidirectional;
 use tokio::task::spawn_local;
 
+use crate::asked::Asked;
 use crate::body::{Leg, Reply};
 use crate::error::Failure;
 use crate::headers;
 use crate::snapshot::{Route, Snapshot};
-use crate::ticket::{Asked, Ticket};
+use crate::ticket::Ticket;
 use crate::upstream::{UpstreamError, upgradable};
 use crate::worker::Worker;
 
