@@ -57,7 +57,7 @@ pub fn has_room(forecast: &Forecast, target: Target, priority: Priority, behind:
 
 /// How many requests of each priority come, lately.
 #[derive(Debug, Default)]
-pub struct Urgency([Decayed; 3]);
+pub struct Urgency(Decayed<3>);
 
 /// Less than this share of all that come is no reason to leave room.
 const FEW: f64 = 0.03;
@@ -65,13 +65,15 @@ const FEW: f64 = 0.03;
 impl Urgency {
     /// A request comes.
     pub fn note(&self, priority: Priority, now: Duration) {
-        self.0[priority as usize].add(1.0, now);
+        let mut one = [0.0; 3];
+        one[priority as usize] = 1.0;
+        self.0.add(one, now);
     }
 
     /// Whether requests come that are more urgent than this priority.
     #[must_use]
     pub fn beyond(&self, priority: Priority, now: Duration) -> bool {
-        let rates = [0, 1, 2].map(|i: usize| self.0[i].rate(now));
+        let rates = self.0.rates(now);
         let more_urgent: f64 = rates[..priority as usize].iter().sum();
         more_urgent > FEW * rates.iter().sum::<f64>()
     }
@@ -153,7 +155,7 @@ impl<T> Waiting<T> {
 pub struct Queue<T> {
     waiting: Vec<Waiting<T>>,
     most: usize,
-    taken: Decayed,
+    taken: Decayed<1>,
 }
 
 /// Who does not get in: the one that came, or one that waited.
@@ -232,7 +234,7 @@ impl<T> Queue<T> {
     /// Takes the next one out.
     pub fn take(&mut self, now: Duration) -> Option<T> {
         let first = self.first(now)?;
-        self.taken.add(1.0, now);
+        self.taken.add([1.0], now);
         Some(self.waiting.swap_remove(first).item)
     }
 
@@ -251,7 +253,7 @@ impl<T> Queue<T> {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "bounded by the queue")]
     pub fn retry_after(&self, now: Duration) -> Duration {
-        let rate = self.taken.rate(now);
+        let [rate] = self.taken.rates(now);
         let seconds = if rate > 0.0 { self.waiting.len() as f64 / rate } else { 1.0 };
         Duration::from_secs_f64(seconds.clamp(1.0, LONGEST_RETRY.as_secs_f64()))
     }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::signals::nanos;
+
 /// Pieces done within this of each other were done in one step.
 const ONE_STEP: Duration = Duration::from_millis(1);
 /// Share of its expected work that a line which should be empty, and is not, still has before it.
@@ -71,9 +73,12 @@ impl<const N: usize> Default for Line<N> {
 impl<const N: usize> Line<N> {
     /// Seconds until the line is empty, as far as is known.
     #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a line is no years long")]
     pub fn wait(&self, now: Duration) -> f64 {
-        let ahead = self.until().saturating_sub(now).as_secs_f64();
-        if ahead > 0.0 { ahead } else { OVERDUE * self.pending() }
+        match self.until.load(Ordering::Relaxed).saturating_sub(nanos(now)) {
+            0 => OVERDUE * self.pending(),
+            ahead => ahead as f64 * 1e-9,
+        }
     }
 
     /// A piece of work enters, which is expected to take so many seconds once it is its turn.
@@ -132,8 +137,7 @@ impl<const N: usize> Line<N> {
     }
 
     fn set(&self, until: Duration, pending: f64) {
-        let nanos = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
-        self.until.store(nanos, Ordering::Relaxed);
+        self.until.store(nanos(until), Ordering::Relaxed);
         self.pending.store(pending.to_bits(), Ordering::Relaxed);
     }
 

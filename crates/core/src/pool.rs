@@ -1,8 +1,8 @@
 //! The endpoints of one route, in an order that plans refer to, with the ways to find some of them quickly.
 
-use std::collections::HashMap;
 use std::ops::Deref;
 
+use foldhash::HashMap;
 use rand::{Rng, RngExt};
 
 use crate::endpoint::Endpoint;
@@ -66,7 +66,15 @@ impl Pool {
             few if few <= most => (0, 1),
             many => (rng.random_range(0..many), stride(many, rng)),
         };
-        (0..most.min(all.len())).map(move |i| all[(start + i * stride) % all.len()])
+        let mut next = start;
+        (0..most.min(all.len())).map(move |_| {
+            let at = next;
+            next += stride;
+            if next >= all.len() {
+                next -= all.len();
+            }
+            all[at]
+        })
     }
 }
 

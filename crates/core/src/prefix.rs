@@ -8,8 +8,7 @@
 //! Memory is fixed: [`ENTRIES`] entries of 128 bytes, 4 MiB a route, made with the first block. The block that was
 //! seen longest ago makes room.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use smallvec::SmallVec;
 
 /// Blocks that are remembered.
@@ -235,7 +234,7 @@ mod tests {
             asked in (0_u64..6, 1_u64..12),
         ) {
             let mut index = PrefixIndex::default();
-            let mut most = HashMap::new();
+            let mut most = HashMap::default();
             for (endpoint, of, count) in sent {
                 index.insert(endpoint, &blocks(of, count));
                 let most = most.entry((endpoint, of)).or_insert(0);

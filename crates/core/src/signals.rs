@@ -58,6 +58,19 @@ impl Average {
         self.set(updated, now);
     }
 
+    /// The value as it was observed, however long ago.
+    #[must_use]
+    pub fn latest(&self) -> Option<f64> {
+        let bits = self.value.load(Ordering::Relaxed);
+        (bits != NONE).then(|| f64::from_bits(bits))
+    }
+
+    /// The value for as much as it still counts; what is not known is 0.
+    #[must_use]
+    pub fn faded(&self, now: Duration) -> f64 {
+        self.get(now).map_or(0.0, |it| it.value * it.weight)
+    }
+
     /// Replaces the average by a value that is already one.
     pub fn set(&self, value: f64, now: Duration) {
         if value.is_finite() {
@@ -69,48 +82,66 @@ impl Average {
     /// The average and how much it still counts at `now`.
     #[must_use]
     pub fn get(&self, now: Duration) -> Option<Weighed> {
-        let bits = self.value.load(Ordering::Relaxed);
-        if bits == NONE {
-            return None;
-        }
-        let at = Duration::from_nanos(self.at.load(Ordering::Relaxed));
-        let age = now.saturating_sub(at).as_secs_f64();
-        Some(Weighed { value: f64::from_bits(bits), weight: (-age / FADE.as_secs_f64()).exp() })
+        let value = self.latest()?;
+        let age = since(self.at.load(Ordering::Relaxed), now);
+        Some(Weighed { value, weight: fade(age / FADE.as_secs_f64()) })
     }
 }
 
 /// Time constant of a rate.
 const RATE_OVER: Duration = Duration::from_secs(10);
 
-/// How much of something comes in a second, lately. A lost race loses one addition.
-#[derive(Debug, Default)]
-pub struct Decayed {
-    sum: AtomicU64,
+/// How much of `N` things that belong together comes in a second, lately. A lost race loses one addition.
+#[derive(Debug)]
+pub struct Decayed<const N: usize> {
+    sums: [AtomicU64; N],
     at: AtomicU64,
 }
 
-impl Decayed {
-    /// So much more came.
-    pub fn add(&self, amount: f64, now: Duration) {
-        let sum = self.rate(now) * RATE_OVER.as_secs_f64() + amount;
-        if sum.is_finite() {
-            self.sum.store(sum.to_bits(), Ordering::Relaxed);
-            self.at.store(nanos(now), Ordering::Relaxed);
-        }
-    }
-
-    /// What comes in a second.
-    #[must_use]
-    pub fn rate(&self, now: Duration) -> f64 {
-        let at = Duration::from_nanos(self.at.load(Ordering::Relaxed));
-        let age = now.saturating_sub(at).as_secs_f64() / RATE_OVER.as_secs_f64();
-        f64::from_bits(self.sum.load(Ordering::Relaxed)) * (-age).exp() / RATE_OVER.as_secs_f64()
+impl<const N: usize> Default for Decayed<N> {
+    fn default() -> Self {
+        Self { sums: [const { AtomicU64::new(0) }; N], at: AtomicU64::new(0) }
     }
 }
 
+impl<const N: usize> Decayed<N> {
+    /// So much more came of each.
+    pub fn add(&self, amounts: [f64; N], now: Duration) {
+        let rates = self.rates(now);
+        for ((sum, rate), amount) in self.sums.iter().zip(rates).zip(amounts) {
+            let more = rate * RATE_OVER.as_secs_f64() + amount;
+            if more.is_finite() {
+                sum.store(more.to_bits(), Ordering::Relaxed);
+            }
+        }
+        self.at.store(nanos(now), Ordering::Relaxed);
+    }
+
+    /// What comes of each in a second.
+    #[must_use]
+    pub fn rates(&self, now: Duration) -> [f64; N] {
+        let age = since(self.at.load(Ordering::Relaxed), now) / RATE_OVER.as_secs_f64();
+        let per_second = fade(age) / RATE_OVER.as_secs_f64();
+        std::array::from_fn(|i| f64::from_bits(self.sums[i].load(Ordering::Relaxed)) * per_second)
+    }
+}
+
+/// How much counts of what is `age` time constants old: e^−age, by its limit (1 + age/16)^−16, which is off by no more
+/// than 0.017. *Why*: a plan fades some hundred values, and this one costs a tenth of the exact one.
+fn fade(age: f64) -> f64 {
+    let once = 1.0 / (1.0 + age / 16.0);
+    once.powi(16)
+}
+
 /// Saturating nanoseconds: 584 years of uptime.
-fn nanos(now: Duration) -> u64 {
+pub(crate) fn nanos(now: Duration) -> u64 {
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Seconds from `at`, in nanoseconds, until now; 0 if that is ahead.
+#[expect(clippy::cast_precision_loss, reason = "a microsecond off after 285 years")]
+fn since(at: u64, now: Duration) -> f64 {
+    nanos(now).saturating_sub(at) as f64 * 1e-9
 }
 
 /// The signals of one endpoint that are not its in-flight ledger.
@@ -179,11 +210,19 @@ mod tests {
 
     #[test]
     fn a_rate_is_what_came_in_the_last_seconds() {
-        let rate = Decayed::default();
-        assert!(rate.rate(s(5)).abs() < 1e-12);
-        (0..100).for_each(|second| rate.add(0.3, s(second)));
-        assert!((rate.rate(s(99)) - 0.3).abs() < 0.03, "{}", rate.rate(s(99)));
-        assert!(rate.rate(s(140)) < 0.01);
+        let lately = Decayed::default();
+        assert!(lately.rates(s(5)) == [0.0; 2]);
+        (0..100).for_each(|second| lately.add([0.3, 5.0], s(second)));
+        let [one, other] = lately.rates(s(99));
+        assert!((one - 0.3).abs() < 0.03 && (other - 5.0).abs() < 0.5, "{one} {other}");
+        assert!(lately.rates(s(140))[0] < 0.01);
+    }
+
+    #[test]
+    fn what_ages_fades_as_by_the_exponential() {
+        for age in [0.0, 0.01, 0.5, 1.0, 2.0, 4.0, 30.0_f64] {
+            assert!((fade(age) - (-age).exp()).abs() < 0.018, "{age}: {}", fade(age));
+        }
     }
 
     #[test]

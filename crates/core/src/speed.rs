@@ -159,16 +159,21 @@ pub struct Pace {
     pub prompts: Line<4>,
     /// KV caches that it fetches.
     pub transfers: Line<2>,
-    /// Seconds in which it read prompts, in each second lately.
-    reading: Decayed,
-    /// Steps in which it read prompts, in each second lately.
-    reading_steps: Decayed,
-    /// Prompts that were sent to it, in each second lately.
-    pub arrivals: Decayed,
+    /// In each second: seconds and steps in which it read prompts, and prompts that were sent to it.
+    lately: Decayed<3>,
     /// Microseconds, and steps, in which it has read prompts so far.
     read: [AtomicU64; 2],
     /// When its streams were last learned from, in nanoseconds.
     learned_at: AtomicU64,
+}
+
+/// What an endpoint does in each second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lately {
+    /// How much it reads prompts.
+    pub reading: Reading,
+    /// Prompts that are sent to it.
+    pub arrivals: f64,
 }
 
 /// How much of its time an endpoint reads prompts. A step that reads one gives each stream beside it a token too.
@@ -228,7 +233,7 @@ impl Pace {
     /// A prompt departs to this endpoint.
     pub fn prompt_sent(&self, work: PromptWork, pool: &Models, now: Duration) -> PromptPlace {
         let seconds = self.models.speed_or(&pool.speed()).prefill(work);
-        self.arrivals.add(1.0, now);
+        self.lately.add([0.0, 0.0, 1.0], now);
         PromptPlace(self.prompts.enter(work.features(), seconds, now))
     }
 
@@ -242,8 +247,7 @@ impl Pace {
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds")]
     fn has_read(&self, seconds: f64, now: Duration) {
-        self.reading.add(seconds, now);
-        self.reading_steps.add(1.0, now);
+        self.lately.add([seconds, 1.0, 0.0], now);
         self.read[0].fetch_add((seconds * 1e6) as u64, Ordering::Relaxed);
         self.read[1].fetch_add(1, Ordering::Relaxed);
     }
@@ -256,7 +260,7 @@ impl Pace {
     /// A prompt departs of which nothing will be seen before its whole answer.
     pub fn prompt_passes(&self, work: PromptWork, pool: &Models, now: Duration) {
         let seconds = self.models.speed_or(&pool.speed()).prefill(work);
-        self.arrivals.add(1.0, now);
+        self.lately.add([0.0, 0.0, 1.0], now);
         self.has_read(seconds, now);
         self.prompts.passes(seconds, now);
     }
@@ -280,11 +284,11 @@ impl Pace {
         self.transfers.given_up(&transfer.0);
     }
 
-    /// How much of each second it reads prompts, lately.
+    /// What it does in each second, of late.
     #[must_use]
-    pub fn reading(&self, now: Duration) -> Reading {
-        let seconds = self.reading.rate(now).min(MOST_READING);
-        Reading { seconds, steps: self.reading_steps.rate(now) }
+    pub fn lately(&self, now: Duration) -> Lately {
+        let [seconds, steps, arrivals] = self.lately.rates(now);
+        Lately { reading: Reading { seconds: seconds.min(MOST_READING), steps }, arrivals }
     }
 
     /// How much it has read so far.

@@ -103,7 +103,7 @@ fn model(state: &EndpointState, now: Duration) -> Value {
     let [prompt, per_token, per_pair, per_stream] = models.prefill.own().latest();
     let [step, beside, kv] = models.step.own().latest();
     let [transfer, moved] = models.transfer.own().latest();
-    let reading = state.pace.reading(now);
+    let lately = state.pace.lately(now);
     json!({
         "prefill": {
             "learned": learned(&models.prefill),
@@ -125,9 +125,9 @@ fn model(state: &EndpointState, now: Duration) -> Value {
         },
         "promptsWaitSeconds": prompts.wait(now),
         "transfersWaitSeconds": transfers.wait(now),
-        "readingShare": reading.seconds,
-        "readingStepsPerSecond": reading.steps,
-        "promptsPerSecond": state.pace.arrivals.rate(now),
+        "readingShare": lately.reading.seconds,
+        "readingStepsPerSecond": lately.reading.steps,
+        "promptsPerSecond": lately.arrivals,
     })
 }
 

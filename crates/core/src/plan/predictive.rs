@@ -22,6 +22,7 @@ use super::{Choice, Demand, HandoffMode, Plan, Reason, Scope};
 use crate::analyze::WholeReason;
 use crate::phase::Role;
 use crate::prefix::Held;
+use crate::speed::Lately;
 
 /// The rules of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +38,14 @@ impl Default for Predictive {
 }
 
 /// Endpoints of one role that are looked at for one request; of larger pools, other ones each time.
-const LOOKED_AT: usize = 12;
+const LOOKED_AT: usize = 8;
 /// The best prefill endpoints are paired with the best decoding endpoints, so many of each.
 const PAIRED: usize = 4;
 /// Costs are equal to within this share: who wins among them is left to chance.
 const BLUR: f64 = 0.02;
 
-/// Those that hold the beginning of the prompt, at most.
-const HOLDERS: usize = 8;
+/// And of those that hold most of the prompt, so many.
+const HOLDERS: usize = 4;
 /// Most that are looked at: some of each role, and those that hold the beginning of the prompt.
 const MOST: usize = 3 * LOOKED_AT + HOLDERS;
 
@@ -97,8 +98,9 @@ fn look(
         indices.extend(scope.pool.some(role, LOOKED_AT, rng));
     }
     if indices.len() < scope.pool.len() {
-        let holders = held.iter().filter_map(|(tag, _)| scope.pool.of_tag(*tag)).take(HOLDERS);
-        for holder in holders {
+        let deepest = held.iter().map(|(_, depth)| *depth).max();
+        let deepest = held.iter().filter(|(_, depth)| Some(*depth) == deepest);
+        for holder in deepest.filter_map(|(tag, _)| scope.pool.of_tag(*tag)).take(HOLDERS) {
             if !indices.contains(&holder) {
                 indices.push(holder);
             }
@@ -112,8 +114,10 @@ fn look(
     if indices.iter().any(|i| scope.healthy(*i)) {
         indices.retain(|i| scope.healthy(*i));
     }
-    let usual = judge.usual(&indices);
-    indices.into_iter().map(|i| judge.see(i, held, &usual)).collect()
+    let looked = indices.into_iter().map(|i| (i, scope.pool[i].state.pace.lately(scope.now)));
+    let looked: SmallVec<[(usize, Lately); MOST]> = looked.collect();
+    let usual = judge.usual(&looked);
+    looked.into_iter().map(|(i, lately)| judge.see(i, lately, held, &usual)).collect()
 }
 
 /// The endpoint that would best serve it whole.
@@ -132,8 +136,8 @@ fn best_local(
     let options = looked
         .iter()
         .filter(|seen| prefill_too || scope.pool[seen.at].role != Role::Prefill)
-        .map(|seen| (seen.at, judge.local(seen)));
-    lowest(options, rng)
+        .map(|seen| (seen, judge.local_cost(seen)));
+    lowest(options, rng).map(|seen| (seen.at, judge.local(seen)))
 }
 
 /// The best pair to hand over between, or why there is none.
@@ -144,10 +148,8 @@ fn best_pair(
     rng: &mut impl Rng,
 ) -> Result<(Plan, Verdict), Reason> {
     let is = |seen: &&Seen, other: Role| scope.pool[seen.at].role != other;
-    let mut readers: SmallVec<[&Seen; MOST]> =
-        looked.iter().filter(|seen| is(seen, Role::Decoding)).collect();
-    let mut writers: SmallVec<[&Seen; MOST]> =
-        looked.iter().filter(|seen| is(seen, Role::Prefill)).collect();
+    let mut readers: Several<'_> = looked.iter().filter(|seen| is(seen, Role::Decoding)).collect();
+    let writers: Several<'_> = looked.iter().filter(|seen| is(seen, Role::Prefill)).collect();
     if readers.is_empty() {
         return Err(Reason::PrefillPoolEmpty);
     }
@@ -162,39 +164,44 @@ fn best_pair(
     if readers.is_empty() {
         return Err(Reason::KvDistrusted);
     }
-    keep_best(&mut readers, |seen| seen.reading_cost);
-    keep_best(&mut writers, |seen| seen.writing_cost);
+    let readers = best(&readers, |seen| judge.reading_cost(seen));
+    let writers = best(&writers, |seen| judge.writing_cost(seen));
     let pairs = readers.iter().flat_map(|reader| {
         let partners =
             writers.iter().filter(|writer| scope.pool[reader.at].hands_to(&scope.pool[writer.at]));
-        partners.map(move |writer| {
-            let plan = Plan::Handoff { prefill: reader.at, decoding: writer.at };
-            (plan, judge.handoff(reader, writer))
-        })
+        partners.map(move |writer| ((reader, writer), judge.handoff_cost(reader, writer)))
     });
-    lowest(pairs, rng).ok_or(Reason::NoPair)
+    let (reader, writer) = lowest(pairs, rng).ok_or(Reason::NoPair)?;
+    let plan = Plan::Handoff { prefill: reader.at, decoding: writer.at };
+    Ok((plan, judge.handoff(reader, writer)))
 }
 
-fn keep_best(seen: &mut SmallVec<[&Seen; MOST]>, cost: impl Fn(&Seen) -> f64) {
-    if seen.len() > PAIRED {
-        seen.select_nth_unstable_by(PAIRED, |a, b| cost(a).total_cmp(&cost(b)));
-        seen.truncate(PAIRED);
+type Several<'a> = SmallVec<[&'a Seen; MOST]>;
+
+/// Those of the lowest cost.
+fn best<'a>(all: &Several<'a>, cost: impl Fn(&Seen) -> f64) -> SmallVec<[&'a Seen; PAIRED]> {
+    let mut best: SmallVec<[(f64, &Seen); PAIRED + 1]> = SmallVec::new();
+    for seen in all {
+        let cost = cost(seen);
+        let place = best.iter().position(|(other, _)| cost < *other).unwrap_or(best.len());
+        if place < PAIRED {
+            best.insert(place, (cost, seen));
+            best.truncate(PAIRED);
+        }
     }
+    best.into_iter().map(|(_, seen)| seen).collect()
 }
 
 /// The option of the lowest cost, with chance among near-equal ones.
-fn lowest<T>(
-    options: impl Iterator<Item = (T, Verdict)>,
-    rng: &mut impl Rng,
-) -> Option<(T, Verdict)> {
-    let mut best: Option<(f64, T, Verdict)> = None;
-    for (option, verdict) in options {
-        let cost = verdict.cost() * (1.0 + BLUR * rng.random::<f64>());
-        if best.as_ref().is_none_or(|(lowest, ..)| cost < *lowest) {
-            best = Some((cost, option, verdict));
+fn lowest<T>(options: impl Iterator<Item = (T, f64)>, rng: &mut impl Rng) -> Option<T> {
+    let mut best: Option<(T, f64)> = None;
+    for (option, cost) in options {
+        let cost = cost * (1.0 + BLUR * rng.random::<f64>());
+        if best.as_ref().is_none_or(|(_, lowest)| cost < *lowest) {
+            best = Some((option, cost));
         }
     }
-    best.map(|(_, option, verdict)| (option, verdict))
+    best.map(|(option, _)| option)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::super::{Demand, Forecast, Reason, Scope};
 use crate::endpoint::EndpointState;
 use crate::phase::{Phase, Role};
 use crate::prefix::Held;
-use crate::speed::{PromptWork, Reading, Speed, StreamLoad};
+use crate::speed::{Lately, PromptWork, Reading, Speed, StreamLoad};
 
 /// A promise costs nothing while it is expected to need less than this share of its time; at the other, it is broken.
 const SAFE: f64 = 0.4;
@@ -13,8 +13,10 @@ const LOST: f64 = 1.1;
 const SOONER: f64 = 0.2;
 /// What a whole target's time between tokens costs: little, as nobody reads faster than was promised.
 const FASTER: f64 = 0.02;
-/// What a pause as long as the promised time between tokens costs a stream.
-const PAUSE: f64 = 0.000_1;
+/// What it costs a stream that tokens come once later than promised, by as much as was promised. *Why only what is
+/// beyond*: a step that reads a short prompt is hardly longer than one that does not, and nobody notices; a long prompt
+/// stops all streams beside it. So short prompts are read beside streams, and long ones where there are few.
+const PAUSE: f64 = 0.01;
 /// A prefill endpoint may come to read so many times as much as lately.
 const MORE_READING: f64 = 2.0;
 /// Most prompts that one is taken to delay.
@@ -36,27 +38,27 @@ pub(super) type Usual = [Reading; 3];
 pub(super) struct Seen {
     /// Its index in the pool.
     pub(super) at: usize,
-    /// What orders readers, and writers, before they are paired.
-    pub(super) reading_cost: f64,
-    pub(super) writing_cost: f64,
-    speed: Speed,
     /// Seconds until it is the prompt's turn.
     wait: f64,
     /// Seconds to read what is not cached, and the tokens that are.
     read: f64,
     cached: f64,
-    /// The streams there now, and the time between their tokens; with this one more, the time then.
-    streams: f64,
-    step: f64,
+    /// Seconds until the KV of what is not cached could be here, from another one.
+    transfer: f64,
+    /// Seconds between tokens, with this stream too.
     itl: f64,
-    itl_after: f64,
-    /// Share of its time that it reads prompts, and prompts that come in a second.
-    reading: f64,
-    arrivals: f64,
-    /// Seconds until a KV cache could begin to move here.
-    link_wait: f64,
-    /// What the KV of this request costs there.
-    kv_cost: f64,
+    /// What that costs its user.
+    slow: f64,
+    /// What it costs others that it reads the prompt, and that it writes the answer.
+    reading_harm: f64,
+    writing_harm: f64,
+}
+
+impl Seen {
+    /// Seconds until it has read the prompt.
+    fn ready(&self) -> f64 {
+        self.wait + self.read
+    }
 }
 
 /// A plan judged.
@@ -122,17 +124,14 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// How much endpoints read, lately, on average over those of a role. *Why not each its own*: what one has read
-    /// lately is over; to avoid it for that makes all requests go to the others, and then the same the other way
-    /// round.
-    pub(super) fn usual(&self, indices: &[usize]) -> Usual {
+    /// How much endpoints read, of late, on average over those of a role. *Why not each its own*: what one has read of
+    /// late is over; to avoid it for that makes all requests go to the others, and then the same the other way round.
+    pub(super) fn usual(&self, looked: &[(usize, Lately)]) -> Usual {
         let mut sums = [(Reading::default(), 0.0); 3];
-        for at in indices {
-            let endpoint = &self.scope.pool[*at];
-            let reading = endpoint.state.pace.reading(self.scope.now);
-            let (sum, count) = &mut sums[endpoint.role as usize];
-            sum.seconds += reading.seconds;
-            sum.steps += reading.steps;
+        for (at, lately) in looked {
+            let (sum, count) = &mut sums[self.scope.pool[*at].role as usize];
+            sum.seconds += lately.reading.seconds;
+            sum.steps += lately.reading.steps;
             *count += 1.0;
         }
         sums.map(|(sum, count)| {
@@ -142,44 +141,34 @@ impl<'a> Judge<'a> {
     }
 
     /// Looks at one endpoint.
-    pub(super) fn see(&self, at: usize, held: &Held, usual: &Usual) -> Seen {
-        let state = &*self.scope.pool[at].state;
-        let now = self.scope.now;
+    pub(super) fn see(&self, at: usize, lately: Lately, held: &Held, usual: &Usual) -> Seen {
+        let endpoint = &self.scope.pool[at];
+        let (state, now) = (&*endpoint.state, self.scope.now);
         let speed = state.pace.models.speed_or(&self.others);
-        let others = state.signals.others.get(now).map_or(0.0, |o| o.value * o.weight);
-        let load = Self::load(state, others);
-        let role = self.scope.pool[at].role;
-        let reading = match role {
-            Role::Prefill => state.pace.reading(now).times(MORE_READING),
-            _ => usual[role as usize],
+        let load = Self::load(state, state.signals.others.faded(now));
+        let reading = match endpoint.role {
+            Role::Prefill => lately.reading.times(MORE_READING),
+            role => usual[role as usize],
         };
         let cached = self.cached(state, held);
-        let work = PromptWork { uncached: self.tokens - cached, cached, streams: load.streams };
+        let uncached = self.tokens - cached;
         let one_more = StreamLoad { streams: load.streams + 1.0, tokens: load.tokens + self.kept };
-        let mut seen = Seen {
+        let wait = state.pace.prompts.wait(now);
+        let read = speed.prefill(PromptWork { uncached, cached, streams: load.streams });
+        let step = speed.step(load);
+        let (before, itl) = (reading.beside(step), reading.beside(speed.step(one_more)));
+        let behind = self.behind((wait, read), lately, reading);
+        Seen {
             at,
-            reading_cost: 0.0,
-            writing_cost: 0.0,
-            wait: state.pace.prompts.wait(now),
-            read: speed.prefill(work),
+            wait,
+            read,
             cached,
-            streams: load.streams,
-            step: speed.step(load),
-            itl: reading.beside(speed.step(load)),
-            itl_after: reading.beside(speed.step(one_more)),
-            reading: reading.seconds,
-            arrivals: state.pace.arrivals.rate(now),
-            link_wait: state.pace.transfers.wait(now),
-            kv_cost: self.kv_cost(state, load),
-            speed,
-        };
-        let ttft = seen.wait + seen.read;
-        seen.reading_cost = self.late(ttft) + self.behind(&seen);
-        seen.writing_cost = self.slow(&seen)
-            + self.slowed(&seen)
-            + seen.kv_cost
-            + self.late(seen.link_wait + seen.speed.transfer(self.tokens - cached));
-        seen
+            transfer: state.pace.transfers.wait(now) + speed.transfer(uncached),
+            itl,
+            slow: self.slow(itl),
+            reading_harm: behind + load.streams * self.stalled(read, step, before),
+            writing_harm: load.streams * self.slowed(before, itl) + self.kv_cost(state, load),
+        }
     }
 
     /// The streams that are there or on their way.
@@ -201,46 +190,53 @@ impl<'a> Judge<'a> {
 
     fn kv_cost(&self, state: &EndpointState, load: StreamLoad) -> f64 {
         let now = self.scope.now;
-        let scraped = state.signals.kv_use.get(now).map_or(0.0, |kv| kv.value * kv.weight);
-        let own = state.signals.kv_capacity.get(now).filter(|kv| kv.value > 0.0);
-        let own = own.map_or(0.0, |capacity| (load.tokens + self.kept) / capacity.value);
-        let share = scraped.max(own);
+        let capacity = state.signals.kv_capacity.latest().filter(|capacity| *capacity > 0.0);
+        let own = capacity.map_or(0.0, |capacity| (load.tokens + self.kept) / capacity);
+        let share = state.signals.kv_use.faded(now).max(own);
         let overfull = if share > OVERFULL { 1.0 } else { 0.0 };
         let share = share.min(0.99);
         overfull + FULL * share / (1.0 - share)
     }
 
+    /// What orders those who could read the prompt, before they are paired.
+    pub(super) fn reading_cost(&self, reader: &Seen) -> f64 {
+        self.late(reader.ready()) + reader.reading_harm
+    }
+
+    /// What orders those who could write the answer, before they are paired.
+    pub(super) fn writing_cost(&self, writer: &Seen) -> f64 {
+        writer.slow + writer.writing_harm + self.late(writer.transfer)
+    }
+
+    /// What it costs that one endpoint serves it whole.
+    pub(super) fn local_cost(&self, seen: &Seen) -> f64 {
+        self.late(seen.ready()) + seen.slow + seen.reading_harm + seen.writing_harm
+    }
+
     /// One endpoint serves it whole.
     pub(super) fn local(&self, seen: &Seen) -> Verdict {
-        let forecast = Forecast {
-            ttft: seen.wait + seen.read,
-            itl: seen.itl_after,
-            wait: seen.wait,
-            cached: seen.cached,
-            moved: 0.0,
-        };
-        let harm = self.behind(seen) + self.stalled(seen) + self.slowed(seen) + seen.kv_cost;
-        self.verdict(forecast, self.slow(seen), harm)
+        self.verdict(seen, seen, seen.ready(), 0.0)
+    }
+
+    /// What it costs that `reader` reads the prompt and `writer` writes the answer.
+    pub(super) fn handoff_cost(&self, reader: &Seen, writer: &Seen) -> f64 {
+        let harm = reader.reading_harm + writer.writing_harm;
+        self.late(handed_over(reader, writer)) + writer.slow + harm
     }
 
     /// `reader` reads the prompt, `writer` writes the answer.
     pub(super) fn handoff(&self, reader: &Seen, writer: &Seen) -> Verdict {
-        let moved = self.tokens - writer.cached;
-        let transfer = writer.link_wait.max(0.0) + writer.speed.transfer(moved);
-        let forecast = Forecast {
-            ttft: reader.wait + reader.read + transfer + writer.itl_after,
-            itl: writer.itl_after,
-            wait: reader.wait,
-            cached: reader.cached,
-            moved,
-        };
-        let harm =
-            self.behind(reader) + self.stalled(reader) + self.slowed(writer) + writer.kv_cost;
-        self.verdict(forecast, self.slow(writer), harm)
+        self.verdict(reader, writer, handed_over(reader, writer), self.tokens - writer.cached)
     }
 
-    fn verdict(&self, forecast: Forecast, itl: f64, harm: f64) -> Verdict {
-        Verdict { ttft: self.late(forecast.ttft), itl, harm, forecast }
+    fn verdict(&self, reader: &Seen, writer: &Seen, ttft: f64, moved: f64) -> Verdict {
+        let Seen { wait, cached, .. } = *reader;
+        Verdict {
+            forecast: Forecast { ttft, itl: writer.itl, wait, cached, moved },
+            ttft: self.late(ttft),
+            itl: writer.slow,
+            harm: reader.reading_harm + writer.writing_harm,
+        }
     }
 
     /// What a first token after `ttft` seconds costs its user.
@@ -250,39 +246,38 @@ impl<'a> Judge<'a> {
     }
 
     /// What the time between its tokens costs its user.
-    fn slow(&self, writer: &Seen) -> f64 {
-        let share = writer.itl_after / self.itl_target;
+    fn slow(&self, itl: f64) -> f64 {
+        let share = itl / self.itl_target;
         risk(share) + FASTER * share
     }
 
-    /// What its prompt costs the prompts behind it: all that come before the line is empty again are that much later.
-    fn behind(&self, reader: &Seen) -> f64 {
-        let empty_in = (reader.wait + reader.read) / (1.0 - reader.reading.min(ALWAYS_READS));
-        let behind = (reader.arrivals * empty_in).min(MOST_BEHIND);
-        let (before, after) = (reader.wait, reader.wait + reader.read);
-        let (before, after) = (before / self.ttft_target, after / self.ttft_target);
+    /// What a prompt that is `read` after a `wait` costs those behind it: all that come before the line is empty again
+    /// are that much later.
+    fn behind(&self, (wait, read): (f64, f64), lately: Lately, reading: Reading) -> f64 {
+        let empty_in = (wait + read) / (1.0 - reading.seconds.min(ALWAYS_READS));
+        let behind = (lately.arrivals * empty_in).min(MOST_BEHIND);
+        let (before, after) = (wait / self.ttft_target, (wait + read) / self.ttft_target);
         behind * (risk(after) - risk(before) + SOONER * (after - before))
     }
 
-    /// What the reading of its prompt costs the streams beside it.
-    fn stalled(&self, reader: &Seen) -> f64 {
-        // The step that reads it gives them a token too: what they lose is what it takes longer.
-        let lost = (reader.read - reader.step).max(0.0);
-        let longer = reader.itl + lost / self.left;
-        let pause = lost / self.itl_target;
-        reader.streams * (self.lost(reader.itl, longer) + PAUSE * pause)
-    }
-
-    /// What one stream more costs the streams beside it.
-    fn slowed(&self, writer: &Seen) -> f64 {
-        writer.streams * self.lost(writer.itl, writer.itl_after)
+    /// What the reading of its prompt costs a stream beside it, whose tokens come `itl` seconds apart.
+    fn stalled(&self, read: f64, step: f64, itl: f64) -> f64 {
+        // The step that reads it gives a token too: what is lost is what it takes longer.
+        let lost = (read - step).max(0.0);
+        let beyond = (lost + step) / self.itl_target - 1.0;
+        self.slowed(itl, itl + lost / self.left) + PAUSE * beyond.max(0.0)
     }
 
     /// What it costs a stream that the time between its tokens grows.
-    fn lost(&self, before: f64, after: f64) -> f64 {
+    fn slowed(&self, before: f64, after: f64) -> f64 {
         let (before, after) = (before / self.itl_target, after / self.itl_target);
         risk(after) - risk(before) + FASTER * (after - before)
     }
+}
+
+/// Seconds until the first token after a handoff.
+fn handed_over(reader: &Seen, writer: &Seen) -> f64 {
+    reader.ready() + writer.transfer + writer.itl
 }
 
 /// What it costs that a promise is expected to need this share of its time, 1 where it is broken. *Why this one*: it
