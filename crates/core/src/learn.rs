@@ -18,9 +18,17 @@ const UNCERTAIN: f64 = 30.0;
 const FARTHEST: f64 = 1e4;
 /// Samples after which a model may be surprised.
 const SETTLED_AFTER: u32 = 20;
-/// A sample further off than so many times what was expected moves the model no more than that: one stalled
-/// request is no evidence about all others.
-const SURPRISE: f64 = 3.0;
+/// A sample further off than so many times what is usual moves the model no more than that: one stalled request is no
+/// evidence about all others, and stalls only ever make slower. (Huber's loss.)
+const SURPRISE: f64 = 2.0;
+/// How much one sample moves what is usual, and the least that it is taken to be.
+const USUAL_GAIN: f64 = 0.1;
+const LEAST_USUAL: f64 = 0.05;
+/// One sample is believed to be no more than so many times what was expected, or so many times less.
+const MOST_TIMES: f64 = 3.0;
+/// How much one sample moves a drift, and how far a drift goes at most.
+const DRIFT_GAIN: f64 = 0.15;
+const FARTHEST_DRIFT: f64 = 10.0;
 /// Gain of the moving error.
 const ERROR_GAIN: f64 = 0.05;
 /// Weights are relative to what was measured, but never to less than this: seconds.
@@ -33,6 +41,11 @@ struct Rls<const N: usize> {
     prior: [f64; N],
     multiples: [f64; N],
     covariance: [[f64; N]; N],
+    /// Half of the samples are further off than this. *Why not their mean*: the few that are far off would make it.
+    usual: f64,
+    /// How many times what the recursion says was measured lately, and how much one sample moves that.
+    drift: f64,
+    drifts: f64,
 }
 
 impl<const N: usize> Rls<N> {
@@ -41,11 +54,19 @@ impl<const N: usize> Rls<N> {
         for (i, row) in covariance.iter_mut().enumerate() {
             row[i] = UNCERTAIN;
         }
-        Self { samples: 0, prior, multiples: [1.0; N], covariance }
+        Self {
+            samples: 0,
+            prior,
+            multiples: [1.0; N],
+            covariance,
+            usual: 1.0,
+            drift: 1.0,
+            drifts: 0.0,
+        }
     }
 
     fn coefficients(&self) -> [f64; N] {
-        std::array::from_fn(|i| self.multiples[i].max(0.0) * self.prior[i])
+        std::array::from_fn(|i| self.multiples[i].max(0.0) * self.prior[i] * self.drift)
     }
 
     /// Takes one sample in. Returns the error before it, relative to `y`.
@@ -58,7 +79,10 @@ impl<const N: usize> Rls<N> {
         let error = y * weight - dot(&self.multiples, &x);
         self.samples = self.samples.saturating_add(1);
         let settled = self.samples > SETTLED_AFTER;
-        let moved = if settled { error.clamp(-SURPRISE, SURPRISE) } else { error };
+        let most = SURPRISE * self.usual;
+        let moved = if settled { error.clamp(-most, most) } else { error };
+        self.usual *= if error.abs() > self.usual { 1.0 + USUAL_GAIN } else { 1.0 - USUAL_GAIN };
+        self.usual = self.usual.clamp(LEAST_USUAL, FARTHEST);
         let px: [f64; N] = std::array::from_fn(|i| dot(&self.covariance[i], &x));
         let keep = 1.0 - 1.0 / MEMORY;
         let gain = px.map(|p| p / (keep + dot(&px, &x)));
@@ -77,8 +101,18 @@ impl<const N: usize> Rls<N> {
             let scale = if certain.is_finite() { most / certain } else { 0.0 };
             self.covariance.iter_mut().flatten().for_each(|entry| *entry *= scale);
         }
-        error / (y.max(LEAST) * weight)
+        let expected = forecast.max(LEAST) * self.drift;
+        if settled {
+            self.drift = (self.drift * times(y, expected).powf(self.drifts))
+                .clamp(1.0 / FARTHEST_DRIFT, FARTHEST_DRIFT);
+        }
+        (y - expected) / y.max(LEAST)
     }
+}
+
+/// How many times what was `expected` was measured, as far as one sample is believed.
+fn times(y: f64, expected: f64) -> f64 {
+    (y / expected).clamp(1.0 / MOST_TIMES, MOST_TIMES)
 }
 
 fn dot<const N: usize>(a: &[f64; N], b: &[f64; N]) -> f64 {
@@ -104,6 +138,14 @@ impl<const N: usize> Learner<N> {
             samples: AtomicU32::new(0),
             error: AtomicU64::new(0),
         }
+    }
+
+    /// The same, but what is measured may be some times slower for a few seconds and then as before: what came last
+    /// counts most. *Why not all models*: it costs a little where samples are noisy and do not come in such spells.
+    #[must_use]
+    pub fn drifting(mut self) -> Self {
+        self.rls.get_mut().unwrap_or_else(PoisonError::into_inner).drifts = DRIFT_GAIN;
+        self
     }
 
     /// Takes one sample in: `y` seconds were measured where the features were `x`. Nonsense is ignored.
@@ -183,6 +225,12 @@ impl<const N: usize> Likeness<N> {
         }
     }
 
+    /// The same, with a model of its own that drifts: see [`Learner::drifting`].
+    #[must_use]
+    pub fn drifting(self) -> Self {
+        Self { own: self.own.drifting(), ..self }
+    }
+
     /// Takes one sample in, and gives it to the `common` model too.
     pub fn learn(&self, common: &Learner<N>, x: &[f64; N], y: f64) {
         let expected = predict(&common.latest(), x);
@@ -190,8 +238,8 @@ impl<const N: usize> Likeness<N> {
             let (factor, error) = (self.factor(), self.error());
             let off = (expected * factor - y).abs() / y;
             self.error.store((error + ERROR_GAIN * (off - error)).to_bits(), Ordering::Relaxed);
-            let ratio = (y / expected).clamp(factor / SURPRISE, factor * SURPRISE);
-            let moved = factor + FACTOR_GAIN * (ratio - factor);
+            // Ratios are even in their logarithms: a mean of them as they are would lie above 1 by noise alone.
+            let moved = factor * times(y, expected * factor).powf(FACTOR_GAIN);
             self.factor.store(moved.to_bits(), Ordering::Relaxed);
         }
         self.own.learn(x, y);
@@ -268,6 +316,34 @@ mod tests {
     fn it_is_not_believed_before_it_has_seen_some() {
         assert_eq!(taught([0.01, 0.02, 0.001], 0.0, 5).coefficients(), None);
         assert!(taught([0.01, 0.02, 0.001], 0.0, 6).coefficients().is_some());
+    }
+
+    /// Median of how far the forecasts for one feature are off, where `y` gives what is measured at each sample.
+    fn median_off(learner: &Learner<1>, samples: u32, y: impl Fn(u32) -> f64) -> f64 {
+        let mut off = Vec::new();
+        for i in 0..samples {
+            let forecast = predict(&learner.latest(), &[1.0]);
+            off.push((forecast / y(i) - 1.0).abs());
+            learner.learn(&[1.0], y(i));
+        }
+        let mut settled = off.split_off(off.len() / 2);
+        settled.sort_by(f64::total_cmp);
+        settled[settled.len() / 2]
+    }
+
+    #[test]
+    fn a_few_that_are_stalled_do_not_make_all_others_look_slow() {
+        let learner = Learner::new([0.01]);
+        let off = median_off(&learner, 400, |i| if i % 8 == 0 { 0.03 } else { 0.003 });
+        assert!(off < 0.1, "{off}");
+    }
+
+    #[test]
+    fn what_drifts_is_followed_within_a_few_samples() {
+        let spells = |i: u32| if (i / 20).is_multiple_of(2) { 0.002 } else { 0.0032 };
+        let steady = median_off(&Learner::new([0.01]), 400, spells);
+        let drifting = median_off(&Learner::new([0.01]).drifting(), 400, spells);
+        assert!(drifting < 0.1 && drifting < steady / 2.0, "{drifting} {steady}");
     }
 
     #[test]
