@@ -31,11 +31,17 @@ def forecasts_hold(world: World) -> str:
     to 150, in any order, none ever seen before. The first 60 are not counted."""
     world.rest()
     with held(*world.servers), mixed_server(world) as server:
-        router = Router("router-forecasts", world.binary, [server], "mode: Never", policy="Predictive")
-        try:
-            return measure(router, clients=2)
-        finally:
-            router.kill()
+        return measure(world, [server], "mode: Never", clients=2)
+
+
+@case
+def forecasts_of_handoffs_hold(world: World) -> str:
+    """The same chats from one client, each prompt read by one server and its KV fetched by another. *Why one*: with
+    two, both engines, both their front ends and the router work at a time, and on two cores one of them has to wait."""
+    world.rest()
+    others = [*world.prefill[1:], *world.decoding[1:]]
+    with held(*others):
+        return measure(world, [world.prefill[0], world.decoding[0]], "mode: Always", clients=1)
 
 
 @contextmanager
@@ -50,7 +56,15 @@ def mixed_server(world: World):
         server.kill()
 
 
-def measure(router: Router, clients: int) -> str:
+def measure(world: World, servers: list[Vllm], handoff: str, clients: int) -> str:
+    router = Router("router-forecasts", world.binary, servers, handoff, policy="Predictive")
+    try:
+        return spells(router, clients)
+    finally:
+        router.kill()
+
+
+def spells(router: Router, clients: int) -> str:
     chance = random.Random(7)
     told = []
     stream(router, clients, TO_LEARN, chance)
