@@ -15,6 +15,8 @@ CASES: list[Callable] = []
 class World:
     """What the tests share. Cases run in the order they are written: the last ones break things."""
 
+    # The router's program, for tests that start one of their own.
+    binary: str
     prefill: list[Vllm]
     decoding: list[Vllm]
     pair: Router

@@ -10,8 +10,8 @@ from bodies import CHAT
 from cases import World, case
 from hostile import ended_by
 from http_client import Answer, post
-from leaving import held, unread_requests
-from processes import Router, Vllm, until
+from leaving import unread_requests
+from processes import Router, Vllm, held, until
 
 AT_ONCE = 8
 

@@ -48,7 +48,8 @@ class Stream:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if raw is not None:
             sent.setdefault("content-type", "application/json")
-        self.connection.request(method, parts.path or "/", raw, sent)
+        target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        self.connection.request(method, target, raw, sent)
         self._response = None
 
     @property

@@ -1,16 +1,14 @@
 """Clients that leave: the servers stop working for them, and no KV stays pinned past its lease."""
 
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import bodies
 from bodies import CHAT
 from cases import World, case
 from http_client import Stream
-from processes import KV_LEASE_SECONDS, Vllm, until
+from processes import KV_LEASE_SECONDS, Vllm, held, until
 
 CLIENTS = 6
 LONG = 1500
@@ -102,17 +100,6 @@ def unpinned(world: World) -> str:
     for server in world.servers:
         until(f"no block of {server.name} pinned", PINNED_AT_MOST_SECONDS, lambda one=server: pinned(one) == 0)
     return f"nothing pinned after {time.monotonic() - started:.1f} s (lease {KV_LEASE_SECONDS} s)"
-
-
-@contextmanager
-def held(server: Vllm):
-    """The server stands still for the length of the block, or until it is killed in it."""
-    server.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        if server.alive():
-            server.signal(signal.SIGCONT)
 
 
 def unread_requests(server: Vllm) -> int:

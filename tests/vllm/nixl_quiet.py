@@ -1,32 +1,24 @@
 """vLLM's NIXL pull connector, made a good neighbour on a machine with few cores.
 
-NIXL starts a progress thread that polls without rest and takes a whole core even when nothing
-moves. With four servers on two cores that starves the servers themselves. Here the threads that
-an agent starts are put in the idle scheduling class: they still run, in the time nobody else wants.
+NIXL starts a progress thread that polls without rest and takes a whole core even when nothing moves, since its Python
+interface sets the time that a poll may wait to 0. With four servers on two cores that starves the servers themselves.
+Here a poll waits until something comes, or for this long.
 
 Loaded by name through `kv_connector_module_path`; see serve.sh.
 """
 
-import os
-
-from nixl._api import nixl_agent
+import nixl._bindings
 from vllm.distributed.kv_transfer.kv_connector.v1.nixl import NixlPullConnector
 
-_start_agent = nixl_agent.__init__
+POLL_MICROSECONDS = 1_000
 
 
-def _threads() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/task")}
+class PatientAgentConfig(nixl._bindings.nixlAgentConfig):
+    def __setattr__(self, name: str, value) -> None:
+        super().__setattr__(name, POLL_MICROSECONDS if name == "pthrDelay" else value)
 
 
-def _start_agent_quietly(self, *args, **kwargs) -> None:
-    already_there = _threads()
-    _start_agent(self, *args, **kwargs)
-    for thread in _threads() - already_there:
-        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
-
-
-nixl_agent.__init__ = _start_agent_quietly
+nixl._bindings.nixlAgentConfig = PatientAgentConfig
 
 
 class NixlConnector(NixlPullConnector):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import http_client
@@ -76,14 +77,16 @@ class Child:
 
 
 class Vllm(Child):
-    """One vLLM server. `url` has no trailing slash."""
+    """One vLLM server, without KV transfer if it has no role. `url` has no trailing slash."""
 
-    def __init__(self, name: str, folder: str, role: str, port: int, side_channel: int):
+    def __init__(self, name: str, folder: str, role: str | None, port: int, side_channel: int = 0):
         self.url = f"http://127.0.0.1:{port}"
+        self.folder = folder
         self.role = role
+        transfer = [role, str(side_channel)] if role else []
         super().__init__(
             name,
-            [str(HERE / "serve.sh"), folder, str(port), role, str(side_channel)],
+            [str(HERE / "serve.sh"), folder, str(port), *transfer],
             KV_LEASE_SECONDS=str(KV_LEASE_SECONDS),
             # Opens the administrative paths that the router has to keep shut.
             VLLM_SERVER_DEV_MODE="1",
@@ -113,6 +116,19 @@ class Vllm(Child):
 
     def busy(self) -> float:
         return self.metric("num_requests_running") + self.metric("num_requests_waiting")
+
+
+@contextmanager
+def held(*servers: Vllm):
+    """The servers stand still for the length of the block, or until they are killed in it."""
+    for server in servers:
+        server.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for server in servers:
+            if server.alive():
+                server.signal(signal.SIGCONT)
 
 
 def start_fleet(folder: str, prefill: int, decoding: int) -> list[Vllm]:
@@ -181,4 +197,4 @@ endpoints:
 
 
 def phase_label(server: Vllm) -> str:
-    return "prefill" if server.role == "kv_producer" else "decode"
+    return {"kv_producer": "prefill", "kv_consumer": "decode"}.get(server.role, "both")

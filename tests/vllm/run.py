@@ -14,7 +14,7 @@ from http_client import post
 from processes import Router, Vllm, start_fleet
 
 # The order of these is the order of the tests; the last one kills servers.
-import text, shapes, surface, sdk, hostile, leaving, faults  # noqa: E401, F401  isort: skip
+import text, shapes, surface, sdk, hostile, forecasts, leaving, faults  # noqa: E401, F401  isort: skip
 
 ALWAYS = "mode: Always"
 AUTO = "mode: Auto, minPromptTokens: 256"
@@ -38,7 +38,7 @@ def start(binary: str) -> World:
     auto = Router("router-auto", binary, servers, AUTO)
     turns = Router("router-turns", binary, servers, ALWAYS, policy="RoundRobin")
     print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
-    return World(prefill, decoding, pair, square, auto, turns)
+    return World(binary, prefill, decoding, pair, square, auto, turns)
 
 
 def main() -> int:

@@ -20,6 +20,9 @@ use crate::track::{Timings, Track};
 /// A live estimate of the ITL is passed on to the endpoint's signals this often.
 const ITL_EVERY: Duration = Duration::from_millis(250);
 
+/// Tokens at the end of a stream that are enough to tell how fast they came.
+const ENOUGH: u32 = 8;
+
 /// What is sent, as far as it is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cargo {
@@ -213,14 +216,19 @@ impl Flight {
     }
 
     fn more_tokens(&mut self, gap: f64, count: u32, memory: &Memory, now: Duration) {
-        let Some(decoding) = &self.decoding else { return };
         let window = &mut self.window;
         window.gaps += gap * f64::from(count);
         window.count += count;
-        let length = now.saturating_sub(window.since);
-        if length < ITL_EVERY {
-            return;
+        if now.saturating_sub(window.since) >= ITL_EVERY {
+            self.look_back(memory, now);
         }
+    }
+
+    /// What the tokens of the window tell is learned, and the next one begins.
+    fn look_back(&mut self, memory: &Memory, now: Duration) {
+        let Some(decoding) = &self.decoding else { return };
+        let window = &mut self.window;
+        let length = now.saturating_sub(window.since);
         let mean = window.gaps / f64::from(window.count);
         decoding.signals.itl.observe(mean, now);
         let read = decoding.pace.has_read_so_far();
@@ -239,6 +247,10 @@ impl Flight {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "blocks")]
     pub fn answered(&mut self, memory: &Memory, now: Duration) -> Option<f64> {
         let Timings { tokens, itl, .. } = self.track.timings(now);
+        // Else only streams that are slow would be long enough to be learned from.
+        if self.window.count >= ENOUGH {
+            self.look_back(memory, self.track.last().unwrap_or(now));
+        }
         memory.lengths.learn(self.cargo.prompt_tokens, tokens);
         if let Some(decoding) = &self.decoding
             && self.cargo.block_tokens > 0.0

@@ -18,9 +18,17 @@ const UNCERTAIN: f64 = 30.0;
 const FARTHEST: f64 = 1e4;
 /// Samples after which a model may be surprised.
 const SETTLED_AFTER: u32 = 20;
-/// A sample further off than so many times what was expected moves the model no more than that: one stalled
-/// request is no evidence about all others.
-const SURPRISE: f64 = 3.0;
+/// A sample further off than so many times what is usual moves the model no more than that: one stalled request is no
+/// evidence about all others, and stalls only ever make slower. (Huber's loss.)
+const SURPRISE: f64 = 2.0;
+/// How much one sample moves what is usual, and the least that it is taken to be.
+const USUAL_GAIN: f64 = 0.1;
+const LEAST_USUAL: f64 = 0.05;
+/// One sample is believed to be no more than so many times what was expected, or so many times less.
+const MOST_TIMES: f64 = 3.0;
+/// How much one sample moves a drift, and how far a drift goes at most.
+const DRIFT_GAIN: f64 = 0.15;
+const FARTHEST_DRIFT: f64 = 10.0;
 /// Gain of the moving error.
 const ERROR_GAIN: f64 = 0.05;
 /// Weights are relative to what was measured, but never to less than this: seconds.
@@ -33,6 +41,11 @@ struct Rls<const N: usize> {
     prior: [f64; N],
     multiples: [f64; N],
     covariance: [[f64; N]; N],
+    /// Half of the samples are further off than this. *Why not their mean*: the few that are far off would make it.
+    usual: f64,
+    /// How many times what the recursion says was measured lately, and how much one sample moves that.
+    drift: f64,
+    drifts: f64,
 }
 
 impl<const N: usize> Rls<N> {
@@ -41,11 +54,19 @@ impl<const N: usize> Rls<N> {
         for (i, row) in covariance.iter_mut().enumerate() {
             row[i] = UNCERTAIN;
         }
-        Self { samples: 0, prior, multiples: [1.0; N], covariance }
+        Self {
+            samples: 0,
+            prior,
+            multiples: [1.0; N],
+            covariance,
+            usual: 1.0,
+            drift: 1.0,
+            drifts: 0.0,
+        }
     }
 
     fn coefficients(&self) -> [f64; N] {
-        std::array::from_fn(|i| self.multiples[i].max(0.0) * self.prior[i])
+        std::array::from_fn(|i| self.multiples[i].max(0.0) * self.prior[i] * self.drift)
     }
 
     /// Takes one sample in. Returns the error before it, relative to `y`.
@@ -58,7 +79,10 @@ impl<const N: usize> Rls<N> {
         let error = y * weight - dot(&self.multiples, &x);
         self.samples = self.samples.saturating_add(1);
         let settled = self.samples > SETTLED_AFTER;
-        let moved = if settled { error.clamp(-SURPRISE, SURPRISE) } else { error };
+        let most = SURPRISE * self.usual;
+        let moved = if settled { error.clamp(-most, most) } else { error };
+        self.usual *= if error.abs() > self.usual { 1.0 + USUAL_GAIN } else { 1.0 - USUAL_GAIN };
+        self.usual = self.usual.clamp(LEAST_USUAL, FARTHEST);
         let px: [f64; N] = std::array::from_fn(|i| dot(&self.covariance[i], &x));
         let keep = 1.0 - 1.0 / MEMORY;
         let gain = px.map(|p| p / (keep + dot(&px, &x)));
@@ -77,8 +101,18 @@ impl<const N: usize> Rls<N> {
             let scale = if certain.is_finite() { most / certain } else { 0.0 };
             self.covariance.iter_mut().flatten().for_each(|entry| *entry *= scale);
         }
-        error / (y.max(LEAST) * weight)
+        let expected = forecast.max(LEAST) * self.drift;
+        if settled {
+            self.drift = (self.drift * times(y, expected).powf(self.drifts))
+                .clamp(1.0 / FARTHEST_DRIFT, FARTHEST_DRIFT);
+        }
+        (y - expected) / y.max(LEAST)
     }
+}
+
+/// How many times what was `expected` was measured, as far as one sample is believed.
+fn times(y: f64, expected: f64) -> f64 {
+    (y / expected).clamp(1.0 / MOST_TIMES, MOST_TIMES)
 }
 
 fn dot<const N: usize>(a: &[f64; N], b: &[f64; N]) -> f64 {
@@ -104,6 +138,14 @@ impl<const N: usize> Learner<N> {
             samples: AtomicU32::new(0),
             error: AtomicU64::new(0),
         }
+    }
+
+    /// The same, but what is measured may be some times slower for a few seconds and then as before: what came last
+    /// counts most. *Why not all models*: it costs a little where samples are noisy and do not come in such spells.
+    #[must_use]
+    pub fn drifting(mut self) -> Self {
+        self.rls.get_mut().unwrap_or_else(PoisonError::into_inner).drifts = DRIFT_GAIN;
+        self
     }
 
     /// Takes one sample in: `y` seconds were measured where the features were `x`. Nonsense is ignored.
@@ -183,6 +225,12 @@ impl<const N: usize> Likeness<N> {
         }
     }
 
+    /// The same, with a model of its own that drifts: see [`Learner::drifting`].
+    #[must_use]
+    pub fn drifting(self) -> Self {
+        Self { own: self.own.drifting(), ..self }
+    }
+
     /// Takes one sample in, and gives it to the `common` model too.
     pub fn learn(&self, common: &Learner<N>, x: &[f64; N], y: f64) {
         let expected = predict(&common.latest(), x);
@@ -190,8 +238,8 @@ impl<const N: usize> Likeness<N> {
             let (factor, error) = (self.factor(), self.error());
             let off = (expected * factor - y).abs() / y;
             self.error.store((error + ERROR_GAIN * (off - error)).to_bits(), Ordering::Relaxed);
-            let ratio = (y / expected).clamp(factor / SURPRISE, factor * SURPRISE);
-            let moved = factor + FACTOR_GAIN * (ratio - factor);
+            // Ratios are even in their logarithms: a mean of them as they are would lie above 1 by noise alone.
+            let moved = factor * times(y, expected * factor).powf(FACTOR_GAIN);
             self.factor.store(moved.to_bits(), Ordering::Relaxed);
         }
         self.own.learn(x, y);
@@ -235,93 +283,4 @@ impl<const N: usize> Likeness<N> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use rand::rngs::SmallRng;
-    use rand::{RngExt, SeedableRng};
-
-    use super::*;
-
-    fn taught(truth: [f64; 3], noise: f64, samples: usize) -> Learner<3> {
-        let learner = Learner::new([1.0, 1.0, 1.0]);
-        let mut rng = SmallRng::seed_from_u64(7);
-        for _ in 0..samples {
-            let x = [1.0, rng.random_range(0.0..8.0), rng.random_range(0.0..30.0)];
-            let y = predict(&truth, &x) * rng.random_range(1.0 - noise..=1.0 + noise);
-            learner.learn(&x, y);
-        }
-        learner
-    }
-
-    #[test]
-    fn it_finds_the_model_behind_noisy_samples() {
-        let learner = taught([0.01, 0.02, 0.001], 0.1, 300);
-        let found = learner.coefficients().expect("enough samples");
-        for x in [[1.0, 0.5, 1.0], [1.0, 8.0, 30.0]] {
-            let truth = predict(&[0.01, 0.02, 0.001], &x);
-            assert!((predict(&found, &x) / truth - 1.0).abs() < 0.08, "{found:?}");
-        }
-        assert!(learner.error().expect("taught") < 0.12);
-    }
-
-    #[test]
-    fn it_is_not_believed_before_it_has_seen_some() {
-        assert_eq!(taught([0.01, 0.02, 0.001], 0.0, 5).coefficients(), None);
-        assert!(taught([0.01, 0.02, 0.001], 0.0, 6).coefficients().is_some());
-    }
-
-    #[test]
-    fn it_follows_an_engine_that_became_slower() {
-        let learner = taught([0.01, 0.02, 0.0], 0.05, 500);
-        let mut rng = SmallRng::seed_from_u64(8);
-        for _ in 0..400 {
-            let x = [1.0, rng.random_range(0.0..8.0), 0.0];
-            learner.learn(&x, 3.0 * predict(&[0.01, 0.02, 0.0], &x));
-        }
-        let x = [1.0, 4.0, 0.0];
-        let found = predict(&learner.latest(), &x);
-        assert!((found / (3.0 * 0.09) - 1.0).abs() < 0.1, "{found}");
-    }
-
-    /// A model of two features, of an endpoint that takes `times` what the others take.
-    fn alike(times: f64, samples: u32) -> ([f64; 2], [f64; 2]) {
-        let common = Learner::new([0.01, 0.02]);
-        let (one, other) = (Likeness::new([0.01, 0.02]), Likeness::new([0.01, 0.02]));
-        for i in 0..samples {
-            let x = [1.0, f64::from(i % 7)];
-            let y = predict(&[0.01, 0.03], &x);
-            (0..7).for_each(|_| other.learn(&common, &x, y));
-            let noise = if i % 2 == 0 { 0.9 } else { 1.1 };
-            one.learn(&common, &x, y * times * noise);
-        }
-        let common = common.latest();
-        (one.coefficients(&common), common)
-    }
-
-    #[test]
-    fn who_is_about_as_fast_as_the_others_is_taken_for_one_of_them() {
-        let (one, common) = alike(1.1, 200);
-        assert_eq!(one, common);
-    }
-
-    #[test]
-    fn who_is_clearly_slower_is_known_to_be() {
-        let (one, common) = alike(2.0, 200);
-        let x = [1.0, 3.0];
-        let times = predict(&one, &x) / predict(&[0.01, 0.03], &x);
-        assert!((1.8..2.2).contains(&times), "{times} {one:?} {common:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_measured_costs_stay_finite_and_never_negative(
-            samples in prop::collection::vec((0.0..1e4_f64, 0.0..1e6_f64, 0.0..1e3_f64), 1..300)
-        ) {
-            let learner = Learner::new([0.01, 0.02, 0.001]);
-            for (a, b, y) in samples {
-                learner.learn(&[1.0, a, b], y);
-            }
-            prop_assert!(learner.latest().iter().all(|c| c.is_finite() && *c >= 0.0));
-        }
-    }
-}
+mod tests;

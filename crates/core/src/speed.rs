@@ -71,7 +71,8 @@ impl Default for Models {
     fn default() -> Self {
         Self {
             prefill: Learner::new(PREFILL),
-            step: Learner::new(STEP),
+            // Whoever shares the machine makes all steps slower for a while.
+            step: Learner::new(STEP).drifting(),
             transfer: Learner::new(TRANSFER),
         }
     }
@@ -112,7 +113,7 @@ impl Default for OwnModels {
     fn default() -> Self {
         Self {
             prefill: Likeness::new(PREFILL),
-            step: Likeness::new(STEP),
+            step: Likeness::new(STEP).drifting(),
             transfer: Likeness::new(TRANSFER),
         }
     }

@@ -159,6 +159,12 @@ impl Track {
         self.tokens = tokens;
     }
 
+    /// When the last token so far came.
+    #[must_use]
+    pub const fn last(&self) -> Option<Duration> {
+        self.last
+    }
+
     /// Seconds from the departure of the leg that answers to the first token.
     #[must_use]
     pub fn first_token_after(&self) -> Option<f64> {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::endpoint::tests::endpoint;
 use crate::phase::Role;
+use crate::speed::StreamLoad;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(10_000 + ms)
@@ -100,4 +101,21 @@ fn what_streams_tell_is_learned() {
     flight.answered(&memory, ms(4850));
     (0..8).for_each(|_| memory.lengths.learn(1000, 400));
     assert!((memory.lengths.expected(1000, None, None) - 400.0).abs() < 1.0);
+}
+
+#[test]
+fn streams_too_short_for_a_second_look_are_learned_from_too() {
+    let (_, d, memory) = pair();
+    for stream in 0..20 {
+        let begin = 1000 * stream;
+        let mut flight = Flight::new(Target::default(), CARGO, ms(begin));
+        flight.planned(None, &d, None, &[], &memory, ms(begin));
+        flight.sent(&memory, ms(begin));
+        for token in 0..40 {
+            flight.streamed(1, &memory, ms(begin + 50 + 3 * token));
+        }
+        flight.answered(&memory, ms(begin + 900));
+    }
+    let step = memory.models.speed().step(StreamLoad { streams: 1.0, tokens: 1050.0 });
+    assert!((step - 0.003).abs() < 0.0005, "{step}");
 }
