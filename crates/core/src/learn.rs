@@ -5,8 +5,12 @@
 //! relative to what was measured and forecast, since a millisecond off means much for a short prompt and nothing for a long one.
 //! Coefficients are costs: where the recursion passes through negative ones, 0 is published.
 
+mod uncertainty;
+
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use self::uncertainty::Uncertainty;
 
 /// Samples before a model is believed.
 const BELIEVED_AFTER: u32 = 6;
@@ -40,7 +44,7 @@ struct Rls<const N: usize> {
     samples: u32,
     prior: [f64; N],
     multiples: [f64; N],
-    covariance: [[f64; N]; N],
+    uncertainty: Uncertainty<N>,
     /// Half of the samples are further off than this. *Why not their mean*: the few that are far off would make it.
     usual: f64,
     /// How many times what the recursion says was measured lately, and how much one sample moves that.
@@ -50,15 +54,11 @@ struct Rls<const N: usize> {
 
 impl<const N: usize> Rls<N> {
     fn new(prior: [f64; N]) -> Self {
-        let mut covariance = [[0.0; N]; N];
-        for (i, row) in covariance.iter_mut().enumerate() {
-            row[i] = UNCERTAIN;
-        }
         Self {
             samples: 0,
             prior,
             multiples: [1.0; N],
-            covariance,
+            uncertainty: Uncertainty::new(UNCERTAIN),
             usual: 1.0,
             drift: 1.0,
             drifts: 0.0,
@@ -83,23 +83,9 @@ impl<const N: usize> Rls<N> {
         let moved = if settled { error.clamp(-most, most) } else { error };
         self.usual *= if error.abs() > self.usual { 1.0 + USUAL_GAIN } else { 1.0 - USUAL_GAIN };
         self.usual = self.usual.clamp(LEAST_USUAL, FARTHEST);
-        let px: [f64; N] = std::array::from_fn(|i| dot(&self.covariance[i], &x));
-        let keep = 1.0 - 1.0 / MEMORY;
-        let gain = px.map(|p| p / (keep + dot(&px, &x)));
+        let gain = self.uncertainty.learn(&x, 1.0 - 1.0 / MEMORY);
         for (multiple, gain) in self.multiples.iter_mut().zip(gain) {
             *multiple = (*multiple + gain * moved).clamp(-FARTHEST, FARTHEST);
-        }
-        for (row, gain) in self.covariance.iter_mut().zip(gain) {
-            for (entry, p) in row.iter_mut().zip(px) {
-                *entry = (*entry - gain * p) / keep;
-            }
-        }
-        let certain: f64 = self.covariance.iter().enumerate().map(|(i, row)| row[i]).sum();
-        // What is not excited is not forgotten for ever: the covariance would grow without end.
-        let most = UNCERTAIN * N as f64;
-        if certain > most || !certain.is_finite() {
-            let scale = if certain.is_finite() { most / certain } else { 0.0 };
-            self.covariance.iter_mut().flatten().for_each(|entry| *entry *= scale);
         }
         let expected = forecast.max(LEAST) * self.drift;
         if settled {
