@@ -207,7 +207,7 @@ impl Flight {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens")]
             let tokens = self.cargo.prompt_tokens + (self.cargo.output_tokens / 2.0) as u64;
             self.streaming = Some(decoding.streams(tokens));
-            let read = decoding.pace.has_read_so_far();
+            let read = decoding.pace.has_read_so_far(now);
             self.window = Window { since: now, read, ..Window::default() };
         }
         let waited = now.saturating_sub(self.planned.at).as_secs_f64();
@@ -231,7 +231,7 @@ impl Flight {
         let length = now.saturating_sub(window.since);
         let mean = window.gaps / f64::from(window.count);
         decoding.signals.itl.observe(mean, now);
-        let read = decoding.pace.has_read_so_far();
+        let read = decoding.pace.has_read_so_far(now);
         let gap = (mean, length.as_secs_f64());
         let load = decoding.stream_load();
         decoding.pace.streamed(load, gap, read - window.read, &memory.models, now);

@@ -17,7 +17,7 @@ const ONE_STEP: Duration = Duration::from_millis(1);
 const OVERDUE: f64 = 0.5;
 
 /// The line, with features of its work in `N` numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Line<const N: usize> {
     /// Nanoseconds; read without the lock.
     until: AtomicU64,
@@ -26,13 +26,25 @@ pub struct Line<const N: usize> {
     inner: Mutex<Inner<N>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner<const N: usize> {
     pieces: u32,
+    /// Since when there has been one, if there is.
+    since: Duration,
+    busy: Busy,
     /// By how much the line was later than expected, over all time: seconds.
     late: f64,
     last_done: Duration,
     step: Option<Step<N>>,
+}
+
+/// How much was done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Busy {
+    /// Seconds in which there was work.
+    pub seconds: f64,
+    /// Steps that did some.
+    pub steps: f64,
 }
 
 /// Pieces that were done together, until it is known that no more were.
@@ -63,13 +75,6 @@ pub struct Sample<const N: usize> {
     pub seconds: f64,
 }
 
-impl<const N: usize> Default for Line<N> {
-    fn default() -> Self {
-        let inner = Inner { pieces: 0, late: 0.0, last_done: Duration::ZERO, step: None };
-        Self { until: AtomicU64::new(0), pending: AtomicU64::new(0), inner: Mutex::new(inner) }
-    }
-}
-
 impl<const N: usize> Line<N> {
     /// Seconds until the line is empty, as far as is known.
     #[must_use]
@@ -87,6 +92,9 @@ impl<const N: usize> Line<N> {
         let mut inner = self.lock();
         let ready = now + Duration::from_secs_f64(self.wait(now) + seconds);
         self.set(ready, self.pending() + seconds);
+        if inner.pieces == 0 {
+            inner.since = now;
+        }
         inner.pieces += 1;
         Place { work, seconds, entered: now, ready, late: inner.late }
     }
@@ -97,6 +105,9 @@ impl<const N: usize> Line<N> {
         let ready = place.ready.as_secs_f64() + inner.late - place.late;
         let late = now.as_secs_f64() - ready;
         self.leave(&mut inner, place, late);
+        if inner.pieces == 0 {
+            inner.busy.seconds += now.saturating_sub(inner.since).as_secs_f64();
+        }
         let sample = inner.step(place, now);
         inner.last_done = now;
         sample
@@ -110,9 +121,23 @@ impl<const N: usize> Line<N> {
 
     /// A piece of work enters whose end will not be seen: it counts for as long as it is expected to take.
     pub fn passes(&self, seconds: f64, now: Duration) {
-        let _inner = self.lock();
+        let mut inner = self.lock();
+        inner.busy.seconds += sane(seconds);
+        inner.busy.steps += 1.0;
         let until = now + Duration::from_secs_f64(self.wait(now) + sane(seconds));
         self.set(until, self.pending());
+    }
+
+    /// How much was done so far, of a piece that is being done too: a long one takes longer than those who ask for
+    /// this wait between asking.
+    #[must_use]
+    pub fn busy(&self, now: Duration) -> Busy {
+        let inner = self.lock();
+        let going_on = match inner.pieces {
+            0 => Duration::ZERO,
+            _ => now.saturating_sub(inner.since),
+        };
+        Busy { seconds: inner.busy.seconds + going_on.as_secs_f64(), ..inner.busy }
     }
 
     /// One piece less; those behind it are ready so many seconds later than was expected.
@@ -162,6 +187,7 @@ impl<const N: usize> Inner<N> {
             step.done = now;
             return None;
         }
+        self.busy.steps += 1.0;
         let began = self.last_done.max(place.entered);
         let over = self.step.replace(Step { work: place.work, began, done: now })?;
         let seconds = over.done.saturating_sub(over.began).as_secs_f64();
@@ -211,6 +237,19 @@ mod tests {
         let next = line.enter([1.0, 9.0], 0.1, ms(100));
         let sample = line.done(&next, ms(200)).expect("the step is over");
         assert_eq!((sample.work, near(sample.seconds, 0.09)), ([1.0, 7.0], true));
+    }
+
+    #[test]
+    fn it_is_busy_while_a_piece_is_being_done() {
+        let line = Line::<2>::default();
+        let one = line.enter([1.0, 2.0], 0.2, ms(0));
+        assert!(near(line.busy(ms(3000)).seconds, 3.0), "long before it is done");
+        line.done(&one, ms(4000));
+        let two = line.enter([1.0, 2.0], 0.2, ms(5000));
+        line.done(&two, ms(5500));
+        line.passes(0.25, ms(6000));
+        let busy = line.busy(ms(9000));
+        assert!(near(busy.seconds, 4.75) && near(busy.steps, 3.0), "{busy:?}");
     }
 
     #[test]

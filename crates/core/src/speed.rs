@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::learn::{Learner, Likeness, predict};
-use crate::line::{Line, Place};
+use crate::line::{Busy, Line, Place};
 use crate::signals::Decayed;
 
 /// Seconds for: a step that reads a prompt, 1,000 tokens of it, a million pairs of tokens that attend to each other,
@@ -162,8 +162,6 @@ pub struct Pace {
     pub transfers: Line<2>,
     /// In each second: seconds and steps in which it read prompts, and prompts that were sent to it.
     lately: Decayed<3>,
-    /// Microseconds, and steps, in which it has read prompts so far.
-    read: [AtomicU64; 2],
     /// When its streams were last learned from, in nanoseconds.
     learned_at: AtomicU64,
 }
@@ -246,11 +244,8 @@ impl Pace {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds")]
     fn has_read(&self, seconds: f64, now: Duration) {
         self.lately.add([seconds, 1.0, 0.0], now);
-        self.read[0].fetch_add((seconds * 1e6) as u64, Ordering::Relaxed);
-        self.read[1].fetch_add(1, Ordering::Relaxed);
     }
 
     /// The prompt is not waited for any more.
@@ -294,10 +289,9 @@ impl Pace {
 
     /// How much it has read so far.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub fn has_read_so_far(&self) -> Reading {
-        let [micros, steps] = [0, 1].map(|i: usize| self.read[i].load(Ordering::Relaxed) as f64);
-        Reading { seconds: micros / 1e6, steps }
+    pub fn has_read_so_far(&self, now: Duration) -> Reading {
+        let Busy { seconds, steps } = self.prompts.busy(now);
+        Reading { seconds, steps }
     }
 
     /// Tokens came `gap` seconds one after the other for `window` seconds, beside `load` and `reading`: what they
@@ -353,8 +347,8 @@ mod tests {
         let own = pace.models.speed_or(&pool.speed());
         assert!((speed.prefill(work) / 0.2 - 1.0).abs() < 0.1, "{}", speed.prefill(work));
         assert!((own.prefill(work) / 0.2 - 1.0).abs() < 0.1);
-        let read = pace.has_read_so_far();
-        assert!((read.seconds / 8.0 - 1.0).abs() < 0.05 && (read.steps - 39.0).abs() < 0.1);
+        let read = pace.has_read_so_far(seconds(now));
+        assert!((read.seconds / 8.0 - 1.0).abs() < 0.05 && (read.steps - 40.0).abs() < 0.1);
     }
 
     #[test]

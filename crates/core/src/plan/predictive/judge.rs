@@ -45,7 +45,7 @@ pub(super) struct Seen {
     cached: f64,
     /// Seconds until the KV of what is not cached could be here, from another one.
     transfer: f64,
-    /// Seconds between tokens, with this stream too.
+    /// Seconds between tokens, with this stream too, once all that is in the line is read.
     itl: f64,
     /// What that costs its user.
     slow: f64,
@@ -102,6 +102,8 @@ pub(super) struct Judge<'a> {
     waited: f64,
     itl_target: f64,
     tokens: f64,
+    /// Tokens of the answer, at least one.
+    output: f64,
     /// Tokens that a stream still has before it, on average.
     left: f64,
     /// Tokens of prompt and answer.
@@ -119,6 +121,7 @@ impl<'a> Judge<'a> {
             waited: demand.waited.as_secs_f64(),
             itl_target: demand.target.itl.as_secs_f64().max(1e-4),
             tokens,
+            output: demand.output_tokens.max(1.0),
             left: (scope.memory.lengths.mean() / 2.0).max(LEAST_LEFT),
             kept: tokens + demand.output_tokens,
         }
@@ -205,7 +208,8 @@ impl<'a> Judge<'a> {
 
     /// What orders those who could write the answer, before they are paired.
     pub(super) fn writing_cost(&self, writer: &Seen) -> f64 {
-        writer.slow + writer.writing_harm + self.late(writer.transfer)
+        let slow = self.slow_from(writer, writer.transfer);
+        slow + writer.writing_harm + self.late(writer.transfer)
     }
 
     /// What it costs that one endpoint serves it whole.
@@ -220,8 +224,9 @@ impl<'a> Judge<'a> {
 
     /// What it costs that `reader` reads the prompt and `writer` writes the answer.
     pub(super) fn handoff_cost(&self, reader: &Seen, writer: &Seen) -> f64 {
+        let ttft = handed_over(reader, writer);
         let harm = reader.reading_harm + writer.writing_harm;
-        self.late(handed_over(reader, writer)) + writer.slow + harm
+        self.late(ttft) + self.slow_from(writer, ttft) + harm
     }
 
     /// `reader` reads the prompt, `writer` writes the answer.
@@ -231,10 +236,11 @@ impl<'a> Judge<'a> {
 
     fn verdict(&self, reader: &Seen, writer: &Seen, ttft: f64, moved: f64) -> Verdict {
         let Seen { wait, cached, .. } = *reader;
+        let itl = self.itl_from(writer, ttft);
         Verdict {
-            forecast: Forecast { ttft, itl: writer.itl, wait, cached, moved },
+            forecast: Forecast { ttft, itl, wait, cached, moved },
             ttft: self.late(ttft),
-            itl: writer.slow,
+            itl: self.slow(itl),
             harm: reader.reading_harm + writer.writing_harm,
         }
     }
@@ -243,6 +249,16 @@ impl<'a> Judge<'a> {
     fn late(&self, ttft: f64) -> f64 {
         let share = (self.waited + ttft) / self.ttft_target;
         risk(share) + SOONER * share
+    }
+
+    /// Seconds between its tokens if they come after `ttft`: what its endpoint still reads then stops them.
+    fn itl_from(&self, writer: &Seen, ttft: f64) -> f64 {
+        writer.itl + (writer.wait - ttft).max(0.0) / self.output
+    }
+
+    /// What that costs its user.
+    fn slow_from(&self, writer: &Seen, ttft: f64) -> f64 {
+        if writer.wait > ttft { self.slow(self.itl_from(writer, ttft)) } else { writer.slow }
     }
 
     /// What the time between its tokens costs its user.
