@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use qoe_core::analyze::Priority;
+use qoe_core::qoe::Target;
 
 /// The [`Outcome::reason`] of a request that admission refused; all others that were not served were lost.
 pub const REFUSED: &str = "refused";
+
+/// A stream is smooth if no pause between two of its tokens is longer than so many times its ITL target. A mean hides
+/// that a stream stands still while somebody else's prompt is read.
+pub const LONGEST_PAUSE: f64 = 3.0;
 
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +35,8 @@ pub struct Outcome {
     pub qoe: f64,
     /// Whether both targets were met.
     pub sla_met: bool,
+    /// Whether both were met, and no pause was longer than [`LONGEST_PAUSE`] allows.
+    pub smooth: bool,
     /// Answered whole. Not so: refused by admission, or lost with its endpoint.
     pub served: bool,
     /// Prefill and decoding on two endpoints.
@@ -46,6 +53,14 @@ pub struct Outcome {
     pub forecast_ttft: Option<f64>,
     /// ITL that was forecast.
     pub forecast_itl: Option<f64>,
+}
+
+impl Outcome {
+    /// Whether a request that met its targets, or did not, was smooth too.
+    #[must_use]
+    pub fn is_smooth(sla_met: bool, longest_gap: f64, target: Target) -> bool {
+        sla_met && longest_gap <= LONGEST_PAUSE * target.itl.as_secs_f64()
+    }
 }
 
 /// How one endpoint was used.

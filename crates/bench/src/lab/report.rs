@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::results::Experiment;
+use super::results::{Experiment, Promise};
 
 mod axis;
 mod bars;
@@ -45,7 +45,9 @@ pub fn terminal(experiment: &Experiment) -> String {
         text += &format!("  {condition}\n");
     }
     if experiment.rates().len() > 1 {
-        text += &format!("\n{}", tables::rates(experiment));
+        for promise in Promise::ALL {
+            text += &format!("\n{}", tables::rates(experiment, promise));
+        }
     }
     if let Some(rate) = experiment.focus() {
         text += &format!("\nat {rate} requests/s\n");

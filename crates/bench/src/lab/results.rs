@@ -39,7 +39,7 @@ pub struct Point {
     pub sample: Run,
 }
 
-/// Goodput is the rate at which at least this share of the requests met both targets (DistServe).
+/// Goodput is the rate at which at least this share of the requests kept a promise (DistServe).
 pub const ATTAINMENT: f64 = 0.9;
 
 /// The highest rate at which [`ATTAINMENT`] was reached.
@@ -53,6 +53,38 @@ pub enum Limit {
     AtLeast(f64),
 }
 
+/// What requests are promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// Both targets are met.
+    Sla,
+    /// And no pause between two tokens is long.
+    Smooth,
+}
+
+impl Promise {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Sla, Self::Smooth];
+
+    /// What share of the requests kept it is called, with its unit.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sla => "SLA met %",
+            Self::Smooth => "smooth %",
+        }
+    }
+
+    /// Share of the requests that kept it.
+    #[must_use]
+    pub const fn kept(self, summary: &Summary) -> f64 {
+        match self {
+            Self::Sla => summary.sla_met,
+            Self::Smooth => summary.smooth,
+        }
+    }
+}
+
 impl Point {
     /// A figure at this point, over the seeds.
     #[must_use]
@@ -60,18 +92,18 @@ impl Point {
         figure.over(&self.runs)
     }
 
-    /// Share of the requests that met both targets, over the seeds.
+    /// Share of the requests that kept a promise, over the seeds.
     #[must_use]
-    pub fn sla_met(&self) -> Option<Confidence> {
-        Confidence::of(self.runs.iter().map(|run| run.sla_met).collect())
+    pub fn kept(&self, promise: Promise) -> Option<Confidence> {
+        Confidence::of(self.runs.iter().map(|run| promise.kept(run)).collect())
     }
 }
 
 impl Sweep {
-    /// The highest rate at which ≥ 90 % of the requests met both targets; `None` if nothing was run.
+    /// The highest rate at which ≥ 90 % of the requests kept a promise; `None` if nothing was run.
     #[must_use]
-    pub fn goodput_rate(&self) -> Option<Limit> {
-        let met = |point: &Point| Some((point.rate, point.sla_met()?.mean));
+    pub fn goodput_rate(&self, promise: Promise) -> Option<Limit> {
+        let met = |point: &Point| Some((point.rate, point.kept(promise)?.mean));
         let points: Vec<(f64, f64)> = self.points.iter().filter_map(met).collect();
         let (lowest, _) = *points.first()?;
         let Some(last) = points.iter().rposition(|&(_, met)| met >= ATTAINMENT) else {
@@ -107,7 +139,7 @@ impl Experiment {
     #[must_use]
     pub fn focus(&self) -> Option<f64> {
         let reached = |&rate: &f64| {
-            let points = self.sweeps.iter().filter_map(|sweep| sweep.at(rate)?.sla_met());
+            let points = self.sweeps.iter().filter_map(|sweep| sweep.at(rate)?.kept(Promise::Sla));
             points.into_iter().any(|met| met.mean >= ATTAINMENT)
         };
         let rates = self.rates();
@@ -156,12 +188,13 @@ mod tests {
 
     #[test]
     fn the_limit_lies_between_the_rates_that_were_run() {
-        let Some(Limit::At(rate)) = sweep(&[(2.0, 1.0), (4.0, 0.95), (6.0, 0.85)]).goodput_rate()
+        let Some(Limit::At(rate)) =
+            sweep(&[(2.0, 1.0), (4.0, 0.95), (6.0, 0.85)]).goodput_rate(Promise::Sla)
         else {
             panic!("reached and exceeded");
         };
         assert!((rate - 5.0).abs() < 1e-9, "{rate}");
-        let limit = |points| sweep(points).goodput_rate().map(Limit::show);
+        let limit = |points| sweep(points).goodput_rate(Promise::Sla).map(Limit::show);
         assert_eq!(limit(&[(2.0, 0.5), (4.0, 0.2)]), Some("< 2".into()));
         assert_eq!(limit(&[(2.0, 1.0), (4.0, 0.93)]), Some("≥ 4".into()));
         assert_eq!(limit(&[]), None);

@@ -41,6 +41,8 @@ pub struct Summary {
     pub qoe_p10: f64,
     /// Share of all requests that met both targets.
     pub sla_met: f64,
+    /// Share of all requests that met both targets without a long pause.
+    pub smooth: f64,
     /// The same of high, medium and low priority; `None` where there were none.
     pub sla_by_priority: [Option<f64>; 3],
     /// Requests that met both targets, per second in which requests arrived.
@@ -118,6 +120,7 @@ impl Summary {
             qoe_mean: qoe.mean().unwrap_or_default(),
             qoe_p10: qoe.percentile(10.0).unwrap_or_default(),
             sla_met: share(met as f64, all.len() as f64),
+            smooth: share(count(|outcome| outcome.smooth) as f64, all.len() as f64),
             sla_by_priority: PRIORITIES.map(|priority| sla_met(all, priority)),
             goodput: share(met as f64, run.arrivals_seconds),
             handed_off: share(count(|o| o.served && o.handoff) as f64, served as f64),

@@ -164,8 +164,10 @@ impl View {
             .filter(|_| self.tokens > 1)
             .map(|first| seconds(self.last.saturating_sub(first)) / f64::from(self.tokens - 1));
         let target = arrival.target;
-        let in_time = self.first.is_some_and(|first| first <= target.ttft)
+        let sla_met = served
+            && self.first.is_some_and(|first| first <= target.ttft)
             && itl.is_none_or(|itl| itl <= seconds(target.itl));
+        let longest_gap = seconds(self.longest_gap);
         Outcome {
             at: arrival.at,
             priority: arrival.priority,
@@ -173,10 +175,11 @@ impl View {
             output_tokens: self.tokens,
             ttft: self.first.map(seconds),
             itl,
-            longest_gap: seconds(self.longest_gap),
+            longest_gap,
             e2e: seconds(self.sent.elapsed()),
             qoe: if served { self.qoe.value().unwrap_or_default() } else { 0.0 },
-            sla_met: served && in_time,
+            sla_met,
+            smooth: Outcome::is_smooth(sla_met, longest_gap, target),
             served,
             handoff: self.handoff,
             reason: "",

@@ -7,7 +7,7 @@ use super::losses::{self, losses};
 use super::plots::plots;
 use super::style::{PAGE, PICTURE, escape};
 use super::tables;
-use crate::lab::results::Experiment;
+use crate::lab::results::{Experiment, Promise};
 
 /// The page. Writing to a string cannot fail.
 #[must_use]
@@ -50,7 +50,9 @@ fn section(page: &mut String, experiment: &Experiment) {
     }
     page.push_str("</ul>\n");
     if experiment.rates().len() > 1 {
-        table(page, &tables::rates(experiment).html());
+        for promise in Promise::ALL {
+            table(page, &tables::rates(experiment, promise).html());
+        }
     }
     if let Some(rate) = experiment.focus() {
         let _ = writeln!(page, "<h3>At {rate} requests/s</h3>");

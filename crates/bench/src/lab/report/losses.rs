@@ -1,7 +1,7 @@
 //! Where our policy is worse than the best of the others: found by rule, so that none is left out.
 
 use crate::lab::confidence::Confidence;
-use crate::lab::results::{Experiment, Point, Sweep};
+use crate::lab::results::{Experiment, Point, Promise, Sweep};
 use crate::lab::summary::{Better, FIGURES, Figure};
 use crate::table::Table;
 
@@ -36,16 +36,21 @@ pub(super) fn losses(experiment: &Experiment) -> Vec<Loss> {
     let Some(ours) = experiment.sweeps.iter().find(|sweep| sweep.ours) else { return Vec::new() };
     let others: Vec<&Sweep> = experiment.sweeps.iter().filter(|sweep| !sweep.ours).collect();
     let figures = FIGURES.iter().filter(|figure| figure.better != Better::Neither);
-    limit(ours, &others).into_iter().chain(figures.filter_map(|f| loss(f, ours, &others))).collect()
+    let limits = Promise::ALL.into_iter().filter_map(|promise| limit(promise, ours, &others));
+    limits.chain(figures.filter_map(|f| loss(f, ours, &others))).collect()
 }
 
 /// The rate that keeps the promise, where another policy's is higher.
-fn limit(ours: &Sweep, others: &[&Sweep]) -> Option<Loss> {
-    let own = ours.goodput_rate()?;
-    let limits = others.iter().filter_map(|sweep| Some((*sweep, sweep.goodput_rate()?)));
+fn limit<'a>(promise: Promise, ours: &Sweep, others: &[&'a Sweep]) -> Option<Loss> {
+    let own = ours.goodput_rate(promise)?;
+    let limit = |sweep: &&'a Sweep| Some((*sweep, sweep.goodput_rate(promise)?));
+    let limits = others.iter().filter_map(limit);
     let (sweep, best) = limits.max_by(|one, two| one.1.value().total_cmp(&two.1.value()))?;
     (best.value() > own.value() * (1.0 + LEAST)).then(|| Loss {
-        figure: "rate with SLA met ≥ 90 %",
+        figure: match promise {
+            Promise::Sla => "rate with SLA met ≥ 90 %",
+            Promise::Smooth => "rate with smooth ≥ 90 %",
+        },
         rates: Vec::new(),
         worst: None,
         ours: own.show(),

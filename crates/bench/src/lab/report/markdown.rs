@@ -7,7 +7,7 @@ use super::frame::standalone;
 use super::losses::{self, losses};
 use super::plots::plots;
 use super::tables;
-use crate::lab::results::Experiment;
+use crate::lab::results::{Experiment, Promise};
 
 /// A document and its pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,9 @@ impl Document {
         }
         self.text.push('\n');
         if experiment.rates().len() > 1 {
-            let _ = writeln!(self.text, "{}", tables::rates(experiment).markdown());
+            for promise in Promise::ALL {
+                let _ = writeln!(self.text, "{}", tables::rates(experiment, promise).markdown());
+            }
         }
         if let Some(rate) = experiment.focus() {
             let _ = writeln!(self.text, "At {rate} requests/s, mean and 95 % interval:\n");

@@ -26,10 +26,13 @@ pub(super) fn plots(experiment: &Experiment) -> Vec<Plot> {
     let Some(rate) = experiment.focus() else { return Vec::new() };
     let mut plots = Vec::new();
     if experiment.rates().len() > 1 {
+        let y = || Some(Axis::percent("requests, %"));
         let sla = |summary: &Summary| summary.sla_met * 100.0;
-        let y = Axis::percent("requests, %");
         let title = "Both targets met, against the rate of arrivals";
-        plots.push(against_rate(experiment, "sla", title, Some(y), sla));
+        plots.push(against_rate(experiment, "sla", title, y(), sla));
+        let smooth = |summary: &Summary| summary.smooth * 100.0;
+        let title = "Both targets met and no long pause, against the rate of arrivals";
+        plots.push(against_rate(experiment, "smooth", title, y(), smooth));
         let title = "Goodput: requests that met both targets";
         plots.push(against_rate(experiment, "goodput", title, None, |summary| summary.goodput));
     }

@@ -1,6 +1,6 @@
 //! The tables of one experiment.
 
-use crate::lab::results::{Experiment, Limit, Sweep};
+use crate::lab::results::{Experiment, Limit, Promise, Sweep};
 use crate::lab::summary::{FIGURES, Figure};
 use crate::table::Table;
 
@@ -35,27 +35,28 @@ pub(super) fn full(experiment: &Experiment) -> Table {
     table
 }
 
-/// How many kept their promise, at every rate.
-pub(super) fn rates(experiment: &Experiment) -> Table {
+/// How many kept a promise, at every rate.
+pub(super) fn rates(experiment: &Experiment, promise: Promise) -> Table {
     let rates = experiment.rates();
     let names: Vec<String> = rates.iter().map(|rate| format!("{rate}/s")).collect();
-    let mut head = vec!["SLA met %"];
+    let mut head = vec![promise.name()];
     head.extend(names.iter().map(String::as_str));
-    head.push("rate with SLA ≥ 90 %");
+    head.push("rate with ≥ 90 %");
     let mut table = Table::new(&head);
-    let sla = FIGURES[0];
+    let kept = FIGURES.iter().find(|figure| figure.name == promise.name());
+    let kept = kept.expect("a promise is one of the figures");
     for sweep in &experiment.sweeps {
-        let at = |&rate: &f64| sla.show_interval(sweep.at(rate).and_then(|p| p.figure(&sla)));
+        let at = |&rate: &f64| kept.show_interval(sweep.at(rate).and_then(|p| p.figure(kept)));
         let mut row = vec![sweep.label.clone()];
         row.extend(rates.iter().map(at));
-        row.push(limit(sweep));
+        row.push(limit(sweep, promise));
         table.row(row);
     }
     table
 }
 
-fn limit(sweep: &Sweep) -> String {
-    sweep.goodput_rate().map_or_else(|| "–".to_owned(), Limit::show)
+fn limit(sweep: &Sweep, promise: Promise) -> String {
+    sweep.goodput_rate(promise).map_or_else(|| "–".to_owned(), Limit::show)
 }
 
 fn cell(experiment: &Experiment, sweep: &Sweep, figure: &Figure, interval: bool) -> String {

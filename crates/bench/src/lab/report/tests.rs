@@ -51,6 +51,7 @@ fn outcome(index: u64, load: f64, slow: f64, draw: &mut Draw) -> Outcome {
         e2e: ttft + itl * 100.0,
         qoe: if sla_met { 1.0 } else { 0.7 },
         sla_met,
+        smooth: sla_met && itl < 0.03,
         served: true,
         handoff: index.is_multiple_of(2),
         reason: if index.is_multiple_of(2) { "handoff_wins" } else { "short_prompt" },

@@ -32,8 +32,9 @@ pub struct Figure {
 }
 
 /// All of them, in order.
-pub const FIGURES: [Figure; 27] = [
+pub const FIGURES: [Figure; 28] = [
     key("SLA met %", 1, Better::More, 0.5, |s| Some(s.sla_met * 100.0)),
+    key("smooth %", 1, Better::More, 0.5, |s| Some(s.smooth * 100.0)),
     figure("SLA met % (high)", 1, Better::More, 0.5, |s| percent(s.sla_by_priority[0])),
     figure("SLA met % (medium)", 1, Better::More, 0.5, |s| percent(s.sla_by_priority[1])),
     figure("SLA met % (low)", 1, Better::More, 0.5, |s| percent(s.sla_by_priority[2])),

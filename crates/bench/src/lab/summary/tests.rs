@@ -16,6 +16,7 @@ fn outcome(ttft: f64, sla_met: bool) -> Outcome {
         e2e: ttft + 0.2,
         qoe: if sla_met { 1.0 } else { 0.5 },
         sla_met,
+        smooth: sla_met,
         served: true,
         handoff: sla_met,
         reason: "wins",

@@ -107,6 +107,7 @@ impl<'a> Job<'a> {
         let timings = self.flight.timings(ended);
         let choice = self.choice;
         let forecast = self.flight.forecast();
+        let sla_met = served && timings.sla_met == Some(true);
         let plan_at = self.dispatched.unwrap_or(ended).saturating_sub(self.arrival.at);
         Outcome {
             at: self.arrival.at,
@@ -118,7 +119,8 @@ impl<'a> Job<'a> {
             longest_gap: self.longest_gap,
             e2e: timings.total,
             qoe: if served { timings.qoe.unwrap_or_default() } else { 0.0 },
-            sla_met: served && timings.sla_met == Some(true),
+            sla_met,
+            smooth: Outcome::is_smooth(sla_met, self.longest_gap, self.arrival.target),
             served,
             handoff: choice.is_some_and(|c| matches!(c.plan, Plan::Handoff { .. })),
             reason: self.refused.or(choice.map(|c| c.reason.as_str())).unwrap_or("none"),
