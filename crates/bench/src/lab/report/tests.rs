@@ -98,7 +98,7 @@ fn about() -> About {
 #[test]
 fn the_page_is_whole_and_needs_nothing_else() {
     let page = html(&about(), &[experiment()]);
-    assert_eq!(page.matches("<svg").count(), 7);
+    assert_eq!(page.matches("<svg").count(), 8);
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("NaN"));
     assert!(
@@ -113,7 +113,7 @@ fn the_page_is_whole_and_needs_nothing_else() {
 #[test]
 fn the_document_links_its_pictures() {
     let document = markdown(&about(), &[experiment()], "lab");
-    assert_eq!(document.pictures.len(), 7);
+    assert_eq!(document.pictures.len(), 8);
     for (file, svg) in &document.pictures {
         assert!(document.text.contains(&format!("](lab/{file})")), "{file}");
         assert!(svg.contains("<style>"), "{file}");

@@ -13,10 +13,12 @@ const LOST: f64 = 1.1;
 const SOONER: f64 = 0.2;
 /// What a whole target's time between tokens costs: little, as nobody reads faster than was promised.
 const FASTER: f64 = 0.02;
-/// What it costs a stream that tokens come once later than promised, by as much as was promised. *Why only what is
-/// beyond*: a step that reads a short prompt is hardly longer than one that does not, and nobody notices; a long prompt
-/// stops all streams beside it. So short prompts are read beside streams, and long ones where there are few.
-const PAUSE: f64 = 0.01;
+/// A pause this many times as long as the promised time between tokens is taken for a promise broken …
+const PAUSE_TIMES: f64 = 2.5;
+/// … but a small one: what it costs a stream. *Why at all*: a mean hides that a stream stands still while somebody
+/// else's prompt is read. A step that reads a short prompt is hardly longer than one that does not; so short prompts
+/// are read beside streams, and long ones where there are few.
+const PAUSE: f64 = 0.2;
 /// A prefill endpoint may come to read so many times as much as lately.
 const MORE_READING: f64 = 2.0;
 /// Most prompts that one is taken to delay.
@@ -280,8 +282,8 @@ impl<'a> Judge<'a> {
     fn stalled(&self, read: f64, step: f64, itl: f64) -> f64 {
         // The step that reads it gives a token too: what is lost is what it takes longer.
         let lost = (read - step).max(0.0);
-        let beyond = (lost + step) / self.itl_target - 1.0;
-        self.slowed(itl, itl + lost / self.left) + PAUSE * beyond.max(0.0)
+        let pause = risk((lost + step) / (PAUSE_TIMES * self.itl_target));
+        self.slowed(itl, itl + lost / self.left) + PAUSE * pause
     }
 
     /// What it costs a stream that the time between its tokens grows.
