@@ -20,7 +20,7 @@ demo: build ## Round-robin against QoE routing on four simulated GPUs, side by s
 
 lab: ## Policies compared in virtual time, on made-up workloads and public traces: writes docs/lab.md
 	$(CARGO) build --release -p qoe-bench
-	set -- --seeds 3 --markdown docs/lab.md $(LAB_ARGS); \
+	set -- --seeds 5 --markdown docs/lab.md $(LAB_ARGS); \
 	for name in azure mooncake; do \
 	  if trace=$$(tests/traces/fetch.sh $$name); then set -- "$$@" --$$name "$$trace"; \
 	  else echo "the lab runs without the trace of $$name" >&2; fi; \

@@ -192,7 +192,9 @@ fn about(args: &LabArgs) -> About {
          disaggregated serving do; `Weighted` is the published formula. `Predictive`, the product's default, gets the same \
          labelled endpoints as the P/D policies, and its queue; no other policy has a queue in the router.",
         "A request meets its SLA if its first token comes within the TTFT target and its mean time between tokens is within \
-         the ITL target; one that is refused or lost does not. Goodput counts requests that met both.",
+         the ITL target; one that is refused or lost does not. Goodput counts requests that met both. A request is smooth \
+         if, besides, no pause between two of its tokens is longer than three times the ITL target: a mean hides that a \
+         stream stands still while somebody else's prompt is read beside it.",
     ];
     let traces = [("Azure's conversations", &args.azure), ("Mooncake's", &args.mooncake)];
     let missing = traces.iter().filter(|(_, path)| path.is_none());

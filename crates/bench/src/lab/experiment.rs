@@ -136,7 +136,7 @@ pub fn standing(traces: &Traces) -> anyhow::Result<Vec<Question>> {
     let mut all = Vec::new();
     if let Some(path) = &traces.azure {
         let title = "Azure's conversations: chat of real users, decoding-heavy";
-        all.push(traced("azure", title, path, CHAT, &[50.0, 60.0, 65.0, 70.0, 75.0])?);
+        all.push(traced("azure", title, path, CHAT, &[40.0, 50.0, 60.0, 65.0, 70.0, 75.0])?);
     }
     if let Some(path) = &traces.mooncake {
         let title = "Mooncake's conversations: long prompts that share beginnings";

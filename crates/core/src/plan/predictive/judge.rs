@@ -7,26 +7,27 @@ use crate::prefix::Held;
 use crate::speed::{Lately, PromptWork, Reading, Speed, StreamLoad};
 
 /// A promise costs nothing while it is expected to need less than this share of its time; at the other, it is broken.
-const SAFE: f64 = 0.4;
+const SAFE: f64 = 0.25;
 const LOST: f64 = 1.1;
 /// What a whole target's time to the first token costs beside the risk: sooner is better.
-const SOONER: f64 = 0.2;
+const SOONER: f64 = 0.25;
 /// What a whole target's time between tokens costs: little, as nobody reads faster than was promised.
-const FASTER: f64 = 0.02;
+const FASTER: f64 = 0.018;
 /// A pause this many times as long as the promised time between tokens is taken for a promise broken …
 const PAUSE_TIMES: f64 = 2.5;
 /// … but a small one: what it costs a stream. *Why at all*: a mean hides that a stream stands still while somebody
 /// else's prompt is read. A step that reads a short prompt is hardly longer than one that does not; so short prompts
 /// are read beside streams, and long ones where there are few.
-const PAUSE: f64 = 0.2;
-/// A prefill endpoint may come to read so many times as much as lately.
-const MORE_READING: f64 = 2.0;
+const PAUSE: f64 = 0.1;
+/// A prefill endpoint may come to read so many times as much as lately: that is what it is for, and a stream that is put
+/// there meanwhile is in the way.
+const MORE_READING: f64 = 10.0;
 /// Most prompts that one is taken to delay.
 const MOST_BEHIND: f64 = 100.0;
 /// Share of its time beyond which an endpoint is taken to read for ever.
 const ALWAYS_READS: f64 = 0.95;
 /// What a full KV cache costs, as `share ÷ (1 − share)`.
-const FULL: f64 = 0.01;
+const FULL: f64 = 0.007;
 /// Above this share of its KV, an endpoint begins to throw streams out.
 const OVERFULL: f64 = 0.95;
 /// Fewest tokens that a stream is taken to have before it.

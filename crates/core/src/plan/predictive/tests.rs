@@ -105,6 +105,24 @@ fn streams_are_spared_the_prompts_of_others() {
 }
 
 #[test]
+fn a_short_prompt_is_read_beside_streams_and_a_long_one_is_not() {
+    let world = World { cross_phase: false, ..World::new("pd") };
+    let _streams = world.streams(1, 30);
+    let plan = |prompt_tokens| world.choose(Demand { prompt_tokens, ..PROMPT }).plan;
+    assert_eq!(plan(200), local(1), "no pause that anybody notices");
+    assert_eq!(plan(3000), Plan::Handoff { prefill: 0, decoding: 1 });
+}
+
+#[test]
+fn no_stream_is_sent_to_who_will_read_for_seconds() {
+    let world = World { mode: HandoffMode::Always, ..World::new("pdd") };
+    let _streams = world.streams(1, 10);
+    assert_eq!(world.choose(PROMPT).plan.answering(), 2, "it has fewer streams");
+    let _long = world.reads(2, 200_000.0);
+    assert_eq!(world.choose(PROMPT).plan.answering(), 1);
+}
+
+#[test]
 fn a_line_before_prefill_sends_prompts_elsewhere() {
     let world = World { cross_phase: false, ..World::new("pd") };
     let _streams = world.streams(1, 10);
