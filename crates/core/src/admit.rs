@@ -41,7 +41,7 @@ pub enum Prospect {
 
 /// Shares of the TTFT target that the line before an endpoint may have, by priority: short for low, longer for high, so
 /// that there is always room left for who is more urgent, and endpoints still have work at hand.
-const LINE: [f64; 3] = [1.0, 0.25, 0.125];
+const LINE: [f64; 3] = [1.0, 0.2, 0.1];
 /// Times the ITL target that the time between tokens may come to be before an endpoint takes no more streams …
 const ITL_TIMES: f64 = 2.0;
 /// … of who leaves room for others, that are more urgent.
