@@ -32,16 +32,16 @@ impl<const N: usize> Uncertainty<N> {
         let mut gain = [0.0; N];
         let mut alpha = keep;
         for j in 0..N {
-            let f: f64 = x[j] + (0..j).map(|i| self.u[i][j] * x[i]).sum::<f64>();
+            let f = x[j] + (0..j).map(|i| self.u[i][j] * x[i]).sum::<f64>();
             let g = self.d[j] * f;
             let before = alpha;
             alpha += f * g;
             // What is not excited is not forgotten for ever: its variance would grow without end.
             self.d[j] = (self.d[j] * before / (alpha * keep)).clamp(LEAST, self.most);
-            for i in 0..j {
-                let u = self.u[i][j];
-                self.u[i][j] = u - f * gain[i] / before;
-                gain[i] += u * g;
+            for (row, gain) in self.u.iter_mut().zip(&mut gain).take(j) {
+                let u = row[j];
+                row[j] = u - f * *gain / before;
+                *gain += u * g;
             }
             gain[j] = g;
         }
