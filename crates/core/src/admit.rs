@@ -40,8 +40,10 @@ pub enum Prospect {
 }
 
 /// Shares of the TTFT target that the line before an endpoint may have, by priority: short for low, longer for high, so
-/// that there is always room left for who is more urgent, and endpoints still have work at hand.
-const LINE: [f64; 3] = [1.0, 0.2, 0.1];
+/// that there is always room left for who is more urgent, and endpoints still have work at hand …
+const LINE: [f64; 3] = [1.0, 0.3, 0.15];
+/// … and before who leaves room for others, that are more urgent.
+const LINE_BEHIND: [f64; 3] = [1.0, 0.2, 0.1];
 /// Times the ITL target that the time between tokens may come to be before an endpoint takes no more streams …
 const ITL_TIMES: f64 = 2.0;
 /// … of who leaves room for others, that are more urgent.
@@ -50,8 +52,11 @@ const ITL_TIMES_BEHIND: f64 = 1.1;
 /// Whether the endpoints of a plan have room for it; `behind`: others come that are more urgent.
 #[must_use]
 pub fn has_room(forecast: &Forecast, target: Target, priority: Priority, behind: bool) -> bool {
-    let line = LINE[priority as usize] * target.ttft.as_secs_f64();
-    let times = if behind { ITL_TIMES_BEHIND } else { ITL_TIMES };
+    let (lines, times) = match behind {
+        true => (LINE_BEHIND, ITL_TIMES_BEHIND),
+        false => (LINE, ITL_TIMES),
+    };
+    let line = lines[priority as usize] * target.ttft.as_secs_f64();
     forecast.wait <= line && forecast.itl <= times * target.itl.as_secs_f64()
 }
 
