@@ -1,7 +1,7 @@
 """What `Predictive` has learned of a server holds: its forecasts of TTFT and ITL are near what is measured.
 
 Whatever else runs on the machine makes a server slower by turns, and no forecast knows of that beforehand. So the
-servers that are not asked are held still, and up to three spells are measured; all are told, and one has to reach the
+servers that are not asked are held still, and up to six spells are measured; all are told, and one has to reach the
 goal for TTFT and ITL alike.
 """
 
@@ -18,7 +18,7 @@ from processes import START_DEADLINE_SECONDS, Router, Vllm, free_ports, held, un
 
 # Median error, relative to what was measured.
 GOAL = 0.2
-TO_LEARN, COUNTED, SPELLS = 60, 80, 3
+TO_LEARN, COUNTED, SPELLS = 60, 80, 6
 # Sentences of a prompt, tokens of an answer: prompts of 60 to 1,650 tokens.
 PROMPT, ANSWER = (2, 90), (30, 150)
 # What is measured below this is not told from nothing, as in the router's own metric.
