@@ -205,7 +205,9 @@ impl Reading {
     fn alone(self, gap: f64, window: f64) -> Option<f64> {
         let left = window - self.seconds;
         let steps = window / gap - self.steps;
-        (left > (1.0 - MOST_READING) * window && steps >= 1.0).then_some(left / steps)
+        // A prompt that was given up takes back what it seemed to read.
+        let known = self.seconds >= 0.0 && left > (1.0 - MOST_READING) * window;
+        (known && steps >= 1.0).then_some(left / steps)
     }
 }
 
@@ -349,6 +351,13 @@ mod tests {
         assert!((own.prefill(work) / 0.2 - 1.0).abs() < 0.1);
         let read = pace.has_read_so_far(seconds(now));
         assert!((read.seconds / 8.0 - 1.0).abs() < 0.05 && (read.steps - 40.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_window_in_which_a_long_prompt_was_given_up_tells_nothing() {
+        let read = |seconds| Reading { seconds, steps: 1.0 };
+        assert_eq!((read(2.0) - read(5.0)).alone(0.05, 0.5), None);
+        assert!((read(5.1) - read(5.0)).alone(0.05, 0.5).is_some());
     }
 
     #[test]
