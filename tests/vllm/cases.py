@@ -54,9 +54,9 @@ def case(function: Callable) -> Callable:
     return function
 
 
-def run_all(world: World, wanted: str) -> tuple[int, int]:
-    """Runs the cases whose name contains `wanted`, or in a file of that name; how many passed and failed."""
-    passed = failed = 0
+def run_all(world: World, wanted: str) -> tuple[int, list[str]]:
+    """Runs the cases whose name contains `wanted`, or in a file of that name; how many passed, and what failed why."""
+    passed, failed = 0, []
     for function in CASES:
         name = function.__name__
         if wanted not in name and wanted != function.__module__:
@@ -66,8 +66,8 @@ def run_all(world: World, wanted: str) -> tuple[int, int]:
             figures = function(world)
             passed += 1
             print(f"ok      {name}: {figures} ({time.monotonic() - started:.1f} s)", flush=True)
-        except Exception:
-            failed += 1
+        except Exception as error:
+            failed.append(f"{name}: {error!r:.600}")
             print(f"FAILED  {name} ({time.monotonic() - started:.1f} s)", flush=True)
             traceback.print_exc()
             show_state(world)

@@ -49,7 +49,8 @@ def main() -> int:
     passed, failed = run_all(world, wanted)
     if world.tokens_moved:
         print(f"\n{world.tokens_moved} prompt tokens moved by NIXL and not computed a second time")
-    print(f"{passed} passed, {failed} failed", flush=True)
+    # Once more at the end, as each is followed by hundreds of lines.
+    print(*(f"FAILED  {one}" for one in failed), f"{passed} passed, {len(failed)} failed", sep="\n", flush=True)
     return 1 if failed or not passed else 0
 
 

@@ -19,7 +19,8 @@ if [ $# -ge 4 ]; then
   transfer=(--kv-transfer-config '{"kv_connector": "NixlConnector", "kv_connector_module_path": "nixl_quiet",
     "kv_role": "'"$3"'", "kv_connector_extra_config": {"kv_lease_duration": '"${KV_LEASE_SECONDS:-30}"'}}')
 fi
-# The KV cache holds 64 Ki tokens of this model.
-exec vllm serve "$folder/model" --served-model-name tiny --host 127.0.0.1 --port "$port" \
+# Full precision: in bfloat16 the two most likely tokens are equal so often that how requests happen to be batched
+# changes one text in some hundreds. The KV cache holds 64 Ki tokens of this model.
+exec vllm serve "$folder/model" --served-model-name tiny --host 127.0.0.1 --port "$port" --dtype float32 \
   --max-model-len 2048 --block-size 32 --kv-cache-memory-bytes 67108864 \
   --enforce-eager --distributed-executor-backend uni --enable-prompt-tokens-details "${transfer[@]}"
