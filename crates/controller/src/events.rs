@@ -77,27 +77,36 @@ fn of_findings(
     findings: &Findings,
     said: &mut BTreeMap<&'static str, &'static str>,
 ) -> Vec<Notice> {
-    let Findings { phase_unknown, connector_unknown, .. } = findings;
+    let Findings { phase_unknown, connector_unknown, scheduling_unknown, .. } = findings;
     let texts = [
         (
             "PhaseUnknown",
+            false,
             phase_unknown,
             "nothing says their phase, so they serve both; label them, for example llm-d.ai/role: \
              prefill",
         ),
         (
             "ConnectorUnknown",
+            true,
             connector_unknown,
             "they move KV caches in a way that routers do not speak, so nothing is handed over \
              from or to them",
         ),
+        (
+            "SchedulingUnknown",
+            true,
+            scheduling_unknown,
+            "their annotation qoe-router.io/scheduling is neither priority nor fcfs, so requests \
+             reach them without a priority",
+        ),
     ];
     let mut news = Vec::new();
-    for (reason, pods, text) in texts {
+    for (reason, warning, pods, text) in texts {
         let now = if pods.count == 0 { "none" } else { "some" };
         if said.insert(reason, now) != Some(now) && pods.count > 0 {
             let note = format!("Pods {}: {text}.", pods.names());
-            news.push(Notice { warning: reason == "ConnectorUnknown", reason, note });
+            news.push(Notice { warning, reason, note });
         }
     }
     news
@@ -261,7 +270,9 @@ mod tests {
         findings.connector_unknown = Pods::of(&["c"]);
         assert_eq!(reasons(news(&findings)), ["ConnectorUnknown"]);
         findings.phase_unknown = Pods::of(&["d"]);
-        assert_eq!(reasons(news(&findings)), ["PhaseUnknown"], "it is so again");
+        findings.scheduling_unknown = Pods::of(&["e"]);
+        let again = reasons(news(&findings));
+        assert_eq!(again, ["PhaseUnknown", "SchedulingUnknown"], "the first is so again");
     }
 
     #[test]

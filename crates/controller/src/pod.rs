@@ -90,7 +90,8 @@ pub(crate) struct PodFacts {
     /// Named TCP ports of its containers.
     ports: Box<[(Box<str>, u16)]>,
     pub(crate) connector: Declared,
-    pub(crate) scheduling: Scheduling,
+    /// In which order it takes what waits; `None`: annotated with a word that is no order.
+    pub(crate) scheduling: Option<Scheduling>,
 }
 
 /// Whether a pod serves.
@@ -206,24 +207,27 @@ fn declared(annotation: Option<&String>, spec: &PodSpec) -> Declared {
     }
 }
 
-/// The annotation's word, else that of vLLM's `--scheduling-policy`. Whatever is not surely by priority is first come,
-/// first served: a server that is not by priority refuses requests that have one.
-fn scheduling(annotation: Option<&String>, spec: &PodSpec) -> Scheduling {
-    let by_priority = match annotation.map(|value| value.trim()) {
-        Some(word) => word.eq_ignore_ascii_case("priority"),
-        None => spec.all().any(|container| {
-            let arguments = container.command.iter().chain(&container.args);
-            let mut words = arguments
-                .filter(|argument| argument.len() <= MAX_ARGUMENT_BYTES)
-                .flat_map(|argument| {
-                    argument.split(|c: char| c.is_whitespace() || "='\"\\".contains(c))
-                })
-                .filter(|word| !word.is_empty())
-                .skip_while(|word| *word != SCHEDULING_ARGUMENT);
-            words.nth(1) == Some("priority")
-        }),
-    };
-    if by_priority { Scheduling::Priority } else { Scheduling::Fcfs }
+/// The annotation's word, else that of vLLM's `--scheduling-policy`.
+fn scheduling(annotation: Option<&String>, spec: &PodSpec) -> Option<Scheduling> {
+    if let Some(annotation) = annotation {
+        return match annotation.trim().to_ascii_lowercase().as_str() {
+            "priority" => Some(Scheduling::Priority),
+            "fcfs" => Some(Scheduling::Fcfs),
+            _ => None,
+        };
+    }
+    let by_priority = spec.all().any(|container| {
+        let arguments = container.command.iter().chain(&container.args);
+        let mut words = arguments
+            .filter(|argument| argument.len() <= MAX_ARGUMENT_BYTES)
+            .flat_map(|argument| {
+                argument.split(|c: char| c.is_whitespace() || "='\"\\".contains(c))
+            })
+            .filter(|word| !word.is_empty())
+            .skip_while(|word| *word != SCHEDULING_ARGUMENT);
+        words.nth(1) == Some("priority")
+    });
+    Some(if by_priority { Scheduling::Priority } else { Scheduling::Fcfs })
 }
 
 /// The value of `"kv_connector"` in a command line's argument: JSON of its own, or within a shell's.
@@ -338,7 +342,7 @@ pub(crate) mod tests {
             json!(["--model", "m", "--scheduling-policy=priority"]),
             json!(["exec vllm serve m --scheduling-policy 'priority' --port 8000"]),
         ] {
-            assert_eq!(of(args.clone()), Scheduling::Priority, "{args}");
+            assert_eq!(of(args.clone()), Some(Scheduling::Priority), "{args}");
         }
         for args in [
             json!([]),
@@ -346,7 +350,7 @@ pub(crate) mod tests {
             json!(["--scheduling-policy", "fcfs"]),
             json!(["--served-model-name", "priority"]),
         ] {
-            assert_eq!(of(args.clone()), Scheduling::Fcfs, "{args}");
+            assert_eq!(of(args.clone()), Some(Scheduling::Fcfs), "{args}");
         }
         let annotated = |value: &str| {
             changed(|pod| {
@@ -355,8 +359,9 @@ pub(crate) mod tests {
             })
             .scheduling
         };
-        assert_eq!(annotated("priority"), Scheduling::Priority);
-        assert_eq!(annotated("fcfs"), Scheduling::Fcfs, "the annotation has the last word");
+        assert_eq!(annotated("Priority "), Some(Scheduling::Priority));
+        assert_eq!(annotated("fcfs"), Some(Scheduling::Fcfs), "the annotation has the last word");
+        assert_eq!(annotated("prio"), None);
     }
 
     #[test]

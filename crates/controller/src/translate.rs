@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use qoe_api::{Connector as Wanted, QoERouteSpec};
 use qoe_core::connector::Connector;
-use qoe_core::endpoint;
+use qoe_core::endpoint::{self, Scheduling};
 use qoe_core::phase::{PhaseRules, Role, RoleSource};
 use qoe_discovery::{EndpointConfig, RouteConfig, of_one_host, phase_rules};
 
@@ -55,6 +55,8 @@ pub(crate) struct Findings {
     pub(crate) address_bad: Pods,
     /// They move KV caches in a way that routers do not speak.
     pub(crate) connector_unknown: Pods,
+    /// They are annotated with a scheduling policy that is none.
+    pub(crate) scheduling_unknown: Pods,
 }
 
 /// Pods, the first few by name.
@@ -168,6 +170,7 @@ impl Reading<'_> {
             self.decoding.add(serves);
         }
         let connector = self.connector(pod);
+        let scheduling = self.scheduling(pod);
         if let Some(address) = address.filter(|_| serves) {
             self.endpoints.push(EndpointConfig {
                 name: format!("{}/{}", self.namespace, pod.name),
@@ -176,7 +179,7 @@ impl Reading<'_> {
                 role_source,
                 connector,
                 group: endpoint::group(&pod.labels),
-                scheduling: pod.scheduling,
+                scheduling,
             });
         }
     }
@@ -207,6 +210,14 @@ impl Reading<'_> {
                 Connector::None
             }
         }
+    }
+
+    /// Whatever is not surely by priority is first come, first served: such a server refuses requests with a priority.
+    fn scheduling(&mut self, pod: &PodFacts) -> Scheduling {
+        pod.scheduling.unwrap_or_else(|| {
+            self.findings.scheduling_unknown.add(&pod.name);
+            Scheduling::Fcfs
+        })
     }
 }
 

@@ -266,10 +266,10 @@ pub(crate) mod tests {
         let e = state();
         let now = Duration::from_secs(100);
         for worked in [false, false, true, false, false] {
-            e.kv_handed_over(worked, now);
+            assert_eq!(e.kv_handed_over(worked, now), None);
             assert!(e.trusts_kv(now));
         }
-        e.kv_handed_over(false, now);
+        assert_eq!(e.kv_handed_over(false, now), Some(KV_DISTRUST));
         assert!(!e.trusts_kv(now) && e.trusts_kv(now + KV_DISTRUST));
     }
 

@@ -59,6 +59,7 @@ fn shown(translation: &Translation) -> Value {
         ("portMissing", &findings.port_missing),
         ("addressBad", &findings.address_bad),
         ("connectorUnknown", &findings.connector_unknown),
+        ("schedulingUnknown", &findings.scheduling_unknown),
     ]
     .into_iter()
     .filter(|(_, pods)| pods.count > 0)
@@ -128,6 +129,25 @@ fn the_routes_word_on_connectors_comes_before_the_pods() {
         let Translation { config, findings, .. } = translate(route, std::iter::once(&pod));
         let got = (config.endpoints[0].connector, findings.connector_unknown.count);
         assert_eq!(got, (connector, odd), "{wanted:?} over {declared:?}");
+    }
+}
+
+#[test]
+fn a_scheduling_policy_that_is_none_is_told_and_taken_for_first_come_first_served() {
+    let labels = json!({"app": "vllm"});
+    let mut pod = facts(crate::pod::tests::ready("a", "10.0.0.1", labels));
+    let mut spec = QoERouteSpec::default();
+    spec.endpoints.selector.match_labels.insert("app".to_owned(), "vllm".to_owned());
+    let route = RouteInput { namespace: "llm", created: 0, spec: &spec, lost: &[] };
+    for (declared, scheduling, odd) in [
+        (Some(Scheduling::Priority), Scheduling::Priority, 0),
+        (Some(Scheduling::Fcfs), Scheduling::Fcfs, 0),
+        (None, Scheduling::Fcfs, 1),
+    ] {
+        pod.scheduling = declared;
+        let Translation { config, findings, .. } = translate(route, std::iter::once(&pod));
+        let got = (config.endpoints[0].scheduling, findings.scheduling_unknown.count);
+        assert_eq!(got, (scheduling, odd), "{declared:?}");
     }
 }
 

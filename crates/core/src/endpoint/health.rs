@@ -54,19 +54,24 @@ impl EndpointState {
     }
 
     /// A KV cache that was handed over from here could not be used, or could. Some failures in a row, and it is
-    /// not handed from for a while: the fault may be the other's, so one is not enough.
-    pub fn kv_handed_over(&self, worked: bool, now: Duration) {
+    /// not handed from for a while: the fault may be the other's, so one is not enough. For how long, if from now on.
+    pub fn kv_handed_over(&self, worked: bool, now: Duration) -> Option<Duration> {
+        let failures = &self.health.kv_failures;
         if worked {
-            self.health.kv_failures.store(0, Ordering::Relaxed);
-        } else if self.health.kv_failures.fetch_add(1, Ordering::Relaxed) + 1 >= DISTRUST_AFTER {
-            self.health.kv_failures.store(0, Ordering::Relaxed);
-            self.distrust_kv(now);
+            failures.store(0, Ordering::Relaxed);
+            return None;
         }
+        if failures.fetch_add(1, Ordering::Relaxed) + 1 < DISTRUST_AFTER {
+            return None;
+        }
+        failures.store(0, Ordering::Relaxed);
+        Some(self.distrust_kv(now))
     }
 
-    /// It was asked to hand over and answered without usable KV parameters.
-    pub fn distrust_kv(&self, now: Duration) {
+    /// It was asked to hand over and answered without usable KV parameters: it is not handed from for so long.
+    pub fn distrust_kv(&self, now: Duration) -> Duration {
         self.health.kv_distrusted_until.store(millis(now + KV_DISTRUST), Ordering::Relaxed);
+        KV_DISTRUST
     }
 
     /// Whether handing over from here is worth a try.

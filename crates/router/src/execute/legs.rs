@@ -81,12 +81,19 @@ impl Attempts<'_> {
         self.ticket.sent();
         let leg = self.legs_to(to).decoding(&params);
         let answered = self.answer(Party::decoding(to, true), leg).await;
-        match &answered {
-            Ok(_) => from.kv_handed_over(true, self.ticket.now()),
-            Err(setback) if setback.may_be_the_kv() => {
-                from.kv_handed_over(false, self.ticket.now());
-            }
-            Err(_) => {}
+        let worked = match &answered {
+            Ok(_) => Some(true),
+            Err(setback) if setback.may_be_the_kv() => Some(false),
+            Err(_) => None,
+        };
+        let distrusted = worked.and_then(|worked| from.kv_handed_over(worked, self.ticket.now()));
+        if let Some(time) = distrusted {
+            tracing::warn!(
+                route = %self.ticket.route().name,
+                endpoint = %from.name,
+                for_s = time.as_secs(),
+                "KV caches from here could not be used again and again; nothing is handed over from here for a while"
+            );
         }
         answered.inspect_err(|_| {
             // Whichever of the two is at fault: the next attempt needs neither's KV cache.
@@ -145,8 +152,14 @@ impl Attempts<'_> {
         match endpoint.connector.check(params) {
             Ok(()) => Ok(answer.slice_ref(params)),
             Err(incomplete) => {
-                tracing::info!(endpoint = %endpoint.state.name, %incomplete, "prefill gave no usable KV parameters; served whole for a while");
-                endpoint.state.distrust_kv(self.ticket.now());
+                let time = endpoint.state.distrust_kv(self.ticket.now());
+                tracing::warn!(
+                    route = %route.name,
+                    endpoint = %endpoint.state.name,
+                    %incomplete,
+                    for_s = time.as_secs(),
+                    "prefill gave no usable KV parameters; nothing is handed over from here for a while"
+                );
                 Err(Setback::Whole(Reason::KvParamsMissing))
             }
         }
@@ -276,15 +289,14 @@ impl Attempts<'_> {
         metrics.attempt_failed(route, &endpoint.name, phase.as_str(), failure.kind());
         // A full queue is no illness.
         let ill = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
-        if ill && !handed_over {
-            endpoint.failed(self.ticket.now());
-        }
         if ill {
+            let ejected = if handed_over { None } else { endpoint.failed(self.ticket.now()) };
             tracing::warn!(
                 route = %route,
                 endpoint = %endpoint.name,
                 phase = phase.as_str(),
                 status = status.as_u16(),
+                ejected_for = ejected.map(|ejected| ejected.as_secs()),
                 "an endpoint refused"
             );
         }
