@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::bias::{Bias, relative_error};
 use crate::endpoint::{EndpointState, Hold, Moving, Reading, Streaming};
 use crate::memory::Memory;
 use crate::phase::Phase;
@@ -40,7 +41,10 @@ pub struct Cargo {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Planned {
     at: Duration,
+    by_models: Option<Forecast>,
+    /// Corrected by how far such forecasts have been off.
     forecast: Option<Forecast>,
+    handed_over: bool,
 }
 
 /// Tokens since the endpoint's signals were last told.
@@ -128,7 +132,14 @@ impl Flight {
         self.reading = Some(reader.reads(work, told, &memory.models, now));
         self.to_move = forecast.map_or(prompt_tokens as f64, |forecast| forecast.moved);
         self.decoding = Some(Arc::clone(decoding));
-        self.planned = Planned { at: now, forecast };
+        let handed_over = prefill.is_some();
+        let by_models = forecast;
+        let forecast = by_models.map(|models| Forecast {
+            ttft: models.ttft * ttft_bias(memory, handed_over).factor(),
+            itl: models.itl * decoding.pace.itl_bias.factor(),
+            ..models
+        });
+        self.planned = Planned { at: now, by_models, forecast, handed_over };
         if !blocks.is_empty() {
             let mut prefixes = memory.prefixes();
             prefill.into_iter().chain([decoding]).for_each(|e| prefixes.insert(e.tag, blocks));
@@ -211,7 +222,11 @@ impl Flight {
             self.window = Window { since: now, read, ..Window::default() };
         }
         let waited = now.saturating_sub(self.planned.at).as_secs_f64();
-        let ttft_error = self.planned.forecast.map(|f| relative(f.ttft, waited));
+        let Planned { by_models, forecast, handed_over, .. } = self.planned;
+        if let Some(models) = by_models {
+            ttft_bias(memory, handed_over).observe(models.ttft, waited);
+        }
+        let ttft_error = forecast.map(|forecast| relative_error(forecast.ttft, waited));
         Streamed { gap: None, ttft: Some(ttft), ttft_error }
     }
 
@@ -252,13 +267,14 @@ impl Flight {
             self.look_back(memory, self.track.last().unwrap_or(now));
         }
         memory.lengths.learn(self.cargo.prompt_tokens, tokens);
-        if let Some(decoding) = &self.decoding
-            && self.cargo.block_tokens > 0.0
-        {
+        let decoding = self.decoding.as_ref()?;
+        if self.cargo.block_tokens > 0.0 {
             let blocks = (tokens as f64 / self.cargo.block_tokens).round() as u32;
             memory.prefixes().wrote(decoding.tag, blocks);
         }
-        Some(relative(self.planned.forecast?.itl, itl?))
+        let itl = itl?;
+        decoding.pace.itl_bias.observe(self.planned.by_models?.itl, itl);
+        Some(relative_error(self.planned.forecast?.itl, itl))
     }
 
     /// What its clockwork says at the end.
@@ -267,7 +283,7 @@ impl Flight {
         self.track.timings(now)
     }
 
-    /// What was forecast for the last plan.
+    /// What was forecast for the last plan, corrected by how far such forecasts have been off.
     #[must_use]
     pub const fn forecast(&self) -> Option<Forecast> {
         self.planned.forecast
@@ -282,9 +298,9 @@ impl Flight {
     }
 }
 
-/// How far `forecast` was off, relative to what `was`.
-fn relative(forecast: f64, was: f64) -> f64 {
-    (forecast - was).abs() / was.max(1e-3)
+/// How far forecasts of the TTFT are off.
+fn ttft_bias(memory: &Memory, handed_over: bool) -> &Bias {
+    &memory.ttft_bias[usize::from(handed_over)]
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 pub mod admit;
 pub mod analyze;
 pub mod answer;
+pub mod bias;
 pub mod budget;
 pub mod connector;
 pub mod endpoint;

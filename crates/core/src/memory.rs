@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::admit::Urgency;
+use crate::bias::Bias;
 use crate::lengths::Lengths;
 use crate::policy::Turns;
 use crate::prefix::PrefixIndex;
@@ -15,6 +16,8 @@ pub struct Memory {
     pub turns: Turns,
     /// How fast its endpoints are, taken together: for those that have shown too little yet.
     pub models: Models,
+    /// How far forecasts of the TTFT are off: of requests served whole, and of those handed over.
+    pub ttft_bias: [Bias; 2],
     /// How long its answers are.
     pub lengths: Lengths,
     /// Who comes, by priority.

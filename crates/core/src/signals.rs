@@ -88,28 +88,38 @@ impl Average {
     }
 }
 
-/// Time constant of a rate.
-const RATE_OVER: Duration = Duration::from_secs(10);
+/// Time constant of a rate, in seconds.
+const RATE_OVER: f64 = 5.0;
+/// A rate is of no less time than this, in seconds: what comes first may be chance.
+const RATE_OVER_AT_LEAST: f64 = 2.0;
+/// Never, as nanoseconds.
+const NEVER: u64 = u64::MAX;
 
 /// How much of `N` things that belong together comes in a second, lately. A lost race loses one addition.
 #[derive(Debug)]
 pub struct Decayed<const N: usize> {
     sums: [AtomicU64; N],
     at: AtomicU64,
+    /// When the first came.
+    began: AtomicU64,
 }
 
 impl<const N: usize> Default for Decayed<N> {
     fn default() -> Self {
-        Self { sums: [const { AtomicU64::new(0) }; N], at: AtomicU64::new(0) }
+        let sums = [const { AtomicU64::new(0) }; N];
+        Self { sums, at: AtomicU64::new(0), began: AtomicU64::new(NEVER) }
     }
 }
 
 impl<const N: usize> Decayed<N> {
     /// So much more came of each.
     pub fn add(&self, amounts: [f64; N], now: Duration) {
-        let rates = self.rates(now);
-        for ((sum, rate), amount) in self.sums.iter().zip(rates).zip(amounts) {
-            let more = rate * RATE_OVER.as_secs_f64() + amount;
+        if self.began.load(Ordering::Relaxed) == NEVER {
+            self.began.store(nanos(now), Ordering::Relaxed);
+        }
+        let left = self.left(now);
+        for (sum, amount) in self.sums.iter().zip(amounts) {
+            let more = f64::from_bits(sum.load(Ordering::Relaxed)) * left + amount;
             if more.is_finite() {
                 sum.store(more.to_bits(), Ordering::Relaxed);
             }
@@ -117,12 +127,19 @@ impl<const N: usize> Decayed<N> {
         self.at.store(nanos(now), Ordering::Relaxed);
     }
 
-    /// What comes of each in a second.
+    /// What comes of each in a second. *Why not by the time constant alone*: who began a moment ago would seem to do
+    /// next to nothing.
     #[must_use]
     pub fn rates(&self, now: Duration) -> [f64; N] {
-        let age = since(self.at.load(Ordering::Relaxed), now) / RATE_OVER.as_secs_f64();
-        let per_second = fade(age) / RATE_OVER.as_secs_f64();
+        let seconds = since(self.began.load(Ordering::Relaxed), now).max(RATE_OVER_AT_LEAST);
+        let counted = RATE_OVER * (1.0 - fade(seconds / RATE_OVER));
+        let per_second = self.left(now) / counted;
         std::array::from_fn(|i| f64::from_bits(self.sums[i].load(Ordering::Relaxed)) * per_second)
+    }
+
+    /// How much of the sums is left by now.
+    fn left(&self, now: Duration) -> f64 {
+        fade(since(self.at.load(Ordering::Relaxed), now) / RATE_OVER)
     }
 }
 
@@ -212,10 +229,23 @@ mod tests {
     fn a_rate_is_what_came_in_the_last_seconds() {
         let lately = Decayed::default();
         assert!(lately.rates(s(5)) == [0.0; 2]);
-        (0..100).for_each(|second| lately.add([0.3, 5.0], s(second)));
-        let [one, other] = lately.rates(s(99));
+        let tenth = |i: u64| s(5) + Duration::from_millis(100 * i);
+        (0..1000).for_each(|i| lately.add([0.03, 0.5], tenth(i)));
+        let [one, other] = lately.rates(tenth(1000));
         assert!((one - 0.3).abs() < 0.03 && (other - 5.0).abs() < 0.5, "{one} {other}");
         assert!(lately.rates(s(140))[0] < 0.01);
+    }
+
+    #[test]
+    fn a_rate_is_known_soon_after_it_began() {
+        let lately = Decayed::default();
+        let tenth = |i: u64| Duration::from_millis(3_600_000 + 100 * i);
+        (0..30).for_each(|i| lately.add([0.07], tenth(i)));
+        let [rate] = lately.rates(tenth(30));
+        assert!((rate - 0.7).abs() < 0.07, "{rate}");
+        let chance = Decayed::default();
+        chance.add([1.0], tenth(0));
+        assert!(chance.rates(tenth(0))[0] < 1.0, "one is no rate");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::bias::Bias;
 use crate::learn::{Learner, Likeness, predict};
 use crate::line::{Busy, Line, Place};
 use crate::signals::Decayed;
@@ -156,6 +157,8 @@ impl Speed {
 pub struct Pace {
     /// Its models.
     pub models: OwnModels,
+    /// How far forecasts of the time between its tokens are off.
+    pub itl_bias: Bias,
     /// Prompts that it reads.
     pub prompts: Line<4>,
     /// KV caches that it fetches.

@@ -49,6 +49,34 @@ fn a_handoff_holds_each_endpoint_for_as_long_as_it_works() {
 }
 
 #[test]
+fn what_is_told_is_corrected_by_how_far_the_last_forecasts_were_off() {
+    let (_, d, memory) = pair();
+    let forecast = Forecast { ttft: 0.1, itl: 0.02, ..Forecast::default() };
+    let one = || {
+        let mut flight = Flight::new(Target::default(), CARGO, ms(0));
+        flight.planned(None, &d, Some(forecast), &[], &memory, ms(0));
+        flight.sent(&memory, ms(0));
+        let ttft_error = flight.streamed(1, &memory, ms(150)).ttft_error;
+        flight.streamed(10, &memory, ms(250));
+        (
+            ttft_error.unwrap(),
+            flight.answered(&memory, ms(250)).unwrap(),
+            flight.forecast().unwrap(),
+        )
+    };
+    let (ttft, itl, told) = one();
+    assert_eq!(told, forecast);
+    assert!((ttft - 1.0 / 3.0).abs() < 1e-9 && (itl - 1.0).abs() < 1e-9, "{ttft} {itl}");
+    for _ in 0..200 {
+        one();
+    }
+    let (ttft, itl, told) = one();
+    assert!(ttft < 0.01 && itl < 0.01, "{ttft} {itl} {told:?}");
+    let whole = [memory.ttft_bias[0].factor(), memory.ttft_bias[1].factor()];
+    assert!((whole[0] - 1.5).abs() < 0.01 && whole[1] == 1.0, "handoffs are another thing");
+}
+
+#[test]
 fn dropped_at_any_moment_it_gives_back_all_that_it_holds() {
     for step in 0..5 {
         let (p, d, memory) = pair();

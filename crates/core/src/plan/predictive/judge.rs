@@ -24,6 +24,9 @@ const PAUSE: f64 = 0.1;
 const MORE_READING: f64 = 10.0;
 /// Most prompts that one is taken to delay.
 const MOST_BEHIND: f64 = 100.0;
+/// And only those that come within so many seconds: how many come is known of as long a time, and who comes later can
+/// be sent elsewhere.
+const FORESEEN: f64 = 5.0;
 /// Share of its time beyond which an endpoint is taken to read for ever.
 const ALWAYS_READS: f64 = 0.95;
 /// What a full KV cache costs, as `share ÷ (1 − share)`.
@@ -274,7 +277,7 @@ impl<'a> Judge<'a> {
     /// are that much later.
     fn behind(&self, (wait, read): (f64, f64), lately: Lately, reading: Reading) -> f64 {
         let empty_in = (wait + read) / (1.0 - reading.seconds.min(ALWAYS_READS));
-        let behind = (lately.arrivals * empty_in).min(MOST_BEHIND);
+        let behind = (lately.arrivals * empty_in.min(FORESEEN)).min(MOST_BEHIND);
         let (before, after) = (wait / self.ttft_target, (wait + read) / self.ttft_target);
         behind * (risk(after) - risk(before) + SOONER * (after - before))
     }

@@ -56,15 +56,20 @@ impl World {
 
     /// An endpoint has so many tokens to read, and reads about half of its time.
     fn reads(&self, at: usize, tokens: f64) -> Reading {
-        let state = &self.pool[at].state;
-        for i in 0..40 {
-            let then = NOW - Duration::from_millis(50 * (41 - i));
-            let work = PromptWork { uncached: 1000.0, ..PromptWork::default() };
-            let one = state.reads(work, true, &self.memory.models, then);
-            one.done(&self.memory.models, then + Duration::from_millis(27));
-        }
+        self.has_read(at, 40, Duration::from_millis(50), (1000.0, Duration::from_millis(27)));
         let work = PromptWork { uncached: tokens, ..PromptWork::default() };
-        state.reads(work, true, &self.memory.models, NOW)
+        self.pool[at].state.reads(work, true, &self.memory.models, NOW)
+    }
+
+    /// An endpoint has read so many prompts, of so many tokens and for so long, one each `every`.
+    fn has_read(&self, at: usize, count: u32, every: Duration, (tokens, took): (f64, Duration)) {
+        let state = &self.pool[at].state;
+        for i in 0..count {
+            let then = NOW - every * (count + 1 - i);
+            let work = PromptWork { uncached: tokens, ..PromptWork::default() };
+            let one = state.reads(work, true, &self.memory.models, then);
+            one.done(&self.memory.models, then + took);
+        }
     }
 }
 
@@ -108,10 +113,25 @@ fn streams_are_spared_the_prompts_of_others() {
 fn a_short_prompt_is_read_beside_streams_and_a_long_one_is_not() {
     let world = World { cross_phase: false, ..World::new("pd") };
     let _streams = world.streams(1, 30);
-    let _line = world.reads(0, 5000.0);
+    let _line = world.reads(0, 2000.0);
     let plan = |prompt_tokens| world.choose(Demand { prompt_tokens, ..PROMPT }).plan;
     assert_eq!(plan(200), local(1), "no pause that anybody notices");
     assert_eq!(plan(3000), Plan::Handoff { prefill: 0, decoding: 1 });
+}
+
+#[test]
+fn a_very_long_prompt_is_read_where_few_streams_are_though_others_may_come_behind_it() {
+    let world = World::new("pd");
+    let _streams = world.streams(1, 12);
+    let (often, took) = (Duration::from_millis(500), Duration::from_millis(480));
+    world.has_read(0, 20, often, (12_000.0, took));
+    let target = Target { ttft: Duration::from_secs(5), itl: Duration::from_millis(50) };
+    let choice = world.choose(Demand { prompt_tokens: 100_000, target, ..PROMPT });
+    let reads = match choice.plan {
+        Plan::Local { endpoint } => endpoint,
+        Plan::Handoff { prefill, .. } => prefill,
+    };
+    assert_eq!(reads, 0, "{choice:?}");
 }
 
 #[test]
