@@ -156,7 +156,7 @@ pub fn plan(scope: &Scope<'_>, demand: &Demand<'_>, rng: &mut impl Rng) -> Optio
     if usable.is_empty() {
         return None;
     }
-    let held = scope.held(demand);
+    let held = scope.held(demand, 0..scope.pool.len());
     let mut chooser = Chooser { scope, demand, usable: &usable, held, rng };
     let (plan, reason) = match chooser.handoff() {
         Ok((prefill, decoding)) => (Plan::Handoff { prefill, decoding }, Reason::PrefillPhase),
@@ -182,11 +182,14 @@ impl Scope<'_> {
             && model.is_none_or(|model| self.pool[endpoint].state.serves(model))
     }
 
-    /// Who holds how much of its prompt.
-    fn held(&self, demand: &Demand<'_>) -> Held {
+    /// How much of its prompt these endpoints hold, and who was sent it last.
+    fn held(&self, demand: &Demand<'_>, asked: impl Iterator<Item = usize>) -> Held {
         match demand.blocks {
-            [] => Held::new(),
-            blocks => self.memory.prefixes().held(blocks),
+            [] => Held::default(),
+            blocks => {
+                let tags = asked.map(|i| self.pool[i].state.tag);
+                self.memory.prefixes().held(blocks, tags)
+            }
         }
     }
 
@@ -285,7 +288,7 @@ impl<R: Rng> Chooser<'_, R> {
 
     fn pick(&mut self, phase: Phase, reads: bool, candidates: &[usize]) -> Option<usize> {
         let occasion = Occasion {
-            held: &self.held,
+            depths: &self.held.depths,
             blocks: self.demand.blocks.len(),
             phase,
             reads,

@@ -11,7 +11,6 @@ use rand::{Rng, RngExt};
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::phase::Phase;
 use crate::plan::Predictive;
-use crate::prefix::Held;
 use crate::signals::Weighed;
 
 /// A policy by name, with its parameters.
@@ -92,8 +91,8 @@ const UNEVEN_TIMES: f64 = 1.1;
 /// What a pick needs to know of the request and the moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Occasion<'a> {
-    /// Who holds how many of the prompt's blocks.
-    pub held: &'a Held,
+    /// How many of the prompt's blocks each endpoint of the pool holds; empty: none does.
+    pub depths: &'a [u32],
     /// The prompt's blocks.
     pub blocks: usize,
     /// The phase that is chosen for.
@@ -169,10 +168,7 @@ impl Policy {
 impl Occasion<'_> {
     /// The candidate that holds the most of a prompt that is to be read, if it holds enough and load is even.
     fn holder(&self, pool: &[Endpoint], candidates: &[usize]) -> Option<usize> {
-        let depth = |i: usize| {
-            let tag = pool[i].state.tag;
-            self.held.iter().find(|(holder, _)| *holder == tag).map_or(0, |(_, depth)| *depth)
-        };
+        let depth = |i: usize| self.depths.get(i).copied().unwrap_or_default();
         let load = |i: usize| pool[i].state.in_flight_all();
         let best = candidates
             .iter()

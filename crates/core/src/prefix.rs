@@ -5,11 +5,18 @@
 //! cache. It is a guess from this router's own requests, never asked for at the endpoints: being wrong costs the time
 //! to compute what was hoped for, and shows in the forecast's error.
 //!
-//! Memory is fixed: [`ENTRIES`] entries of 128 bytes, 4 MiB a route, made with the first block. The block that was
-//! seen longest ago makes room.
+//! A block remembers who was sent it last, [`HOLDERS`] endpoints. One that all of those still hold when yet another is
+//! sent it, as a system prompt that everybody shares, remembers all of them, see [`wide`].
+//!
+//! Memory is fixed: [`ENTRIES`] entries of 128 bytes, 4 MiB a route, made with the first block, and 2 KiB an endpoint
+//! for blocks that are held widely. The block that was seen longest ago makes room.
+
+mod wide;
 
 use foldhash::HashMap;
 use smallvec::SmallVec;
+
+use self::wide::Wide;
 
 /// Blocks that are remembered.
 pub const ENTRIES: usize = 1 << 15;
@@ -20,8 +27,23 @@ const PROBES: usize = 8;
 /// Blocks that fit into a cache, before its endpoint has said so.
 const DEFAULT_CAPACITY: u32 = 1500;
 
-/// The endpoints that hold the beginning of a prompt, by tag, and how many of its blocks.
-pub type Held = SmallVec<[(u32, u32); 16]>;
+/// Who holds how much of a prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How many of its first blocks those hold that were asked for, in the order in which they were.
+    pub depths: SmallVec<[u32; 32]>,
+    /// The same of those that were sent its blocks last, whoever that is, by their tags.
+    pub latest: SmallVec<[(u32, u32); 16]>,
+}
+
+impl Held {
+    /// The most that anybody holds.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        let latest = self.latest.iter().map(|(_, depth)| *depth);
+        latest.chain(self.depths.iter().copied()).max().unwrap_or_default()
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Holder {
@@ -34,6 +56,8 @@ struct Holder {
 struct Entry {
     hash: u64,
     seen: u32,
+    /// Where all its holders are remembered, from 1; 0: nowhere else.
+    wide: u32,
     holders: [Holder; HOLDERS],
 }
 
@@ -41,12 +65,8 @@ struct Entry {
 struct Clock {
     sent: u32,
     capacity: u32,
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self { sent: 1, capacity: DEFAULT_CAPACITY }
-    }
+    /// Its place among the holders of blocks that are held widely.
+    slot: u32,
 }
 
 impl Clock {
@@ -60,36 +80,79 @@ impl Clock {
 pub struct PrefixIndex {
     entries: Vec<Entry>,
     clocks: HashMap<u32, Clock>,
+    wide: Wide,
     /// Counts insertions: the age of entries.
     now: u32,
 }
 
+/// What is known of one holder while a chain is walked along.
+struct Known {
+    endpoint: u32,
+    depth: u32,
+    clock: Clock,
+}
+
 impl PrefixIndex {
-    /// Who holds how much of the prompt. An endpoint that holds a block is taken to hold all before it: engines evict
-    /// the end of a prefix first.
+    /// Who holds how much of the prompt: those of these tags, and those that were sent it last. An endpoint that holds
+    /// a block is taken to hold all before it: engines evict the end of a prefix first.
     #[must_use]
-    pub fn held(&self, blocks: &[u64]) -> Held {
-        let mut held = Held::new();
+    pub fn held(&self, blocks: &[u64], asked: impl IntoIterator<Item = u32>) -> Held {
+        let mut known: SmallVec<[Known; 16]> = SmallVec::new();
+        let mut wide: SmallVec<[(u32, u32); 64]> = SmallVec::new();
         for (depth, hash) in (1..).zip(blocks) {
             let Some(entry) = self.find(*hash) else { break };
-            let before = held.len();
-            let mut found = 0;
-            for holder in entry.holders.iter().filter(|holder| holder.stamp > 0) {
-                let Some(clock) = self.clocks.get(&holder.endpoint) else { continue };
-                if !clock.keeps(holder.stamp) {
-                    continue;
+            let narrow = self.held_narrowly(entry, depth, &mut known);
+            if entry.wide > 0 {
+                if wide.len() == wide.inline_size() {
+                    wide.remove(0);
                 }
-                found += 1;
-                match held[..before].iter_mut().find(|(endpoint, _)| *endpoint == holder.endpoint) {
-                    Some((_, deepest)) => *deepest = depth,
-                    None => held.push((holder.endpoint, depth)),
-                }
-            }
-            if found == 0 {
+                wide.push((depth, entry.wide));
+            } else if !narrow {
                 break;
             }
         }
-        held
+        let depths = asked.into_iter().map(|tag| {
+            let narrow = known.iter().find(|known| known.endpoint == tag).map_or(0, |k| k.depth);
+            narrow.max(self.held_widely(tag, &wide))
+        });
+        let depths = depths.collect();
+        let latest = known.iter().filter(|known| known.depth > 0);
+        Held { depths, latest: latest.map(|known| (known.endpoint, known.depth)).collect() }
+    }
+
+    /// Notes who keeps this block; whether anybody does.
+    fn held_narrowly(&self, entry: &Entry, depth: u32, known: &mut SmallVec<[Known; 16]>) -> bool {
+        let mut any = false;
+        for (place, holder) in entry.holders.iter().enumerate() {
+            if holder.stamp == 0 {
+                continue;
+            }
+            // One after the other, blocks have mostly the same holders at the same places.
+            let at = match known.get(place) {
+                Some(known) if known.endpoint == holder.endpoint => Some(place),
+                _ => known.iter().position(|known| known.endpoint == holder.endpoint),
+            };
+            let at = at.unwrap_or_else(|| {
+                let clock = self.clocks.get(&holder.endpoint).copied().unwrap_or(Clock::GONE);
+                known.push(Known { endpoint: holder.endpoint, depth: 0, clock });
+                known.len() - 1
+            });
+            if known[at].clock.keeps(holder.stamp) {
+                known[at].depth = depth;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// The deepest of these blocks that the endpoint keeps, of those that are held widely.
+    fn held_widely(&self, tag: u32, wide: &[(u32, u32)]) -> u32 {
+        if wide.is_empty() {
+            return 0;
+        }
+        let Some(clock) = self.clocks.get(&tag) else { return 0 };
+        let keeps = |(_, at): &&(u32, u32)| clock.keeps(self.wide.stamp(*at, clock.slot));
+        wide.iter().rev().find(keeps).map_or(0, |(depth, _)| *depth)
     }
 
     /// The endpoint was sent the prompt.
@@ -101,18 +164,55 @@ impl PrefixIndex {
             self.entries = vec![Entry::default(); ENTRIES];
         }
         self.now = self.now.wrapping_add(1);
-        let mut clock = self.clocks.get(&endpoint).copied().unwrap_or_default();
+        let mut clock = *self.clock(endpoint);
         for hash in blocks {
             let at = self.place(*hash);
-            let entry = &mut self.entries[at];
-            entry.seen = self.now;
-            let known = entry.holders.iter().position(|holder| holder.endpoint == endpoint);
-            let new = known.is_none_or(|at| !clock.keeps(entry.holders[at].stamp));
-            clock.sent = clock.sent.saturating_add(u32::from(new));
-            let slot = known.unwrap_or_else(|| least(&entry.holders, |holder| holder.stamp));
-            entry.holders[slot] = Holder { endpoint, stamp: clock.sent };
+            self.entries[at].seen = self.now;
+            self.put(at, endpoint, &mut clock);
         }
-        self.clocks.insert(endpoint, clock);
+        *self.clock(endpoint) = clock;
+    }
+
+    /// The endpoint was sent the block that stands there.
+    fn put(&mut self, at: usize, endpoint: u32, clock: &mut Clock) {
+        let holders = &self.entries[at].holders;
+        let known = holders.iter().position(|holder| holder.endpoint == endpoint);
+        let place = known.or_else(|| holders.iter().position(|holder| !self.keeps(*holder)));
+        if place.is_none() && self.entries[at].wide == 0 {
+            self.widen(at);
+        }
+        let entry = &mut self.entries[at];
+        let stamp = match (entry.wide, known) {
+            (0, None) => 0,
+            (0, Some(known)) => entry.holders[known].stamp,
+            (wide, _) => self.wide.stamp(wide, clock.slot),
+        };
+        clock.sent = clock.sent.saturating_add(u32::from(!clock.keeps(stamp)));
+        let place = place.unwrap_or_else(|| least(&entry.holders, |holder| holder.stamp));
+        entry.holders[place] = Holder { endpoint, stamp: clock.sent };
+        if entry.wide > 0 {
+            self.wide.set(entry.wide, clock.slot, clock.sent, self.now);
+        }
+    }
+
+    fn keeps(&self, holder: Holder) -> bool {
+        let clock = || self.clocks.get(&holder.endpoint);
+        holder.stamp > 0 && clock().is_some_and(|clock| clock.keeps(holder.stamp))
+    }
+
+    /// From now on all holders of the block are remembered.
+    fn widen(&mut self, at: usize) {
+        let Entry { hash, holders, .. } = self.entries[at];
+        let (wide, makes_room) = self.wide.add(hash);
+        if let Some(place) = makes_room.and_then(|hash| self.place_of(hash)) {
+            self.entries[place].wide = 0;
+        }
+        self.entries[at].wide = wide;
+        for holder in holders {
+            if let Some(clock) = self.clocks.get(&holder.endpoint) {
+                self.wide.set(wide, clock.slot, holder.stamp, self.now);
+            }
+        }
     }
 
     /// The endpoint wrote so many blocks of answers: they push others out of its cache.
@@ -124,25 +224,38 @@ impl PrefixIndex {
 
     /// The endpoint said for how many blocks it has room.
     pub fn set_capacity(&mut self, endpoint: u32, blocks: u32) {
-        self.clocks.entry(endpoint).or_default().capacity = blocks.max(1);
+        self.clock(endpoint).capacity = blocks.max(1);
     }
 
     /// Forgets endpoints that `stays` does not know.
     pub fn retain(&mut self, stays: impl Fn(u32) -> bool) {
-        self.clocks.retain(|endpoint, _| stays(*endpoint));
+        let gone = self.clocks.extract_if(|endpoint, _| !stays(*endpoint));
+        gone.for_each(|(_, clock)| self.wide.give_back(clock.slot));
+    }
+
+    fn clock(&mut self, endpoint: u32) -> &mut Clock {
+        let wide = &mut self.wide;
+        self.clocks.entry(endpoint).or_insert_with(|| Clock { slot: wide.slot(), ..Clock::NEW })
     }
 
     fn find(&self, hash: u64) -> Option<&Entry> {
+        self.place_of(hash).map(|at| &self.entries[at])
+    }
+
+    /// Where the block stands.
+    fn place_of(&self, hash: u64) -> Option<usize> {
         if self.entries.is_empty() {
             return None;
         }
-        places(hash).map(|at| &self.entries[at]).find(|entry| entry.hash == hash && entry.seen != 0)
+        places(hash).find(|at| {
+            let entry = &self.entries[*at];
+            entry.hash == hash && entry.seen != 0
+        })
     }
 
     /// Where the block stands, or may stand: on an empty place, or on that of the block that was not seen for longest.
     fn place(&mut self, hash: u64) -> usize {
-        let at = |entry: &Entry| entry.hash == hash && entry.seen != 0;
-        if let Some(known) = places(hash).find(|place| at(&self.entries[*place])) {
+        if let Some(known) = self.place_of(hash) {
             return known;
         }
         let age = |place: &usize| match self.entries[*place].seen {
@@ -150,9 +263,19 @@ impl PrefixIndex {
             seen => self.now.wrapping_sub(seen),
         };
         let place = places(hash).max_by_key(age).unwrap_or_default();
+        if self.entries[place].wide > 0 {
+            self.wide.remove(self.entries[place].wide);
+        }
         self.entries[place] = Entry { hash, ..Entry::default() };
         place
     }
+}
+
+impl Clock {
+    /// Of an endpoint that was sent nothing yet.
+    const NEW: Self = Self { sent: 1, capacity: DEFAULT_CAPACITY, slot: 0 };
+    /// Of one that is forgotten.
+    const GONE: Self = Self { capacity: 0, ..Self::NEW };
 }
 
 fn places(hash: u64) -> impl Iterator<Item = usize> {
@@ -166,84 +289,4 @@ fn least<T>(items: &[T], key: impl Fn(&T) -> u32) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Hashes as they come: spread over all bits.
-    fn blocks(of: u64, count: u64) -> Vec<u64> {
-        (1..=count).map(|i| (of << 32 | i).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect()
-    }
-
-    fn depth(index: &PrefixIndex, prompt: &[u64], endpoint: u32) -> u32 {
-        let held = index.held(prompt);
-        held.iter().find(|(holder, _)| *holder == endpoint).map_or(0, |(_, depth)| *depth)
-    }
-
-    #[test]
-    fn who_was_sent_a_prompt_holds_the_beginning_of_the_next() {
-        let mut index = PrefixIndex::default();
-        assert!(index.held(&blocks(1, 4)).is_empty());
-        let (short, long) = (blocks(1, 4), blocks(1, 9));
-        index.insert(7, &short);
-        index.insert(8, &long);
-        assert_eq!((depth(&index, &long, 7), depth(&index, &long, 8)), (4, 9));
-        assert_eq!(depth(&index, &short, 8), 4);
-        assert!(index.held(&blocks(2, 4)).is_empty());
-    }
-
-    #[test]
-    fn newer_blocks_push_older_ones_out() {
-        let mut index = PrefixIndex::default();
-        index.insert(7, &blocks(1, 4));
-        index.set_capacity(7, 10);
-        index.insert(7, &blocks(2, 5));
-        assert_eq!(depth(&index, &blocks(1, 4), 7), 4);
-        index.insert(7, &blocks(1, 4)); // Used again: fresh.
-        index.insert(7, &blocks(3, 9));
-        assert_eq!((depth(&index, &blocks(1, 4), 7), depth(&index, &blocks(2, 5), 7)), (4, 0));
-        index.wrote(7, 3);
-        assert_eq!(depth(&index, &blocks(1, 4), 7), 0);
-    }
-
-    #[test]
-    fn a_block_that_many_hold_is_known_of_the_latest() {
-        let mut index = PrefixIndex::default();
-        (0..20).for_each(|endpoint| index.insert(endpoint, &blocks(1, 1)));
-        assert_eq!(index.held(&blocks(1, 1)).len(), HOLDERS);
-    }
-
-    #[test]
-    fn what_is_gone_is_forgotten() {
-        let mut index = PrefixIndex::default();
-        index.insert(7, &blocks(1, 2));
-        index.retain(|endpoint| endpoint != 7);
-        assert!(index.held(&blocks(1, 2)).is_empty());
-    }
-
-    #[test]
-    fn an_entry_is_two_cache_lines() {
-        assert_eq!(size_of::<Entry>(), 128);
-    }
-
-    proptest! {
-        #[test]
-        fn nobody_holds_more_than_it_was_sent(
-            sent in prop::collection::vec((0_u32..5, 0_u64..6, 1_u64..12), 1..60),
-            asked in (0_u64..6, 1_u64..12),
-        ) {
-            let mut index = PrefixIndex::default();
-            let mut most = HashMap::default();
-            for (endpoint, of, count) in sent {
-                index.insert(endpoint, &blocks(of, count));
-                let most = most.entry((endpoint, of)).or_insert(0);
-                *most = count.max(*most);
-            }
-            for (endpoint, depth) in index.held(&blocks(asked.0, asked.1)) {
-                let most = most.get(&(endpoint, asked.0)).copied().unwrap_or_default();
-                prop_assert!(u64::from(depth) <= most.min(asked.1));
-            }
-        }
-    }
-}
+mod tests;

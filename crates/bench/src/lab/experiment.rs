@@ -178,6 +178,16 @@ pub fn standing(traces: &Traces) -> anyhow::Result<Vec<Question>> {
             same(Workload::agents(), CHAT),
             &[100.0, 130.0, 145.0],
         ),
+        Question {
+            seconds: 12.0,
+            ..made(
+                "fleet",
+                "The same before 48 endpoints, all of which come to hold the shared beginnings",
+                Shape::split(24, 24, &h100),
+                same(Workload::agents(), CHAT),
+                &[1200.0, 1650.0],
+            )
+        },
         made(
             "tiny",
             "Tiny prompts: nothing to hand over, prefill endpoints have nothing to do",

@@ -67,7 +67,7 @@ fn prefixes(criterion: &mut Criterion) {
             turn
         };
         group.bench_function(BenchmarkId::new("held", blocks), |bencher| {
-            bencher.iter(|| index.held(black_box(&prompts[next()])));
+            bencher.iter(|| index.held(black_box(&prompts[next()]), 0..16));
         });
         group.bench_function(BenchmarkId::new("insert", blocks), |bencher| {
             bencher.iter(|| index.insert(3, black_box(&prompts[next()])));

@@ -17,12 +17,11 @@ mod judge;
 use rand::{Rng, RngExt};
 use smallvec::SmallVec;
 
-use self::judge::{Judge, Seen, Verdict};
+use self::judge::{Judge, Looked, Seen, Verdict};
 use super::{Choice, Demand, HandoffMode, Plan, Reason, Scope};
 use crate::analyze::WholeReason;
 use crate::phase::Role;
 use crate::prefix::Held;
-use crate::speed::Lately;
 
 /// The rules of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +48,8 @@ const HOLDERS: usize = 4;
 /// Most that are looked at: some of each role, and those that hold the beginning of the prompt.
 const MOST: usize = 3 * LOOKED_AT + HOLDERS;
 
-type Looked = SmallVec<[Seen; MOST]>;
+type Indices = SmallVec<[usize; MOST]>;
+type AllSeen = SmallVec<[Seen; MOST]>;
 
 /// The best plan, by its expected effects.
 pub(super) fn choose(
@@ -58,9 +58,8 @@ pub(super) fn choose(
     rules: Predictive,
     rng: &mut impl Rng,
 ) -> Option<Choice> {
-    let held = scope.held(demand);
     let judge = Judge::new(scope, demand);
-    let looked = look(scope, demand, &judge, &held, rng);
+    let looked = look(scope, demand, &judge, rng);
     let allowed = scope.allows_handoff(demand);
     let pair = allowed.and_then(|()| best_pair(scope, &judge, &looked, rng));
     let local = best_local(scope, demand, &judge, &looked, rules, rng);
@@ -86,38 +85,50 @@ const fn local_plan(endpoint: usize) -> Plan {
 }
 
 /// What is seen of the endpoints that may serve it: of each role some, and those that hold most of its prompt.
-fn look(
-    scope: &Scope<'_>,
-    demand: &Demand<'_>,
-    judge: &Judge<'_>,
-    held: &Held,
-    rng: &mut impl Rng,
-) -> Looked {
-    let mut indices: SmallVec<[usize; MOST]> = SmallVec::new();
+fn look(scope: &Scope<'_>, demand: &Demand<'_>, judge: &Judge<'_>, rng: &mut impl Rng) -> AllSeen {
+    let mut indices: Indices = SmallVec::new();
     for role in [Role::Prefill, Role::Decoding, Role::Mixed] {
         indices.extend(scope.pool.some(role, LOOKED_AT, rng));
     }
-    if indices.len() < scope.pool.len() {
-        let deepest = held.iter().map(|(_, depth)| *depth).max();
-        let deepest = held.iter().filter(|(_, depth)| Some(*depth) == deepest);
-        for holder in deepest.filter_map(|(tag, _)| scope.pool.of_tag(*tag)).take(HOLDERS) {
-            if !indices.contains(&holder) {
-                indices.push(holder);
+    let held = scope.held(demand, indices.iter().copied());
+    let mut looked = looked_at(scope, indices.into_iter().zip(depths(&held)));
+    if looked.len() < scope.pool.len() {
+        let most = held.latest.iter().map(|(_, depth)| *depth).max().unwrap_or_default();
+        let deepest = held.latest.iter().filter(|(_, depth)| *depth == most);
+        let deepest = deepest.filter_map(|(tag, _)| scope.pool.of_tag(*tag)).take(HOLDERS);
+        for holder in deepest {
+            if looked.iter().all(|one| one.at != holder) {
+                looked.extend(looked_at(scope, [(holder, most)]));
             }
         }
     }
-    indices.retain(|i| scope.may(*i, demand.model));
-    if indices.is_empty() {
+    looked.retain(|one| scope.may(one.at, demand.model));
+    if looked.is_empty() {
         // None of those will do: any that does.
-        indices.extend((0..scope.pool.len()).filter(|i| scope.may(*i, demand.model)));
+        let all: Indices = (0..scope.pool.len()).filter(|i| scope.may(*i, demand.model)).collect();
+        let held = scope.held(demand, all.iter().copied());
+        looked = looked_at(scope, all.into_iter().zip(depths(&held)));
     }
-    if indices.iter().any(|i| scope.healthy(*i)) {
-        indices.retain(|i| scope.healthy(*i));
+    if looked.iter().any(|one| scope.healthy(one.at)) {
+        looked.retain(|one| scope.healthy(one.at));
     }
-    let looked = indices.into_iter().map(|i| (i, scope.pool[i].state.pace.lately(scope.now)));
-    let looked: SmallVec<[(usize, Lately); MOST]> = looked.collect();
     let usual = judge.usual(&looked);
-    looked.into_iter().map(|(i, lately)| judge.see(i, lately, held, &usual)).collect()
+    looked.into_iter().map(|one| judge.see(one, &usual)).collect()
+}
+
+/// Endpoints, and how many blocks of the prompt they hold.
+fn looked_at(
+    scope: &Scope<'_>,
+    endpoints: impl IntoIterator<Item = (usize, u32)>,
+) -> SmallVec<[Looked; MOST]> {
+    let now = scope.now;
+    let look = |(at, held)| Looked { at, held, lately: scope.pool[at].state.pace.lately(now) };
+    endpoints.into_iter().map(look).collect()
+}
+
+/// What was held of each that was asked for; nothing, where there was nothing to ask about.
+fn depths(held: &Held) -> impl Iterator<Item = u32> {
+    held.depths.iter().copied().chain(std::iter::repeat(0))
 }
 
 /// The endpoint that would best serve it whole.
@@ -125,7 +136,7 @@ fn best_local(
     scope: &Scope<'_>,
     demand: &Demand<'_>,
     judge: &Judge<'_>,
-    looked: &Looked,
+    looked: &AllSeen,
     rules: Predictive,
     rng: &mut impl Rng,
 ) -> Option<(usize, Verdict)> {
@@ -144,7 +155,7 @@ fn best_local(
 fn best_pair(
     scope: &Scope<'_>,
     judge: &Judge<'_>,
-    looked: &Looked,
+    looked: &AllSeen,
     rng: &mut impl Rng,
 ) -> Result<(Plan, Verdict), Reason> {
     let is = |seen: &&Seen, other: Role| scope.pool[seen.at].role != other;

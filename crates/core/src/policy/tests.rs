@@ -12,8 +12,7 @@ fn pool(n: usize) -> Vec<Endpoint> {
 }
 
 fn occasion(phase: Phase) -> Occasion<'static> {
-    static HELD: std::sync::LazyLock<Held> = std::sync::LazyLock::new(Held::new);
-    Occasion { held: &HELD, blocks: 0, phase, reads: true, expected_output_tokens: None, now: NOW }
+    Occasion { depths: &[], blocks: 0, phase, reads: true, expected_output_tokens: None, now: NOW }
 }
 
 fn pick(policy: Policy, pool: &[Endpoint], occasion: Occasion) -> usize {
@@ -129,9 +128,9 @@ fn a_slow_endpoint_is_tried_again_once_its_evidence_has_faded() {
 #[test]
 fn prefix_affinity_goes_to_who_holds_the_prompt_while_load_is_even() {
     let pool = [endpoint("a", Role::Mixed), endpoint("b", Role::Mixed)];
-    let held: Held = [(pool[1].state.tag, 6)].into_iter().collect();
+    let depths = [0, 6];
     let occasion =
-        |reads, blocks| Occasion { held: &held, blocks, reads, ..occasion(Phase::Decoding) };
+        |reads, blocks| Occasion { depths: &depths, blocks, reads, ..occasion(Phase::Decoding) };
     let _one = pool[1].state.hold(Phase::Decoding, 1);
     assert_eq!(pick(Policy::PrefixAffinity, &pool, occasion(true, 8)), 1);
     assert_eq!(

@@ -134,9 +134,8 @@ impl Attempts<'_> {
         if asked.blocks.is_empty() {
             return asked.prompt_tokens;
         }
-        let held = self.ticket.route().state.memory.prefixes().held(&asked.blocks);
-        let most = held.iter().map(|(_, depth)| *depth).max().unwrap_or_default();
-        let cached = f64::from(most) * asked.block_tokens;
+        let held = self.ticket.route().state.memory.prefixes().held(&asked.blocks, []);
+        let cached = f64::from(held.most()) * asked.block_tokens;
         (asked.prompt_tokens as f64 - cached).max(0.0) as u64
     }
 

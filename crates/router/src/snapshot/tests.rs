@@ -147,6 +147,6 @@ fn an_endpoint_that_is_gone_is_forgotten_with_its_cache() {
         route.state.memory.prefixes().insert(tag, &[1, 2, 3]);
     }
     let second = snapshot(&FILE.replace("8200", "8201"), &first);
-    let held = second.routes[0].state.memory.prefixes().held(&[1, 2, 3]);
-    assert_eq!(held.into_vec(), [(stays, 3)]);
+    let held = second.routes[0].state.memory.prefixes().held(&[1, 2, 3], []);
+    assert_eq!(held.latest.into_vec(), [(stays, 3)]);
 }

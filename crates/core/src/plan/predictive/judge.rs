@@ -3,7 +3,6 @@
 use super::super::{Demand, Forecast, Reason, Scope};
 use crate::endpoint::EndpointState;
 use crate::phase::{Phase, Role};
-use crate::prefix::Held;
 use crate::speed::{Lately, PromptWork, Reading, Speed, StreamLoad};
 
 /// A promise costs nothing while it is expected to need less than this share of its time; at the other, it is broken.
@@ -38,6 +37,16 @@ const LEAST_LEFT: f64 = 8.0;
 
 /// How much endpoints of each role read.
 pub(super) type Usual = [Reading; 3];
+
+/// One endpoint that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looked {
+    /// Its index in the pool.
+    pub(super) at: usize,
+    /// Blocks of the prompt that it holds.
+    pub(super) held: u32,
+    pub(super) lately: Lately,
+}
 
 /// What is seen of one endpoint for one request.
 #[derive(Clone, Copy, Debug)]
@@ -135,9 +144,9 @@ impl<'a> Judge<'a> {
 
     /// How much endpoints read, of late, on average over those of a role. *Why not each its own*: what one has read of
     /// late is over; to avoid it for that makes all requests go to the others, and then the same the other way round.
-    pub(super) fn usual(&self, looked: &[(usize, Lately)]) -> Usual {
+    pub(super) fn usual(&self, looked: &[Looked]) -> Usual {
         let mut sums = [(Reading::default(), 0.0); 3];
-        for (at, lately) in looked {
+        for Looked { at, lately, .. } in looked {
             let (sum, count) = &mut sums[self.scope.pool[*at].role as usize];
             sum.seconds += lately.reading.seconds;
             sum.steps += lately.reading.steps;
@@ -150,7 +159,8 @@ impl<'a> Judge<'a> {
     }
 
     /// Looks at one endpoint.
-    pub(super) fn see(&self, at: usize, lately: Lately, held: &Held, usual: &Usual) -> Seen {
+    pub(super) fn see(&self, looked: Looked, usual: &Usual) -> Seen {
+        let Looked { at, held, lately } = looked;
         let endpoint = &self.scope.pool[at];
         let (state, now) = (&*endpoint.state, self.scope.now);
         let speed = state.pace.models.speed_or(&self.others);
@@ -189,12 +199,11 @@ impl<'a> Judge<'a> {
     }
 
     /// Tokens of the prompt that its cache is likely to hold; the last one is always computed.
-    fn cached(&self, state: &EndpointState, held: &Held) -> f64 {
+    fn cached(&self, state: &EndpointState, held: u32) -> f64 {
         if self.demand.blocks.is_empty() {
             return self.tokens * state.usual_hit(self.scope.now);
         }
-        let blocks = held.iter().find(|(tag, _)| *tag == state.tag).map_or(0, |(_, depth)| *depth);
-        (f64::from(blocks) * self.demand.block_tokens).min(self.tokens - 1.0).max(0.0)
+        (f64::from(held) * self.demand.block_tokens).min(self.tokens - 1.0).max(0.0)
     }
 
     fn kv_cost(&self, state: &EndpointState, load: StreamLoad) -> f64 {

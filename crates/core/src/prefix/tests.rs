@@ -1,0 +1,113 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Hashes as they come: spread over all bits.
+fn blocks(of: u64, count: u64) -> Vec<u64> {
+    (1..=count).map(|i| (of << 32 | i).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect()
+}
+
+fn depth(index: &PrefixIndex, prompt: &[u64], endpoint: u32) -> u32 {
+    index.held(prompt, [endpoint]).depths[0]
+}
+
+#[test]
+fn who_was_sent_a_prompt_holds_the_beginning_of_the_next() {
+    let mut index = PrefixIndex::default();
+    assert_eq!(index.held(&blocks(1, 4), []).most(), 0);
+    let (short, long) = (blocks(1, 4), blocks(1, 9));
+    index.insert(7, &short);
+    index.insert(8, &long);
+    assert_eq!((depth(&index, &long, 7), depth(&index, &long, 8)), (4, 9));
+    assert_eq!(depth(&index, &short, 8), 4);
+    assert_eq!(index.held(&blocks(2, 4), []).most(), 0);
+}
+
+#[test]
+fn newer_blocks_push_older_ones_out() {
+    let mut index = PrefixIndex::default();
+    index.insert(7, &blocks(1, 4));
+    index.set_capacity(7, 10);
+    index.insert(7, &blocks(2, 5));
+    assert_eq!(depth(&index, &blocks(1, 4), 7), 4);
+    index.insert(7, &blocks(1, 4)); // Used again: fresh.
+    index.insert(7, &blocks(3, 9));
+    assert_eq!((depth(&index, &blocks(1, 4), 7), depth(&index, &blocks(2, 5), 7)), (4, 0));
+    index.wrote(7, 3);
+    assert_eq!(depth(&index, &blocks(1, 4), 7), 0);
+}
+
+#[test]
+fn a_block_that_everybody_holds_is_known_of_all() {
+    let mut index = PrefixIndex::default();
+    let shared = blocks(1, 30);
+    (0..200).for_each(|endpoint| index.insert(endpoint, &shared));
+    let held = index.held(&shared, 0..201);
+    assert!(held.depths[..200].iter().all(|depth| *depth == 30), "{held:?}");
+    assert_eq!(held.depths[200], 0);
+    assert_eq!(held.latest.len(), HOLDERS);
+    let longer: Vec<u64> = shared.iter().copied().chain(blocks(2, 3)).collect();
+    index.insert(77, &longer);
+    assert_eq!((depth(&index, &longer, 77), depth(&index, &longer, 78)), (33, 30));
+}
+
+#[test]
+fn what_everybody_holds_is_pushed_out_too_and_forgotten_with_its_endpoint() {
+    let mut index = PrefixIndex::default();
+    let shared = blocks(1, 4);
+    (0..40).for_each(|endpoint| index.insert(endpoint, &shared));
+    index.set_capacity(5, 10);
+    index.insert(5, &blocks(2, 10));
+    assert_eq!((depth(&index, &shared, 5), depth(&index, &shared, 6)), (0, 4));
+    index.retain(|endpoint| endpoint != 6);
+    assert_eq!((depth(&index, &shared, 6), depth(&index, &shared, 7)), (0, 4));
+    index.insert(99, &blocks(3, 1));
+    assert_eq!(depth(&index, &shared, 99), 0, "it has the place of the one that is gone");
+    index.insert(5, &shared);
+    assert_eq!(depth(&index, &shared, 5), 4);
+}
+
+#[test]
+fn of_too_many_widely_held_blocks_the_latest_are_known_of_all() {
+    let mut index = PrefixIndex::default();
+    let prompts: Vec<_> = (1..=3).map(|of| blocks(of, 300)).collect();
+    for prompt in &prompts {
+        (0..20).for_each(|endpoint| index.insert(endpoint, prompt));
+    }
+    let whole = |prompt: &[u64]| (0..20).filter(|e| depth(&index, prompt, *e) == 300).count();
+    assert_eq!(whole(&prompts[2]), 20);
+    assert_eq!(whole(&prompts[0]), HOLDERS, "these alone are left");
+}
+
+#[test]
+fn what_is_gone_is_forgotten() {
+    let mut index = PrefixIndex::default();
+    index.insert(7, &blocks(1, 2));
+    index.retain(|endpoint| endpoint != 7);
+    assert_eq!(index.held(&blocks(1, 2), [7]).most(), 0);
+}
+
+#[test]
+fn an_entry_is_two_cache_lines() {
+    assert_eq!(size_of::<Entry>(), 128);
+}
+
+proptest! {
+    #[test]
+    fn nobody_holds_more_than_it_was_sent(
+        sent in prop::collection::vec((0_u32..5, 0_u64..6, 1_u64..12), 1..60),
+        asked in (0_u64..6, 1_u64..12),
+    ) {
+        let mut index = PrefixIndex::default();
+        let mut most = HashMap::default();
+        for (endpoint, of, count) in sent {
+            index.insert(endpoint, &blocks(of, count));
+            let most = most.entry((endpoint, of)).or_insert(0);
+            *most = count.max(*most);
+        }
+        for (endpoint, depth) in index.held(&blocks(asked.0, asked.1), []).latest {
+            let most = most.get(&(endpoint, asked.0)).copied().unwrap_or_default();
+            prop_assert!(u64::from(depth) <= most.min(asked.1));
+        }
+    }
+}
