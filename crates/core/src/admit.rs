@@ -43,7 +43,7 @@ pub enum Prospect {
 /// that there is always room left for who is more urgent, and endpoints still have work at hand …
 const LINE: [f64; 3] = [1.0, 0.3, 0.15];
 /// … and before who leaves room for others, that are more urgent.
-const LINE_BEHIND: [f64; 3] = [1.0, 0.2, 0.1];
+const LINE_BEHIND: [f64; 3] = [1.0, 0.1, 0.05];
 /// Times the ITL target that the time between tokens may come to be before an endpoint takes no more streams …
 const ITL_TIMES: f64 = 2.0;
 /// … of who leaves room for others, that are more urgent.

@@ -95,7 +95,8 @@ fn high_priority_is_better_off_under_overload_and_low_does_not_starve() {
         some().filter(|o| o.sla_met).count() as f64 / some().count() as f64
     };
     use qoe_core::analyze::Priority::{High, Low, Medium};
-    assert!(met(High) > 0.9 && met(High) > met(Medium) + 0.05, "{} {}", met(High), met(Medium));
+    let met = [High, Medium, Low].map(met);
+    assert!(met[0] > 0.95 && met[0] > met[1] + 0.02 && met[1] > met[2] + 0.2, "{met:?}");
     assert!(run.outcomes.iter().filter(|o| o.priority == Low).all(|o| o.served), "late, not never");
 }
 
