@@ -10,9 +10,9 @@ use qoe_core::connector::Connector;
 use qoe_core::endpoint::Scheduling;
 use serde::Deserialize;
 
-/// Says how a pod moves KV caches, where its arguments do not.
+/// Says how a pod moves KV caches, whatever its arguments say.
 pub(crate) const CONNECTOR_ANNOTATION: &str = "qoe-router.io/kv-connector";
-/// Says in which order a pod takes what waits there, where its arguments do not: `priority` or `fcfs`.
+/// Says in which order a pod takes what waits there, whatever its arguments say: `priority` or `fcfs`.
 pub(crate) const SCHEDULING_ANNOTATION: &str = "qoe-router.io/scheduling";
 /// vLLM's argument for it.
 const SCHEDULING_ARGUMENT: &str = "--scheduling-policy";

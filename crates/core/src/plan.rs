@@ -182,7 +182,7 @@ impl Scope<'_> {
             && model.is_none_or(|model| self.pool[endpoint].state.serves(model))
     }
 
-    /// How much of its prompt these endpoints hold, and who was sent it last.
+    /// How much of its prompt these endpoints hold, and some that hold the most.
     fn held(&self, demand: &Demand<'_>, asked: impl Iterator<Item = usize>) -> Held {
         match demand.blocks {
             [] => Held::default(),

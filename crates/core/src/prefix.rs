@@ -5,8 +5,8 @@
 //! cache. It is a guess from this router's own requests, never asked for at the endpoints: being wrong costs the time
 //! to compute what was hoped for, and shows in the forecast's error.
 //!
-//! A block remembers who was sent it last, [`HOLDERS`] endpoints. One that all of those still hold when yet another is
-//! sent it, as a system prompt that everybody shares, remembers all of them, see [`wide`].
+//! A block remembers [`HOLDERS`] endpoints that hold it. One that all of those still hold when yet another is sent it,
+//! as a system prompt that everybody shares, remembers all of them, see [`wide`].
 //!
 //! Memory is fixed: [`ENTRIES`] entries of 128 bytes, 4 MiB a route, made with the first block, and 2 KiB an endpoint
 //! for blocks that are held widely. The block that was seen longest ago makes room.
@@ -32,16 +32,15 @@ const DEFAULT_CAPACITY: u32 = 1500;
 pub struct Held {
     /// How many of its first blocks those hold that were asked for, in the order in which they were.
     pub depths: SmallVec<[u32; 32]>,
-    /// The same of those that were sent its blocks last, whoever that is, by their tags.
-    pub latest: SmallVec<[(u32, u32); 16]>,
+    /// The same of some that hold the most of it, whoever that is, by their tags.
+    pub some: SmallVec<[(u32, u32); 16]>,
 }
 
 impl Held {
     /// The most that anybody holds.
     #[must_use]
     pub fn most(&self) -> u32 {
-        let latest = self.latest.iter().map(|(_, depth)| *depth);
-        latest.chain(self.depths.iter().copied()).max().unwrap_or_default()
+        self.some.iter().map(|(_, depth)| *depth).max().unwrap_or_default()
     }
 }
 
@@ -65,13 +64,15 @@ struct Entry {
 struct Clock {
     sent: u32,
     capacity: u32,
+    /// What was stamped before is of an endpoint of this tag that is forgotten, and its cache with it.
+    born: u32,
     /// Its place among the holders of blocks that are held widely.
     slot: u32,
 }
 
 impl Clock {
     fn keeps(self, stamp: u32) -> bool {
-        stamp > 0 && self.sent.saturating_sub(stamp) < self.capacity
+        stamp >= self.born && self.sent.saturating_sub(stamp) < self.capacity
     }
 }
 
@@ -81,9 +82,13 @@ pub struct PrefixIndex {
     entries: Vec<Entry>,
     clocks: HashMap<u32, Clock>,
     wide: Wide,
-    /// Counts insertions: the age of entries.
+    /// The last stamp of endpoints that are forgotten.
+    born: u32,
+    /// Counts insertions, from 1: the age of entries.
     now: u32,
 }
+
+type AllKnown = SmallVec<[Known; 64]>;
 
 /// What is known of one holder while a chain is walked along.
 struct Known {
@@ -93,19 +98,16 @@ struct Known {
 }
 
 impl PrefixIndex {
-    /// Who holds how much of the prompt: those of these tags, and those that were sent it last. An endpoint that holds
-    /// a block is taken to hold all before it: engines evict the end of a prefix first.
+    /// Who holds how much of the prompt: those of these tags, and some that hold the most. An endpoint that holds a
+    /// block is taken to hold all before it: engines evict the end of a prefix first.
     #[must_use]
     pub fn held(&self, blocks: &[u64], asked: impl IntoIterator<Item = u32>) -> Held {
-        let mut known: SmallVec<[Known; 16]> = SmallVec::new();
-        let mut wide: SmallVec<[(u32, u32); 64]> = SmallVec::new();
+        let mut known = AllKnown::new();
+        let mut wide: SmallVec<[(u32, u32); wide::MOST]> = SmallVec::new();
         for (depth, hash) in (1..).zip(blocks) {
             let Some(entry) = self.find(*hash) else { break };
             let narrow = self.held_narrowly(entry, depth, &mut known);
             if entry.wide > 0 {
-                if wide.len() == wide.inline_size() {
-                    wide.remove(0);
-                }
                 wide.push((depth, entry.wide));
             } else if !narrow {
                 break;
@@ -116,12 +118,12 @@ impl PrefixIndex {
             narrow.max(self.held_widely(tag, &wide))
         });
         let depths = depths.collect();
-        let latest = known.iter().filter(|known| known.depth > 0);
-        Held { depths, latest: latest.map(|known| (known.endpoint, known.depth)).collect() }
+        let some = known.iter().filter(|known| known.depth > 0);
+        Held { depths, some: some.map(|known| (known.endpoint, known.depth)).collect() }
     }
 
     /// Notes who keeps this block; whether anybody does.
-    fn held_narrowly(&self, entry: &Entry, depth: u32, known: &mut SmallVec<[Known; 16]>) -> bool {
+    fn held_narrowly(&self, entry: &Entry, depth: u32, known: &mut AllKnown) -> bool {
         let mut any = false;
         for (place, holder) in entry.holders.iter().enumerate() {
             if holder.stamp == 0 {
@@ -151,8 +153,13 @@ impl PrefixIndex {
             return 0;
         }
         let Some(clock) = self.clocks.get(&tag) else { return 0 };
-        let keeps = |(_, at): &&(u32, u32)| clock.keeps(self.wide.stamp(*at, clock.slot));
-        wide.iter().rev().find(keeps).map_or(0, |(depth, _)| *depth)
+        let keeps = |(_, block): &(u32, u32)| clock.keeps(self.wide.stamp(*block, clock.slot));
+        let kept = match wide.last().is_some_and(keeps) {
+            true => wide.len(),
+            // There may be hundreds, and as many endpoints that are asked for.
+            false => wide.partition_point(keeps),
+        };
+        kept.checked_sub(1).map_or(0, |last| wide[last].0)
     }
 
     /// The endpoint was sent the prompt.
@@ -163,7 +170,7 @@ impl PrefixIndex {
         if self.entries.is_empty() {
             self.entries = vec![Entry::default(); ENTRIES];
         }
-        self.now = self.now.wrapping_add(1);
+        self.now = self.now.wrapping_add(1).max(1);
         let mut clock = *self.clock(endpoint);
         for hash in blocks {
             let at = self.place(*hash);
@@ -177,9 +184,13 @@ impl PrefixIndex {
     fn put(&mut self, at: usize, endpoint: u32, clock: &mut Clock) {
         let holders = &self.entries[at].holders;
         let known = holders.iter().position(|holder| holder.endpoint == endpoint);
-        let place = known.or_else(|| holders.iter().position(|holder| !self.keeps(*holder)));
+        let mut place = known;
         if place.is_none() && self.entries[at].wide == 0 {
-            self.widen(at);
+            let never = holders.iter().position(|holder| holder.stamp == 0);
+            place = never.or_else(|| holders.iter().position(|holder| !self.keeps(*holder)));
+            if place.is_none() {
+                self.widen(at);
+            }
         }
         let entry = &mut self.entries[at];
         let stamp = match (entry.wide, known) {
@@ -196,14 +207,13 @@ impl PrefixIndex {
     }
 
     fn keeps(&self, holder: Holder) -> bool {
-        let clock = || self.clocks.get(&holder.endpoint);
-        holder.stamp > 0 && clock().is_some_and(|clock| clock.keeps(holder.stamp))
+        self.clocks.get(&holder.endpoint).is_some_and(|clock| clock.keeps(holder.stamp))
     }
 
-    /// From now on all holders of the block are remembered.
+    /// From now on all holders of the block are remembered, if there is room for it.
     fn widen(&mut self, at: usize) {
         let Entry { hash, holders, .. } = self.entries[at];
-        let (wide, makes_room) = self.wide.add(hash);
+        let Some((wide, makes_room)) = self.wide.add(hash, self.now) else { return };
         if let Some(place) = makes_room.and_then(|hash| self.place_of(hash)) {
             self.entries[place].wide = 0;
         }
@@ -229,13 +239,16 @@ impl PrefixIndex {
 
     /// Forgets endpoints that `stays` does not know.
     pub fn retain(&mut self, stays: impl Fn(u32) -> bool) {
-        let gone = self.clocks.extract_if(|endpoint, _| !stays(*endpoint));
-        gone.for_each(|(_, clock)| self.wide.give_back(clock.slot));
+        for (_, clock) in self.clocks.extract_if(|endpoint, _| !stays(*endpoint)) {
+            self.wide.give_back(clock.slot);
+            self.born = self.born.max(clock.sent);
+        }
     }
 
     fn clock(&mut self, endpoint: u32) -> &mut Clock {
-        let wide = &mut self.wide;
-        self.clocks.entry(endpoint).or_insert_with(|| Clock { slot: wide.slot(), ..Clock::NEW })
+        let (wide, born) = (&mut self.wide, self.born.saturating_add(1));
+        let new = || Clock { sent: born, capacity: DEFAULT_CAPACITY, born, slot: wide.slot() };
+        self.clocks.entry(endpoint).or_insert_with(new)
     }
 
     fn find(&self, hash: u64) -> Option<&Entry> {
@@ -272,10 +285,8 @@ impl PrefixIndex {
 }
 
 impl Clock {
-    /// Of an endpoint that was sent nothing yet.
-    const NEW: Self = Self { sent: 1, capacity: DEFAULT_CAPACITY, slot: 0 };
-    /// Of one that is forgotten.
-    const GONE: Self = Self { capacity: 0, ..Self::NEW };
+    /// Of one that is forgotten: it keeps nothing.
+    const GONE: Self = Self { sent: 0, capacity: 0, born: u32::MAX, slot: 0 };
 }
 
 fn places(hash: u64) -> impl Iterator<Item = usize> {

@@ -92,6 +92,8 @@ impl Average {
 const RATE_OVER: f64 = 5.0;
 /// A rate is of no less time than this, in seconds: what comes first may be chance.
 const RATE_OVER_AT_LEAST: f64 = 2.0;
+/// With less of it left, what came before is forgotten.
+const NOTHING_LEFT: f64 = 0.02;
 /// Never, as nanoseconds.
 const NEVER: u64 = u64::MAX;
 
@@ -100,7 +102,7 @@ const NEVER: u64 = u64::MAX;
 pub struct Decayed<const N: usize> {
     sums: [AtomicU64; N],
     at: AtomicU64,
-    /// When the first came.
+    /// When the first came, or the first after a long silence.
     began: AtomicU64,
 }
 
@@ -114,10 +116,10 @@ impl<const N: usize> Default for Decayed<N> {
 impl<const N: usize> Decayed<N> {
     /// So much more came of each.
     pub fn add(&self, amounts: [f64; N], now: Duration) {
-        if self.began.load(Ordering::Relaxed) == NEVER {
+        let left = self.left(now);
+        if self.began.load(Ordering::Relaxed) == NEVER || left < NOTHING_LEFT {
             self.began.store(nanos(now), Ordering::Relaxed);
         }
-        let left = self.left(now);
         for (sum, amount) in self.sums.iter().zip(amounts) {
             let more = f64::from_bits(sum.load(Ordering::Relaxed)) * left + amount;
             if more.is_finite() {
@@ -243,6 +245,10 @@ mod tests {
         (0..30).for_each(|i| lately.add([0.07], tenth(i)));
         let [rate] = lately.rates(tenth(30));
         assert!((rate - 0.7).abs() < 0.07, "{rate}");
+        let later = |i| tenth(i) + Duration::from_secs(3600);
+        (0..30).for_each(|i| lately.add([0.07], later(i)));
+        let [again] = lately.rates(later(30));
+        assert!((again - 0.7).abs() < 0.07, "after an idle hour too: {again}");
         let chance = Decayed::default();
         chance.add([1.0], tenth(0));
         assert!(chance.rates(tenth(0))[0] < 1.0, "one is no rate");

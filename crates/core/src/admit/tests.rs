@@ -105,8 +105,10 @@ fn room_for_streams_is_left_where_more_urgent_requests_come() {
     assert!(urgency.beyond(Priority::Medium, ms(110)) && !urgency.beyond(Priority::High, ms(110)));
     let target = Target { ttft: ms(500), itl: ms(30) };
     let slow = Forecast { itl: 0.04, ..Forecast::default() };
-    let room = |behind| has_room(&slow, target, Priority::Medium, behind);
-    assert!(room(false) && !room(true));
+    let room = |forecast, behind| has_room(&forecast, target, Priority::Medium, behind);
+    assert!(room(slow, false) && !room(slow, true));
+    let waits = Forecast { wait: 0.07, ..Forecast::default() };
+    assert!(room(waits, false) && !room(waits, true), "a seventh of its target");
 }
 
 proptest! {

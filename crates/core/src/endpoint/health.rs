@@ -65,13 +65,17 @@ impl EndpointState {
             return None;
         }
         failures.store(0, Ordering::Relaxed);
-        Some(self.distrust_kv(now))
+        self.distrust_kv(now)
     }
 
-    /// It was asked to hand over and answered without usable KV parameters: it is not handed from for so long.
-    pub fn distrust_kv(&self, now: Duration) -> Duration {
+    /// It was asked to hand over and answered without usable KV parameters. For how long it is not handed from, if that
+    /// is so from now on.
+    pub fn distrust_kv(&self, now: Duration) -> Option<Duration> {
+        if !self.trusts_kv(now) {
+            return None;
+        }
         self.health.kv_distrusted_until.store(millis(now + KV_DISTRUST), Ordering::Relaxed);
-        KV_DISTRUST
+        Some(KV_DISTRUST)
     }
 
     /// Whether handing over from here is worth a try.

@@ -33,7 +33,7 @@ fn a_handoff_holds_each_endpoint_for_as_long_as_it_works() {
     flight.planned(Some(&p), &d, Some(forecast), &[11, 12, 13], &memory, ms(0));
     flight.prefill_sent(ms(0));
     assert_eq!((p.in_flight_all(), p.unread(), d.in_flight_all(), d.unread()), (1, 1000, 1, 0));
-    assert_eq!(memory.prefixes().held(&[11, 12], []).latest.len(), 2, "both will have the prompt");
+    assert_eq!(memory.prefixes().held(&[11, 12], []).some.len(), 2, "both will have the prompt");
     flight.prefill_done(&p, &memory, ms(40));
     assert_eq!(held(&p), NOTHING);
     flight.sent(&memory, ms(41));

@@ -93,8 +93,8 @@ fn look(scope: &Scope<'_>, demand: &Demand<'_>, judge: &Judge<'_>, rng: &mut imp
     let held = scope.held(demand, indices.iter().copied());
     let mut looked = looked_at(scope, indices.into_iter().zip(depths(&held)));
     if looked.len() < scope.pool.len() {
-        let most = held.latest.iter().map(|(_, depth)| *depth).max().unwrap_or_default();
-        let deepest = held.latest.iter().filter(|(_, depth)| *depth == most);
+        let most = held.most();
+        let deepest = held.some.iter().filter(|(_, depth)| *depth == most);
         let deepest = deepest.filter_map(|(tag, _)| scope.pool.of_tag(*tag)).take(HOLDERS);
         for holder in deepest {
             if looked.iter().all(|one| one.at != holder) {

@@ -4,7 +4,8 @@ use super::*;
 
 /// Hashes as they come: spread over all bits.
 fn blocks(of: u64, count: u64) -> Vec<u64> {
-    (1..=count).map(|i| (of << 32 | i).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect()
+    let mixed = |number: u64| (number ^ number >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (1..=count).map(|i| mixed(mixed(of << 32 | i))).collect()
 }
 
 fn depth(index: &PrefixIndex, prompt: &[u64], endpoint: u32) -> u32 {
@@ -45,7 +46,7 @@ fn a_block_that_everybody_holds_is_known_of_all() {
     let held = index.held(&shared, 0..201);
     assert!(held.depths[..200].iter().all(|depth| *depth == 30), "{held:?}");
     assert_eq!(held.depths[200], 0);
-    assert_eq!(held.latest.len(), HOLDERS);
+    assert_eq!(held.some.len(), HOLDERS);
     let longer: Vec<u64> = shared.iter().copied().chain(blocks(2, 3)).collect();
     index.insert(77, &longer);
     assert_eq!((depth(&index, &longer, 77), depth(&index, &longer, 78)), (33, 30));
@@ -68,15 +69,55 @@ fn what_everybody_holds_is_pushed_out_too_and_forgotten_with_its_endpoint() {
 }
 
 #[test]
-fn of_too_many_widely_held_blocks_the_latest_are_known_of_all() {
+fn of_too_many_widely_held_blocks_those_in_use_are_known_of_all() {
     let mut index = PrefixIndex::default();
-    let prompts: Vec<_> = (1..=3).map(|of| blocks(of, 300)).collect();
-    for prompt in &prompts {
+    (0..20).for_each(|endpoint| index.set_capacity(endpoint, 10_000));
+    let (first, second) = (blocks(1, 500), blocks(2, 500));
+    let everybody = |index: &mut PrefixIndex, prompt: &[u64]| {
         (0..20).for_each(|endpoint| index.insert(endpoint, prompt));
-    }
-    let whole = |prompt: &[u64]| (0..20).filter(|e| depth(&index, prompt, *e) == 300).count();
-    assert_eq!(whole(&prompts[2]), 20);
-    assert_eq!(whole(&prompts[0]), HOLDERS, "these alone are left");
+    };
+    let whole = |index: &PrefixIndex, prompt: &[u64]| {
+        (0..20).filter(|endpoint| depth(index, prompt, *endpoint) == 500).count()
+    };
+    everybody(&mut index, &first);
+    everybody(&mut index, &second);
+    assert_eq!((whole(&index, &first), whole(&index, &second)), (20, HOLDERS));
+    (0..1100).for_each(|i| index.insert(50, &blocks(3 + i, 1)));
+    everybody(&mut index, &second);
+    assert_eq!((whole(&index, &first), whole(&index, &second)), (HOLDERS, 20));
+}
+
+#[test]
+fn a_widely_held_block_that_makes_room_is_nobodys() {
+    let mut index = PrefixIndex::default();
+    let shared = blocks(1, 3);
+    (0..20).for_each(|endpoint| index.insert(endpoint, &shared));
+    (0..ENTRIES as u64 * 3).for_each(|of| index.insert(30, &blocks(10 + of, 1)));
+    assert_eq!(index.held(&shared, 0..20).most(), 0);
+    let others = blocks(2, 3);
+    (0..15).for_each(|endpoint| index.insert(endpoint, &others));
+    assert_eq!((depth(&index, &others, 14), depth(&index, &others, 19)), (3, 0));
+    assert_eq!(index.wide.used(), 3, "the numbers of the first are given back");
+}
+
+#[test]
+fn who_comes_back_comes_with_an_empty_cache() {
+    let mut index = PrefixIndex::default();
+    index.insert(6, &blocks(1, 4));
+    index.retain(|_| false);
+    index.insert(6, &blocks(9, 1));
+    assert_eq!((depth(&index, &blocks(1, 4), 6), depth(&index, &blocks(9, 1), 6)), (0, 1));
+}
+
+#[test]
+fn who_holds_the_shared_beginning_alone_is_known_to_hold_that() {
+    let mut index = PrefixIndex::default();
+    (0..200).for_each(|endpoint| index.insert(endpoint, &blocks(1, 100)));
+    (0..20).for_each(|endpoint| index.insert(endpoint, &blocks(1, 200)));
+    assert_eq!(
+        (depth(&index, &blocks(1, 200), 7), depth(&index, &blocks(1, 200), 150)),
+        (200, 100)
+    );
 }
 
 #[test]
@@ -95,8 +136,8 @@ fn an_entry_is_two_cache_lines() {
 proptest! {
     #[test]
     fn nobody_holds_more_than_it_was_sent(
-        sent in prop::collection::vec((0_u32..5, 0_u64..6, 1_u64..12), 1..60),
-        asked in (0_u64..6, 1_u64..12),
+        sent in prop::collection::vec((0_u32..40, 0_u64..3, 1_u64..12), 1..150),
+        asked in (0_u64..3, 1_u64..12),
     ) {
         let mut index = PrefixIndex::default();
         let mut most = HashMap::default();
@@ -105,7 +146,8 @@ proptest! {
             let most = most.entry((endpoint, of)).or_insert(0);
             *most = count.max(*most);
         }
-        for (endpoint, depth) in index.held(&blocks(asked.0, asked.1), []).latest {
+        let held = index.held(&blocks(asked.0, asked.1), 0..40);
+        for (endpoint, depth) in (0..).zip(held.depths).chain(held.some) {
             let most = most.get(&(endpoint, asked.0)).copied().unwrap_or_default();
             prop_assert!(u64::from(depth) <= most.min(asked.1));
         }

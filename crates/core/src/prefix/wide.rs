@@ -1,7 +1,10 @@
 //! Blocks that more endpoints hold than an entry can remember: of each, when every endpoint was sent it.
 
 /// Blocks that are remembered so.
-const MOST: usize = 512;
+pub(super) const MOST: usize = 512;
+/// A block makes room for another one only once it was not sent for so many insertions. Else more blocks than there is
+/// room for would push each other out all the time.
+const UNUSED_FOR: u32 = 1000;
 
 #[derive(Debug, Default)]
 struct Block {
@@ -39,26 +42,35 @@ impl Wide {
     }
 
     /// One more block: its number, and the hash of the one that makes room for it, if one has to: that which was sent
-    /// longest ago.
-    pub(super) fn add(&mut self, hash: u64) -> (u32, Option<u64>) {
-        if self.unused.is_empty() && self.blocks.len() < MOST {
-            self.blocks.push(Block { hash, ..Block::default() });
-            return (number(self.blocks.len()), None);
-        }
-        let (at, makes_room) = match self.unused.pop() {
-            Some(unused) => (unused as usize - 1, None),
-            None => {
-                let oldest = (0..MOST).min_by_key(|at| self.blocks[*at].seen).unwrap_or_default();
-                (oldest, Some(self.blocks[oldest].hash))
-            }
+    /// longest ago. `None`: all are in use.
+    pub(super) fn add(&mut self, hash: u64, now: u32) -> Option<(u32, Option<u64>)> {
+        let mut makes_room = None;
+        let at = if let Some(unused) = self.unused.pop() {
+            unused as usize - 1
+        } else if self.blocks.len() < MOST {
+            self.blocks.push(Block::default());
+            self.blocks.len() - 1
+        } else {
+            let age = |at: &usize| now.wrapping_sub(self.blocks[*at].seen);
+            let oldest = (0..MOST).max_by_key(age).filter(|oldest| age(oldest) > UNUSED_FOR)?;
+            makes_room = Some(self.blocks[oldest].hash);
+            oldest
         };
-        self.blocks[at] = Block { hash, ..Block::default() };
-        (number(at + 1), makes_room)
+        let block = &mut self.blocks[at];
+        (block.hash, block.seen) = (hash, now);
+        block.stamps.clear();
+        Some((u32::try_from(at + 1).ok()?, makes_room))
     }
 
     /// Nobody asks for the block any more.
     pub(super) fn remove(&mut self, block: u32) {
         self.unused.push(block);
+    }
+
+    /// How many blocks are remembered.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.blocks.len() - self.unused.len()
     }
 
     /// A slot for one more endpoint.
@@ -78,8 +90,4 @@ impl Wide {
         }
         self.free_slots.push(slot);
     }
-}
-
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

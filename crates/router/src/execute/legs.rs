@@ -152,14 +152,15 @@ impl Attempts<'_> {
         match endpoint.connector.check(params) {
             Ok(()) => Ok(answer.slice_ref(params)),
             Err(incomplete) => {
-                let time = endpoint.state.distrust_kv(self.ticket.now());
-                tracing::warn!(
-                    route = %route.name,
-                    endpoint = %endpoint.state.name,
-                    %incomplete,
-                    for_s = time.as_secs(),
-                    "prefill gave no usable KV parameters; nothing is handed over from here for a while"
-                );
+                if let Some(time) = endpoint.state.distrust_kv(self.ticket.now()) {
+                    tracing::warn!(
+                        route = %route.name,
+                        endpoint = %endpoint.state.name,
+                        %incomplete,
+                        for_s = time.as_secs(),
+                        "prefill gave no usable KV parameters; nothing is handed over from here for a while"
+                    );
+                }
                 Err(Setback::Whole(Reason::KvParamsMissing))
             }
         }

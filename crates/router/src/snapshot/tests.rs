@@ -148,5 +148,5 @@ fn an_endpoint_that_is_gone_is_forgotten_with_its_cache() {
     }
     let second = snapshot(&FILE.replace("8200", "8201"), &first);
     let held = second.routes[0].state.memory.prefixes().held(&[1, 2, 3], []);
-    assert_eq!(held.latest.into_vec(), [(stays, 3)]);
+    assert_eq!(held.some.into_vec(), [(stays, 3)]);
 }
