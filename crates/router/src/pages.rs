@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use qoe_core::endpoint::{Endpoint, EndpointState};
 use qoe_core::learn::Likeness;
+use qoe_core::memory::Memory;
 use qoe_core::phase::Phase;
 use qoe_core::signals::Average;
 use qoe_core::speed::Pace;
@@ -42,11 +43,18 @@ fn config_dump(shared: &Shared, _: &Query) -> Value {
                     "minPromptTokens": route.handoff.min_prompt_tokens,
                     "queues": route.queues(),
                 },
+                "learned": learned_of_route(&route.state.memory),
                 "endpoints": route.pool.iter().map(member).collect::<Vec<_>>(),
             })
         })
         .collect();
     json!({"version": snapshot.version, "routes": routes})
+}
+
+/// What forecasts are told multiplied by, as they have been off by that of late.
+fn learned_of_route(memory: &Memory) -> Value {
+    let [whole, handed_over] = &memory.ttft_bias;
+    json!({"ttftForecastTimes": {"whole": whole.factor(), "handedOver": handed_over.factor()}})
 }
 
 fn member(endpoint: &Endpoint) -> Value {
@@ -99,7 +107,7 @@ fn endpoints(shared: &Shared, _: &Query) -> Value {
 
 /// What is learned of an endpoint's speed, and what waits there.
 fn model(state: &EndpointState, now: Duration) -> Value {
-    let Pace { models, prompts, transfers, .. } = &state.pace;
+    let Pace { models, prompts, transfers, itl_bias, .. } = &state.pace;
     let [prompt, per_token, per_pair, per_stream] = models.prefill.own().latest();
     let [step, beside, kv] = models.step.own().latest();
     let [transfer, moved] = models.transfer.own().latest();
@@ -123,6 +131,7 @@ fn model(state: &EndpointState, now: Duration) -> Value {
             "millisecondsPerTransfer": transfer * 1e3,
             "millisecondsPer1000Tokens": moved * 1e3,
         },
+        "itlForecastTimes": itl_bias.factor(),
         "promptsWaitSeconds": prompts.wait(now),
         "transfersWaitSeconds": transfers.wait(now),
         "readingShare": lately.reading.seconds,
