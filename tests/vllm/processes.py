@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import random
 import re
 import select
 import signal
@@ -20,8 +21,15 @@ START_DEADLINE_SECONDS = 300
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different since all are held until the last is known."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports that were free a moment ago, all different since all are held until the last is known. None that the kernel
+    gives to clients: a server takes half a minute to bind, and in that time somebody's connection may have its port."""
+    clients_from = max(int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]), 20_000)
+    held = []
+    while len(held) < count:
+        try:
+            held.append(socket.create_server(("127.0.0.1", random.randrange(10_000, clients_from))))
+        except OSError:
+            continue
     ports = [one.getsockname()[1] for one in held]
     for one in held:
         one.close()
