@@ -118,6 +118,26 @@ fn tell_capacity(shared: &Shared, endpoint: &EndpointState) {
     }
 }
 
+/// An endpoint that serves none of its route's models gets no request, and nothing else would say why.
+fn warn_of_other_models(shared: &Shared, endpoint: &EndpointState) {
+    for route in &shared.snapshot.load().routes {
+        let wanted = &route.source.spec.models;
+        let has_it = route.pool.of_tag(endpoint.tag).is_some();
+        if has_it && !wanted.is_empty() && !wanted.iter().any(|model| endpoint.serves(model)) {
+            let served = endpoint.served();
+            let served = served.iter().flat_map(|served| served.iter());
+            let served: Vec<&str> = served.map(|model| &*model.id).collect();
+            tracing::warn!(
+                route = %route.name,
+                endpoint = %endpoint.name,
+                ?wanted,
+                ?served,
+                "an endpoint serves none of its route's models; it is left out"
+            );
+        }
+    }
+}
+
 async fn look_within(
     shared: &Shared,
     endpoint: &EndpointState,
@@ -131,6 +151,7 @@ async fn look_within(
             && !models::same(endpoint.served().as_ref(), &served)
         {
             endpoint.set_served(served);
+            warn_of_other_models(shared, endpoint);
         }
     }
     known.looks = known.looks.wrapping_add(1);
