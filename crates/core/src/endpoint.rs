@@ -1,8 +1,12 @@
 //! One vLLM server: what it is, what is in flight there, how it does, and whether it may be used.
 
+pub mod connector;
+pub mod exposition;
 mod health;
 mod ledger;
+pub mod pool;
 mod scraped;
+pub mod signals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +20,9 @@ use self::health::Health;
 use self::ledger::Ledger;
 pub use self::ledger::{Hold, Moving, Reading, Streaming};
 pub use self::scraped::Counters;
-use crate::connector::Connector;
+use crate::endpoint::connector::Connector;
+use crate::endpoint::signals::Signals;
 use crate::phase::{Role, RoleSource};
-use crate::signals::Signals;
 use crate::speed::Pace;
 
 /// An endpoint as one route sees it: its place in the route's pool, and its live state, which all routes share.

@@ -4,19 +4,22 @@
 //! endpoints, to the models of their speed, to the memory of the route. Dropped at any moment, it gives back all that
 //! it holds.
 
+pub mod qoe;
+pub mod track;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::bias::{Bias, relative_error};
 use crate::endpoint::{EndpointState, Hold, Moving, Reading, Streaming};
+use crate::estimate::bias::{Bias, relative_error};
+use crate::flight::qoe::Target;
+use crate::flight::track::{Timings, Track};
 use crate::memory::Memory;
 use crate::phase::Phase;
 use crate::plan::Forecast;
-use crate::qoe::Target;
 use crate::speed::PromptWork;
-use crate::track::{Timings, Track};
 
 /// A live estimate of the ITL is passed on to the endpoint's signals this often.
 const ITL_EVERY: Duration = Duration::from_millis(250);

@@ -1,12 +1,16 @@
 //! What a route remembers from one request to the next; all workers share it, and it outlives a reload.
 
+pub mod budget;
+pub mod lengths;
+pub mod prefix;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::admit::Urgency;
-use crate::bias::Bias;
-use crate::lengths::Lengths;
-use crate::policy::Turns;
-use crate::prefix::PrefixIndex;
+use crate::admit::queue::Urgency;
+use crate::estimate::bias::Bias;
+use crate::memory::lengths::Lengths;
+use crate::memory::prefix::PrefixIndex;
+use crate::plan::policy::Turns;
 use crate::speed::Models;
 
 /// The memory of one route.

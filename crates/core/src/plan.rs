@@ -3,6 +3,7 @@
 //! Filters drop what is impossible, the route's [`Policy`] picks among the rest. Pools fall back in one fixed
 //! order, so that nothing is refused that could be served: the phase's own endpoints, then mixed ones, then any.
 
+pub mod policy;
 mod predictive;
 mod reason;
 
@@ -13,13 +14,13 @@ use smallvec::SmallVec;
 
 pub use self::predictive::Predictive;
 pub use self::reason::Reason;
-use crate::analyze::WholeReason;
+use crate::endpoint::pool::Pool;
+use crate::flight::qoe::Target;
 use crate::memory::Memory;
+use crate::memory::prefix::Held;
 use crate::phase::{Phase, Role};
-use crate::policy::{Occasion, Policy};
-use crate::pool::Pool;
-use crate::prefix::Held;
-use crate::qoe::Target;
+use crate::plan::policy::{Occasion, Policy};
+use crate::request::analyze::WholeReason;
 
 /// The choice for one request; endpoints are indices into the pool that was planned over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,13 +8,15 @@
 //! An endpoint that has shown too little yet is taken to be like the others of its route, and those like
 //! the prior: an 8B model on a current GPU. The prior only has to be good enough for the first handful of requests.
 
+pub mod line;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::bias::Bias;
-use crate::learn::{Learner, Likeness, predict};
-use crate::line::{Busy, Line, Place};
-use crate::signals::Decayed;
+use crate::endpoint::signals::Decayed;
+use crate::estimate::bias::Bias;
+use crate::estimate::rls::{Learner, Likeness, predict};
+use crate::speed::line::{Busy, Line, Place};
 
 /// Seconds for: a step that reads a prompt, 1,000 tokens of it, a million pairs of tokens that attend to each other,
 /// ten streams beside it.

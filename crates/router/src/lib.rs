@@ -12,37 +12,21 @@
 //!            └ scrape (endpoints → signals)
 //! ```
 
-mod admission;
+mod accept;
+mod answer;
 pub mod args;
-mod asked;
-mod body;
-mod closing;
 pub mod config;
-mod error;
 mod execute;
-mod handler;
+mod failure;
 mod headers;
 mod intake;
-mod load;
-mod memory;
-mod metrics;
-mod models;
-mod multipart;
-mod pages;
-mod protocol;
-mod pushed;
-mod record;
-mod relay;
+mod observe;
+mod process;
+mod queue;
+mod routes;
 mod scrape;
-mod server;
 mod shared;
-mod snapshot;
-mod source;
-mod stored;
-mod surface;
 mod ticket;
-mod upgrade;
 mod upstream;
-mod worker;
 
-pub use server::Router;
+pub use process::router::Router;

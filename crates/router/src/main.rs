@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use qoe_router::args::{Cli, Command, Serve};
-use qoe_router::{Router, config};
+use qoe_router::{Router, config::file as config};
 use qoe_runtime::{shutdown, telemetry};
 
 fn main() -> ExitCode {

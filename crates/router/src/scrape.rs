@@ -2,6 +2,8 @@
 //!
 //! It informs choices and nothing else: an endpoint that cannot be looked at is not thereby unavailable.
 
+pub(crate) mod models;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +13,16 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use http::header::HOST;
 use http::{HeaderValue, Request};
-use qoe_core::analyze::BLOCK_BYTES;
+use qoe_core::endpoint::exposition::EngineMetrics;
 use qoe_core::endpoint::{Counters, EndpointState};
-use qoe_core::exposition::EngineMetrics;
-use qoe_core::splice::Segments;
+use qoe_core::request::analyze::BLOCK_BYTES;
+use qoe_core::request::splice::Segments;
 use qoe_runtime::readiness::Guard;
 
-use crate::body::Leg;
-use crate::models;
+use crate::answer::reply::Leg;
 use crate::shared::Shared;
-use crate::upstream::{Connection, Exchange, Unsent, UpstreamError, read_all};
+use crate::upstream::connection::{Connection, Unsent, UpstreamError, read_all};
+use crate::upstream::exchange::Exchange;
 
 /// One look must be over within this.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -194,8 +196,8 @@ async fn get(
 #[cfg(test)]
 mod tests {
     use prometheus_client::registry::Registry;
-    use qoe_core::connector::Connector;
     use qoe_core::endpoint::Scheduling;
+    use qoe_core::endpoint::connector::Connector;
     use qoe_core::phase::{Role, RoleSource};
     use qoe_discovery::{EndpointConfig, RouteConfig};
     use qoe_runtime::readiness::Readiness;
@@ -204,8 +206,8 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::metrics::Metrics;
-    use crate::source::RouteSource;
+    use crate::observe::metrics::Metrics;
+    use crate::routes::source::RouteSource;
 
     /// A server that has one model, and publishes nothing of itself.
     async fn serve(listener: TcpListener, model: &'static str) {

@@ -1,5 +1,8 @@
 //! What all workers and the background share: the current snapshot, the clock, and what is told to the outside.
 
+pub(crate) mod body_memory;
+pub(crate) mod stored;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::memory::BodyMemory;
-use crate::metrics::Metrics;
-use crate::record::Ring;
-use crate::snapshot::{Route, Snapshot};
-use crate::source::RouteSource;
-use crate::stored::StoredResponses;
+use crate::observe::metrics::Metrics;
+use crate::observe::record::Ring;
+use crate::routes::snapshot::{Route, Snapshot};
+use crate::routes::source::RouteSource;
+use crate::shared::body_memory::BodyMemory;
+use crate::shared::stored::StoredResponses;
 
 /// The process's shared state. Read-mostly: the snapshot is swapped whole, counters are atomics.
 pub(crate) struct Shared {

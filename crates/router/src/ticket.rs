@@ -1,20 +1,22 @@
 //! The ticket: the in-flight record of one request. It settles exactly once, however the request ends.
 
+pub(crate) mod asked;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use qoe_core::endpoint::EndpointState;
+use qoe_core::flight::track::Outcome;
 use qoe_core::flight::{Cargo, Flight, Streamed};
 use qoe_core::phase::Phase;
 use qoe_core::plan::{Forecast, Reason};
-use qoe_core::track::Outcome;
 
-use crate::asked::Asked;
-use crate::error::Failure;
-use crate::record::Record;
+use crate::failure::Failure;
+use crate::observe::record::Record;
+use crate::routes::snapshot::{Route, Snapshot};
 use crate::shared::Shared;
-use crate::snapshot::{Route, Snapshot};
+use crate::ticket::asked::Asked;
 
 /// What became of the last plan.
 #[derive(Default)]
@@ -220,7 +222,7 @@ impl Ticket {
     }
 
     /// The endpoint said how many tokens it read and made.
-    pub(crate) fn counted(&mut self, usage: qoe_core::answer::Usage) {
+    pub(crate) fn counted(&mut self, usage: qoe_core::response::usage::Usage) {
         self.flight.counted(usage.completion_tokens);
         self.route.state.counted(self.asked.analysis.prompt_bytes, usage.prompt_tokens);
     }

@@ -1,7 +1,7 @@
 //! The policies that are compared, each on the cluster that it is made for: the same machines, told apart or not.
 
+use qoe_core::plan::policy::{Policy, Weights};
 use qoe_core::plan::{HandoffMode, HandoffRule, Predictive};
-use qoe_core::policy::{Policy, Weights};
 
 use super::shape::Shape;
 use super::world::Rules;

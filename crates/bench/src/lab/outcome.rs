@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use qoe_core::analyze::Priority;
-use qoe_core::qoe::Target;
+use qoe_core::flight::qoe::Target;
+use qoe_core::request::analyze::Priority;
 
 /// The [`Outcome::reason`] of a request that admission refused; all others that were not served were lost.
 pub const REFUSED: &str = "refused";

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use qoe_core::analyze::Priority;
+use qoe_core::request::analyze::Priority;
 
 use super::outcome::{Outcome, REFUSED, Run, Use};
 use crate::stats::Sample;

@@ -20,9 +20,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use qoe_core::admit::{Ask, Prospect};
+use qoe_core::admit::queue::{Ask, Prospect};
+use qoe_core::plan::policy::Policy;
 use qoe_core::plan::{Choice, Forecast, HandoffRule, Plan, Reason, Scope, plan};
-use qoe_core::policy::Policy;
 
 use self::course::Course;
 use self::job::Job;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qoe_core::analyze::Priority;
-use qoe_core::qoe::Qoe;
+use qoe_core::flight::qoe::Qoe;
+use qoe_core::request::analyze::Priority;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use qoe_core::phase::Role;
+use qoe_core::plan::policy::Policy;
 use qoe_core::plan::{HandoffMode, HandoffRule};
-use qoe_core::policy::Policy;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Client, Head, Sink};

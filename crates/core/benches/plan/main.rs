@@ -6,11 +6,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
-use qoe_core::admit::{Ask, Queue};
-use qoe_core::analyze::Priority;
+use qoe_core::admit::queue::{Ask, Queue};
+use qoe_core::memory::prefix::PrefixIndex;
+use qoe_core::plan::policy::{Policy, Weights};
 use qoe_core::plan::{Predictive, plan};
-use qoe_core::policy::{Policy, Weights};
-use qoe_core::prefix::PrefixIndex;
+use qoe_core::request::analyze::Priority;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::EndpointState;
-use crate::exposition::EngineMetrics;
+use crate::endpoint::exposition::EngineMetrics;
 
 /// The counters of the last look, to make rates of.
 #[derive(Clone, Copy, Debug, Default)]

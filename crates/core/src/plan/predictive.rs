@@ -19,9 +19,9 @@ use smallvec::SmallVec;
 
 use self::judge::{Judge, Looked, Seen, Verdict};
 use super::{Choice, Demand, HandoffMode, Plan, Reason, Scope};
-use crate::analyze::WholeReason;
+use crate::memory::prefix::Held;
 use crate::phase::Role;
-use crate::prefix::Held;
+use crate::request::analyze::WholeReason;
 
 /// The rules of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::analyze::WholeReason;
+use crate::request::analyze::WholeReason;
 
 /// Why a plan is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

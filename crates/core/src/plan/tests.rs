@@ -2,7 +2,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::*;
-use crate::connector::Connector;
+use crate::endpoint::connector::Connector;
 use crate::endpoint::tests::endpoint;
 use crate::endpoint::{Endpoint, Served};
 

@@ -7,19 +7,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode};
-use qoe_core::answer::{kv_params_of, usage_of};
 use qoe_core::endpoint::{EndpointState, Scheduling};
 use qoe_core::phase::{Phase, Role};
 use qoe_core::plan::Reason;
-use qoe_core::splice::{Legs, Segments};
-use qoe_core::sse::{Finish, Scan, Summary};
+use qoe_core::request::splice::{Legs, Segments};
+use qoe_core::response::sse::{Finish, Scan, Summary};
+use qoe_core::response::usage::{kv_params_of, usage_of};
 use tokio::time::timeout;
 
-use super::{Answered, Attempts, Setback};
-use crate::body::Leg;
-use crate::error::{Answer, Failure};
+use super::attempts::{Answered, Attempts, Setback};
+use crate::answer::reply::Leg;
+use crate::failure::{Answer, Failure};
 use crate::headers;
-use crate::upstream::{Connection, Exchange, Unsent, UpstreamError, read_all};
+use crate::upstream::connection::{Connection, Unsent, UpstreamError, read_all};
+use crate::upstream::exchange::Exchange;
 
 /// Largest answer of a prefill leg: one token and its parameters.
 const MAX_PREFILL_ANSWER: usize = 4 << 20;

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, SizeHint};
 use hyper::body::Incoming;
 
-use super::Connection;
+use super::connection::Connection;
 use super::gate::Gate;
 
 /// Ready chunks are merged up to this size before they go on.

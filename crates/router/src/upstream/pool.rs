@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use super::{Connection, UpstreamError};
+use super::connection::{Connection, UpstreamError};
 
 /// Idle longer than this, a connection is not used again: uvicorn, under vLLM, closes at 5 s, and a request sent
 /// into that moment is lost.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use qoe_core::endpoint::Endpoint;
+use qoe_core::flight::qoe::Target;
 use qoe_core::phase::Role;
-use qoe_core::qoe::Target;
 use qoe_core::scale::{Capacity, DecodingSeen, Goal, PrefillSeen, Scaler};
 
 use super::replica::Replica;
@@ -65,7 +65,7 @@ impl Course {
     }
 }
 
-fn mean(known: impl Iterator<Item = qoe_core::signals::Weighed>) -> Option<f64> {
+fn mean(known: impl Iterator<Item = qoe_core::endpoint::signals::Weighed>) -> Option<f64> {
     let (sum, count) = known.fold((0.0, 0_u32), |(sum, count), k| (sum + k.value, count + 1));
     (count > 0).then(|| sum / f64::from(count))
 }

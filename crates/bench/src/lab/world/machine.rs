@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qoe_core::exposition::EngineMetrics;
+use qoe_core::endpoint::exposition::EngineMetrics;
 use qoe_core::phase::Role;
 use qoe_sim::Engine;
 use qoe_sim::engine::{EngineConfig, Event};

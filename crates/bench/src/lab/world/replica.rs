@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qoe_core::admit::Queue;
-use qoe_core::connector::Connector;
+use qoe_core::admit::queue::Queue;
+use qoe_core::endpoint::connector::Connector;
+use qoe_core::endpoint::pool::Pool;
 use qoe_core::endpoint::{Counters, Endpoint, EndpointState};
 use qoe_core::memory::Memory;
 use qoe_core::phase::RoleSource;
-use qoe_core::pool::Pool;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 

@@ -1,5 +1,5 @@
+use qoe_core::flight::qoe::Target;
 use qoe_core::plan::{HandoffMode, HandoffRule, Predictive};
-use qoe_core::qoe::Target;
 use qoe_sim::Profile;
 
 use super::*;
@@ -94,7 +94,7 @@ fn high_priority_is_better_off_under_overload_and_low_does_not_starve() {
         let some = || run.outcomes.iter().filter(|o| o.priority == priority);
         some().filter(|o| o.sla_met).count() as f64 / some().count() as f64
     };
-    use qoe_core::analyze::Priority::{High, Low, Medium};
+    use qoe_core::request::analyze::Priority::{High, Low, Medium};
     let met = [High, Medium, Low].map(met);
     assert!(met[0] > 0.95 && met[0] > met[1] + 0.02 && met[1] > met[2] + 0.2, "{met:?}");
     assert!(run.outcomes.iter().filter(|o| o.priority == Low).all(|o| o.served), "late, not never");
@@ -102,7 +102,7 @@ fn high_priority_is_better_off_under_overload_and_low_does_not_starve() {
 
 #[test]
 fn a_full_queue_refuses_the_lowest() {
-    use qoe_core::analyze::Priority::{High, Low};
+    use qoe_core::request::analyze::Priority::{High, Low};
     let arrivals = Workload::chat().generate(20.0, 200.0, 5);
     let run = play(&four(), &Rules { queue: 50, ..predictive() }, &arrivals, 3);
     let refused = |priority| {

@@ -3,16 +3,16 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::endpoint::pool::Pool;
 use crate::endpoint::tests::endpoint;
 use crate::endpoint::{Hold, Reading};
+use crate::flight::qoe::Target;
 use crate::memory::Memory;
 use crate::phase::{Phase, Role};
+use crate::plan::policy::Policy;
 use crate::plan::{
     Choice, Demand, HandoffMode, HandoffRule, Plan, Predictive, Reason, Scope, Tried, plan,
 };
-use crate::policy::Policy;
-use crate::pool::Pool;
-use crate::qoe::Target;
 use crate::speed::PromptWork;
 
 const NOW: Duration = Duration::from_secs(100);

@@ -1,0 +1,270 @@
+//! Linear models that are learned while requests pass: recursive least squares with forgetting.
+//!
+//! *Why this one*: the models of an engine are linear in a few known features (see [`crate::speed`]), every sample
+//! costs some tens of nanoseconds, old samples fade, and nothing is stored but N + N² numbers. Errors are weighed
+//! relative to what was measured and forecast, since a millisecond off means much for a short prompt and nothing for a long one.
+//! Coefficients are costs: where the recursion passes through negative ones, 0 is published.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::estimate::uncertainty::Uncertainty;
+
+/// Samples before a model is believed.
+const BELIEVED_AFTER: u32 = 6;
+/// A sample counts 1/e after so many others.
+const MEMORY: f64 = 80.0;
+/// Uncertainty of a coefficient at the start, and the most that forgetting may bring back.
+const UNCERTAIN: f64 = 30.0;
+/// Times the prior that a coefficient may be at most.
+const FARTHEST: f64 = 1e4;
+/// Samples after which a model may be surprised.
+const SETTLED_AFTER: u32 = 20;
+/// A sample further off than so many times what is usual moves the model no more than that: one stalled request is no
+/// evidence about all others, and stalls only ever make slower. (Huber's loss.)
+const SURPRISE: f64 = 2.0;
+/// How much one sample moves what is usual, and the least that it is taken to be.
+const USUAL_GAIN: f64 = 0.1;
+const LEAST_USUAL: f64 = 0.05;
+/// One sample is believed to be no more than so many times what was expected, or so many times less.
+const MOST_TIMES: f64 = 3.0;
+/// How much one sample moves a drift, and how far a drift goes at most.
+const DRIFT_GAIN: f64 = 0.15;
+const FARTHEST_DRIFT: f64 = 10.0;
+/// Gain of the moving error.
+const ERROR_GAIN: f64 = 0.05;
+/// Weights are relative to what was measured, but never to less than this: seconds.
+const LEAST: f64 = 1e-4;
+
+/// The recursion itself. Coefficients are multiples of the prior, so that all are about 1 whatever their units.
+#[derive(Clone, Debug)]
+struct Rls<const N: usize> {
+    samples: u32,
+    prior: [f64; N],
+    multiples: [f64; N],
+    uncertainty: Uncertainty<N>,
+    /// Half of the samples are further off than this. *Why not their mean*: the few that are far off would make it.
+    usual: f64,
+    /// How many times what the recursion says was measured lately, and how much one sample moves that.
+    drift: f64,
+    drifts: f64,
+}
+
+impl<const N: usize> Rls<N> {
+    fn new(prior: [f64; N]) -> Self {
+        Self {
+            samples: 0,
+            prior,
+            multiples: [1.0; N],
+            uncertainty: Uncertainty::new(UNCERTAIN),
+            usual: 1.0,
+            drift: 1.0,
+            drifts: 0.0,
+        }
+    }
+
+    fn coefficients(&self) -> [f64; N] {
+        std::array::from_fn(|i| self.multiples[i].max(0.0) * self.prior[i] * self.drift)
+    }
+
+    /// Takes one sample in. Returns the error before it, relative to `y`.
+    fn learn(&mut self, x: &[f64; N], y: f64) -> f64 {
+        let x: [f64; N] = std::array::from_fn(|i| x[i] * self.prior[i]);
+        // By what was measured alone, high noise would weigh less than low noise, and forecasts be too low.
+        let forecast = dot(&self.multiples, &x);
+        let weight = 1.0 / (y.max(LEAST) * forecast.max(LEAST)).sqrt();
+        let x = x.map(|feature| feature * weight);
+        let error = y * weight - dot(&self.multiples, &x);
+        self.samples = self.samples.saturating_add(1);
+        let settled = self.samples > SETTLED_AFTER;
+        let most = SURPRISE * self.usual;
+        let moved = if settled { error.clamp(-most, most) } else { error };
+        self.usual *= if error.abs() > self.usual { 1.0 + USUAL_GAIN } else { 1.0 - USUAL_GAIN };
+        self.usual = self.usual.clamp(LEAST_USUAL, FARTHEST);
+        let gain = self.uncertainty.learn(&x, 1.0 - 1.0 / MEMORY);
+        for (multiple, gain) in self.multiples.iter_mut().zip(gain) {
+            *multiple = (*multiple + gain * moved).clamp(-FARTHEST, FARTHEST);
+        }
+        let expected = forecast.max(LEAST) * self.drift;
+        if settled {
+            self.drift = (self.drift * times(y, expected).powf(self.drifts))
+                .clamp(1.0 / FARTHEST_DRIFT, FARTHEST_DRIFT);
+        }
+        (y - expected) / y.max(LEAST)
+    }
+}
+
+/// How many times what was `expected` was measured, as far as one sample is believed.
+fn times(y: f64, expected: f64) -> f64 {
+    (y / expected).clamp(1.0 / MOST_TIMES, MOST_TIMES)
+}
+
+fn dot<const N: usize>(a: &[f64; N], b: &[f64; N]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// A model that all workers teach and read. Reading takes no lock.
+#[derive(Debug)]
+pub struct Learner<const N: usize> {
+    rls: Mutex<Rls<N>>,
+    published: [AtomicU64; N],
+    samples: AtomicU32,
+    error: AtomicU64,
+}
+
+impl<const N: usize> Learner<N> {
+    /// A model that knows nothing yet, and begins at `prior`.
+    #[must_use]
+    pub fn new(prior: [f64; N]) -> Self {
+        Self {
+            rls: Mutex::new(Rls::new(prior)),
+            published: prior.map(|coefficient| AtomicU64::new(coefficient.to_bits())),
+            samples: AtomicU32::new(0),
+            error: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, but what is measured may be some times slower for a few seconds and then as before: what came last
+    /// counts most. *Why not all models*: it costs a little where samples are noisy and do not come in such spells.
+    #[must_use]
+    pub fn drifting(mut self) -> Self {
+        self.rls.get_mut().unwrap_or_else(PoisonError::into_inner).drifts = DRIFT_GAIN;
+        self
+    }
+
+    /// Takes one sample in: `y` seconds were measured where the features were `x`. Nonsense is ignored.
+    pub fn learn(&self, x: &[f64; N], y: f64) {
+        if !(y.is_finite() && y > 0.0 && x.iter().all(|feature| feature.is_finite())) {
+            return;
+        }
+        let mut rls = self.rls.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = rls.learn(x, y).abs();
+        for (published, coefficient) in self.published.iter().zip(rls.coefficients()) {
+            published.store(coefficient.to_bits(), Ordering::Relaxed);
+        }
+        let samples = self.samples.load(Ordering::Relaxed);
+        let old = f64::from_bits(self.error.load(Ordering::Relaxed));
+        let gain = (1.0 / f64::from(samples.saturating_add(1))).max(ERROR_GAIN);
+        self.error.store((old + gain * (error - old)).to_bits(), Ordering::Relaxed);
+        self.samples.store(samples.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How many samples it has learned from.
+    #[must_use]
+    pub fn samples(&self) -> u32 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
+    /// The coefficients, once they are believed.
+    #[must_use]
+    pub fn coefficients(&self) -> Option<[f64; N]> {
+        (self.samples.load(Ordering::Relaxed) >= BELIEVED_AFTER).then(|| self.latest())
+    }
+
+    /// The coefficients as they are, be it the prior.
+    #[must_use]
+    pub fn latest(&self) -> [f64; N] {
+        std::array::from_fn(|i| f64::from_bits(self.published[i].load(Ordering::Relaxed)))
+    }
+
+    /// Moving mean of the error relative to what was measured; `None` before anything was.
+    #[must_use]
+    pub fn error(&self) -> Option<f64> {
+        (self.samples.load(Ordering::Relaxed) > 0)
+            .then(|| f64::from_bits(self.error.load(Ordering::Relaxed)))
+    }
+}
+
+/// What a model of these coefficients says.
+#[must_use]
+pub fn predict<const N: usize>(coefficients: &[f64; N], x: &[f64; N]) -> f64 {
+    dot(coefficients, x)
+}
+
+/// How much one sample moves a factor.
+const FACTOR_GAIN: f64 = 0.03;
+/// A factor this near to 1 is chance.
+const ALIKE: f64 = 0.25;
+/// A model of its own is believed where it errs less than this share of what the common one, with its factor, does.
+const CLEARLY_BETTER: f64 = 0.4;
+
+/// A model of one among many that are much alike: the common model, times a factor where it is clearly faster or
+/// slower, or a model of its own where that is clearly better. *Why not its own at once*: what a few noisy samples tell
+/// of one would make it look better or worse than its equals, and all requests would follow.
+#[derive(Debug)]
+pub struct Likeness<const N: usize> {
+    own: Learner<N>,
+    factor: AtomicU64,
+    error: AtomicU64,
+}
+
+impl<const N: usize> Likeness<N> {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(prior: [f64; N]) -> Self {
+        Self {
+            own: Learner::new(prior),
+            factor: AtomicU64::new(1.0_f64.to_bits()),
+            error: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, with a model of its own that drifts: see [`Learner::drifting`].
+    #[must_use]
+    pub fn drifting(self) -> Self {
+        Self { own: self.own.drifting(), ..self }
+    }
+
+    /// Takes one sample in, and gives it to the `common` model too.
+    pub fn learn(&self, common: &Learner<N>, x: &[f64; N], y: f64) {
+        let expected = predict(&common.latest(), x);
+        if y.is_finite() && y > 0.0 && expected > 0.0 {
+            let (factor, error) = (self.factor(), self.error());
+            let off = (expected * factor - y).abs() / y;
+            self.error.store((error + ERROR_GAIN * (off - error)).to_bits(), Ordering::Relaxed);
+            // Ratios are even in their logarithms: a mean of them as they are would lie above 1 by noise alone.
+            let moved = factor * times(y, expected * factor).powf(FACTOR_GAIN);
+            self.factor.store(moved.to_bits(), Ordering::Relaxed);
+        }
+        self.own.learn(x, y);
+        common.learn(x, y);
+    }
+
+    /// The model of its own.
+    #[must_use]
+    pub const fn own(&self) -> &Learner<N> {
+        &self.own
+    }
+
+    /// How many times what the common model says its costs are.
+    #[must_use]
+    pub fn factor(&self) -> f64 {
+        f64::from_bits(self.factor.load(Ordering::Relaxed))
+    }
+
+    /// Moving mean of the error of the common model with the factor, relative to what was measured.
+    #[must_use]
+    pub fn error(&self) -> f64 {
+        f64::from_bits(self.error.load(Ordering::Relaxed))
+    }
+
+    /// Whether the model of its own is clearly better.
+    #[must_use]
+    pub fn goes_by_its_own(&self) -> bool {
+        self.own.coefficients().is_some()
+            && self.own.error().is_some_and(|error| error < CLEARLY_BETTER * self.error())
+    }
+
+    /// The coefficients to go by, where the common ones are these.
+    #[must_use]
+    pub fn coefficients(&self, common: &[f64; N]) -> [f64; N] {
+        if self.goes_by_its_own() {
+            return self.own.latest();
+        }
+        let factor = self.factor();
+        if (factor - 1.0).abs() < ALIKE { *common } else { common.map(|c| c * factor) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! The clockwork of one request: when each phase began and ended, and how its tokens came.
+//!
+//! Times are durations since the process's epoch; what is told at the end is in seconds since the request.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::flight::qoe::{Qoe, Target};
+use crate::phase::Phase;
+
+/// Follows one request from its arrival to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Track {
+    target: Target,
+    began: Duration,
+    prefill_sent: Option<Duration>,
+    prefill_done: Option<Duration>,
+    sent: Option<Duration>,
+    first: Option<Duration>,
+    last: Option<Duration>,
+    streamed: bool,
+    tokens: u64,
+    qoe: Qoe,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Answered whole.
+    Success,
+    /// Answered with a client error (4xx), by the router or by the endpoint.
+    ClientError,
+    /// Not answered, or not whole.
+    Failure,
+    /// Refused because of a limit.
+    Rejected,
+    /// The client left first.
+    ClientGone,
+}
+
+impl Outcome {
+    /// All outcomes, for metrics that are made once.
+    pub const ALL: [Self; 5] =
+        [Self::Success, Self::ClientError, Self::Failure, Self::Rejected, Self::ClientGone];
+
+    /// The outcome's name in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ClientError => "client_error",
+            Self::Failure => "failure",
+            Self::Rejected => "rejected",
+            Self::ClientGone => "client_gone",
+        }
+    }
+}
+
+/// What a request's clockwork says at its end. Seconds; `None` is "did not happen".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Timings {
+    /// From departure of the prefill leg to its answer.
+    pub prefill: Option<f64>,
+    /// From departure of the decoding leg to the first token: KV transfer, queue, first step.
+    pub transfer_and_queue: Option<f64>,
+    /// From arrival to the first token; of a streamed answer only.
+    pub ttft: Option<f64>,
+    /// Mean time between tokens; of a streamed answer only.
+    pub itl: Option<f64>,
+    /// From the first to the last token.
+    pub decoding: Option<f64>,
+    /// From arrival to the end.
+    pub total: f64,
+    /// Output tokens seen, or said by the endpoint.
+    pub tokens: u64,
+    /// Quality of experience, 0..=1; of a streamed answer only.
+    pub qoe: Option<f64>,
+    /// Whether the promise was kept. A streamed answer: TTFT and mean ITL within their targets. An answer in one
+    /// piece: all of it within the time the promised stream would have taken. `None` without tokens.
+    pub sla_met: Option<bool>,
+}
+
+impl Track {
+    /// A request arrived, with this promise.
+    #[must_use]
+    pub const fn new(target: Target, now: Duration) -> Self {
+        Self {
+            target,
+            began: now,
+            prefill_sent: None,
+            prefill_done: None,
+            sent: None,
+            first: None,
+            last: None,
+            streamed: false,
+            tokens: 0,
+            qoe: Qoe::new(target),
+        }
+    }
+
+    /// When the request arrived.
+    #[must_use]
+    pub const fn began(&self) -> Duration {
+        self.began
+    }
+
+    /// What was promised.
+    #[must_use]
+    pub const fn target(&self) -> Target {
+        self.target
+    }
+
+    /// The prefill leg departs. A second try starts its time anew.
+    pub const fn prefill_sent(&mut self, now: Duration) {
+        self.prefill_sent = Some(now);
+        self.prefill_done = None;
+    }
+
+    /// The prefill leg was answered. Returns its seconds.
+    pub fn prefill_done(&mut self, now: Duration) -> f64 {
+        self.prefill_done = Some(now);
+        between(self.prefill_sent, Some(now)).unwrap_or_default()
+    }
+
+    /// The leg that answers departs.
+    pub const fn sent(&mut self, now: Duration) {
+        self.sent = Some(now);
+    }
+
+    /// The phase the request is in: decoding once the leg that answers has departed.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        if self.sent.is_some() || self.prefill_sent.is_none() {
+            Phase::Decoding
+        } else {
+            Phase::Prefill
+        }
+    }
+
+    /// `count` tokens of a stream arrived. Returns the seconds since the tokens before, divided among these:
+    /// the ITL, `None` for the first ones.
+    pub fn streamed(&mut self, count: u32, now: Duration) -> Option<f64> {
+        if count == 0 {
+            return None;
+        }
+        self.streamed = true;
+        self.tokens += u64::from(count);
+        self.qoe.arrived(u64::from(count), now.saturating_sub(self.began));
+        let gap = between(self.last, Some(now)).map(|gap| gap / f64::from(count));
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+        gap
+    }
+
+    /// The endpoint said how many tokens its answer has: better than what was counted.
+    pub const fn counted(&mut self, tokens: u64) {
+        self.tokens = tokens;
+    }
+
+    /// When the last token so far came.
+    #[must_use]
+    pub const fn last(&self) -> Option<Duration> {
+        self.last
+    }
+
+    /// Seconds from the departure of the leg that answers to the first token.
+    #[must_use]
+    pub fn first_token_after(&self) -> Option<f64> {
+        between(self.sent, self.first)
+    }
+
+    /// What the clockwork says at the end.
+    #[must_use]
+    pub fn timings(&self, now: Duration) -> Timings {
+        let ttft = between(Some(self.began), self.first);
+        let decoding = between(self.first, self.last);
+        #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+        let itl =
+            decoding.filter(|_| self.tokens > 1).map(|seconds| seconds / (self.tokens - 1) as f64);
+        let total = now.saturating_sub(self.began).as_secs_f64();
+        Timings {
+            prefill: between(self.prefill_sent, self.prefill_done),
+            transfer_and_queue: self.first_token_after(),
+            ttft,
+            itl,
+            decoding,
+            total,
+            tokens: self.tokens,
+            qoe: self.streamed.then(|| self.qoe.value()).flatten(),
+            sla_met: self.sla_met(ttft, itl, total),
+        }
+    }
+
+    fn sla_met(&self, ttft: Option<f64>, itl: Option<f64>, total: f64) -> Option<bool> {
+        let Target { ttft: ttft_target, itl: itl_target } = self.target;
+        if self.streamed {
+            let itl_met = itl.is_none_or(|itl| itl <= itl_target.as_secs_f64());
+            return ttft.map(|ttft| ttft <= ttft_target.as_secs_f64() && itl_met);
+        }
+        let more = u32::try_from(self.tokens.checked_sub(1)?).unwrap_or(u32::MAX);
+        let promised = ttft_target.saturating_add(itl_target.saturating_mul(more));
+        Some(total <= promised.as_secs_f64())
+    }
+}
+
+fn between(from: Option<Duration>, to: Option<Duration>) -> Option<f64> {
+    Some(to?.saturating_sub(from?).as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(10_000 + ms)
+    }
+
+    fn close(a: Option<f64>, b: f64) -> bool {
+        a.is_some_and(|a| (a - b).abs() < 1e-9)
+    }
+
+    #[test]
+    fn a_handed_over_stream_tells_each_part() {
+        let mut track = Track::new(Target::default(), ms(0));
+        track.prefill_sent(ms(5));
+        assert_eq!(track.phase(), Phase::Prefill);
+        assert!((track.prefill_done(ms(105)) - 0.1).abs() < 1e-9);
+        track.sent(ms(106));
+        assert_eq!(track.phase(), Phase::Decoding);
+        assert_eq!(track.streamed(1, ms(156)), None);
+        assert!(close(track.streamed(2, ms(196)), 0.02), "two tokens in 40 ms");
+        let timings = track.timings(ms(200));
+        assert!(close(timings.prefill, 0.1) && close(timings.transfer_and_queue, 0.05));
+        assert!(close(timings.ttft, 0.156) && close(timings.itl, 0.02));
+        assert!(close(timings.decoding, 0.04) && close(Some(timings.total), 0.2));
+        assert_eq!((timings.tokens, timings.sla_met), (3, Some(true)));
+        assert!(close(timings.qoe, 1.0));
+    }
+
+    #[test]
+    fn a_slow_stream_breaks_its_promise_by_ttft_or_by_itl() {
+        let run = |first: u64, gap: u64| {
+            let mut track = Track::new(Target::default(), ms(0));
+            track.sent(ms(0));
+            for i in 0..10 {
+                track.streamed(1, ms(first + i * gap));
+            }
+            track.timings(ms(5000)).sla_met
+        };
+        assert_eq!(run(500, 50), Some(true));
+        assert_eq!(run(501, 50), Some(false));
+        assert_eq!(run(500, 51), Some(false));
+    }
+
+    #[test]
+    fn an_answer_in_one_piece_is_judged_by_what_its_stream_would_have_taken() {
+        let mut track = Track::new(Target::default(), ms(0));
+        assert_eq!(track.timings(ms(100)).sla_met, None, "no tokens, no judgement");
+        track.counted(11);
+        assert_eq!(track.timings(ms(1000)).sla_met, Some(true));
+        assert_eq!(track.timings(ms(1001)).sla_met, Some(false));
+        assert_eq!(track.timings(ms(1000)).qoe, None);
+    }
+}

@@ -1,0 +1,5 @@
+//! A socket becomes HTTP requests.
+
+pub(crate) mod closing;
+pub(crate) mod listener;
+pub(crate) mod protocol;

@@ -1,0 +1,4 @@
+//! What goes back to the client.
+
+pub(crate) mod relay;
+pub(crate) mod reply;

@@ -1,0 +1,208 @@
+//! Routes as controllers push them: the newest of every route is in use, in memory and on disk.
+//!
+//! A router needs no controller to go on. It serves what it has for ever, and after a restart what it had on disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use qoe_discovery::client::Subscriber;
+use qoe_discovery::proto::RouteLoad;
+use qoe_discovery::{Holdings, RouteConfig, Verdict, Version};
+use qoe_runtime::readiness::Guard;
+
+use crate::config::disk::Disk;
+use crate::observe::load;
+use crate::routes::source::RouteSource;
+use crate::shared::Shared;
+
+/// What was pushed, and the snapshot that is made of it.
+pub(crate) struct Pushed {
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    holdings: Holdings,
+    /// By age, then name: of two routes that could serve a request, the older does.
+    sources: BTreeMap<(i64, String), Arc<RouteSource>>,
+    disk: Option<Disk>,
+    /// Not on disk yet.
+    unsaved: bool,
+    /// The last attempt to save has failed, and was told.
+    save_failed: bool,
+    /// When a controller was last heard.
+    heard: Option<Duration>,
+    /// Until there is a whole state to serve by, be it of the disk: half of the routes would mislead clients about the
+    /// others.
+    awaiting: Option<Guard>,
+}
+
+impl Pushed {
+    /// Nothing was pushed yet; what a former process left in `folder` is in use. `awaiting` is dropped once there
+    /// is something to serve by.
+    pub(crate) fn open(shared: &Arc<Shared>, folder: Option<&Path>, awaiting: Guard) -> Arc<Self> {
+        let disk = folder.map(Disk::of);
+        let saved = disk.as_ref().map(Disk::read).unwrap_or_default();
+        let pushed = Self { shared: Arc::clone(shared), state: Mutex::default() };
+        {
+            let mut state = pushed.state();
+            state.awaiting = Some(awaiting);
+            for (route, version, body) in saved {
+                match RouteConfig::decode(&body) {
+                    Ok(config) => state.take(&route, version, body, config),
+                    Err(error) => tracing::warn!(route, %error, "a saved route cannot be used"),
+                }
+            }
+            state.disk = disk;
+            state.unsaved = false;
+            let routes = state.sources.len();
+            if routes > 0 {
+                tracing::info!(routes, "serving what was saved, until a controller is heard");
+                pushed.begin(&mut state);
+            }
+        }
+        Arc::new(pushed)
+    }
+
+    /// Tells metrics how old the state is, and saves what is new. To be called every second or so.
+    pub(crate) fn tick(&self) {
+        let now = self.shared.now();
+        let mut state = self.state();
+        let age = state.heard.map(|heard| now.saturating_sub(heard));
+        // Before a controller was heard: since the start, when what is on disk was already older.
+        self.shared.metrics.snapshot_age.set(age.unwrap_or(now).as_secs_f64());
+        state.save();
+    }
+
+    /// The state is whole. It is awaited no more once it is served by.
+    fn begin(&self, state: &mut State) {
+        let awaited = state.awaiting.take();
+        self.put_into_use(state);
+        drop(awaited);
+    }
+
+    /// Serves by the state's sources, once they are whole.
+    fn put_into_use(&self, state: &State) {
+        if state.awaiting.is_none() {
+            let sources: Vec<_> = state.sources.values().map(Arc::clone).collect();
+            self.shared.configure(&sources);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse(&self, route: &str, why: &str) -> String {
+        self.shared.metrics.config_read("rejected");
+        tracing::error!(route, why, "a pushed route is refused: the last good one stays in use");
+        why.to_owned()
+    }
+}
+
+impl State {
+    fn take(&mut self, route: &str, version: Version, body: Bytes, config: RouteConfig) {
+        self.drop_source(route);
+        let created = config.created;
+        let source = Arc::new(RouteSource::of_push(route, config));
+        self.sources.insert((created, route.to_owned()), source);
+        self.holdings.hold(route, version, Some(body));
+        self.unsaved = true;
+    }
+
+    fn drop_source(&mut self, route: &str) {
+        self.sources.retain(|(_, name), _| name != route);
+    }
+
+    fn save(&mut self) {
+        if let Some(disk) = &self.disk
+            && self.unsaved
+        {
+            match disk.write(self.holdings.states()) {
+                Ok(()) => (self.unsaved, self.save_failed) = (false, false),
+                // It is tried again, and told once.
+                Err(_) if self.save_failed => {}
+                Err(error) => {
+                    self.save_failed = true;
+                    tracing::warn!(%error, folder = %disk.folder().display(), "cannot save routes: after a restart they would come from a controller only");
+                }
+            }
+        }
+    }
+}
+
+impl Subscriber for Pushed {
+    fn held(&self) -> Vec<String> {
+        self.state().holdings.names().map(str::to_owned).collect()
+    }
+
+    fn pushed(&self, route: &str, version: Version, body: Bytes) -> Result<(), String> {
+        let now = self.shared.now();
+        let mut state = self.state();
+        state.heard = Some(now);
+        match state.holdings.judge(route, &version, Some(&body), now) {
+            Verdict::Same => return Ok(()),
+            Verdict::Older => return Err(self.older(route)),
+            Verdict::New => {}
+        }
+        let config =
+            RouteConfig::decode(&body).map_err(|error| self.refuse(route, &error.to_string()))?;
+        state.take(route, version, body, config);
+        self.put_into_use(&state);
+        Ok(())
+    }
+
+    fn removed(&self, route: &str, version: Version) -> Result<(), String> {
+        let now = self.shared.now();
+        let mut state = self.state();
+        state.heard = Some(now);
+        match state.holdings.judge(route, &version, None, now) {
+            Verdict::Same => Ok(()),
+            Verdict::Older => Err(self.older(route)),
+            Verdict::New => {
+                tracing::info!(route, "route removed");
+                state.drop_source(route);
+                state.holdings.hold(route, version, None);
+                state.unsaved = true;
+                self.put_into_use(&state);
+                Ok(())
+            }
+        }
+    }
+
+    fn synced(&self) {
+        let mut state = self.state();
+        state.heard = Some(self.shared.now());
+        self.begin(&mut state);
+    }
+
+    fn heard(&self) {
+        self.state().heard = Some(self.shared.now());
+    }
+
+    fn connected(&self, controllers: usize) {
+        self.shared.metrics.controllers.set(i64::try_from(controllers).unwrap_or(i64::MAX));
+    }
+
+    fn load(&self) -> Vec<RouteLoad> {
+        let now = self.shared.now();
+        let snapshot = self.shared.snapshot.load();
+        snapshot.routes.iter().map(|route| load::report(route, now)).collect()
+    }
+}
+
+impl Pushed {
+    /// A controller lags. That is no fault of the route, and no error of the router.
+    fn older(&self, route: &str) -> String {
+        self.shared.metrics.config_read("older");
+        tracing::info!(route, "a controller pushed an older state than is in use; it is not taken");
+        "older than what is in use".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,300 @@
+use std::fs;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use qoe_api::QoERouteSpec;
+use qoe_core::endpoint::Scheduling;
+use qoe_core::endpoint::connector::Connector;
+use qoe_core::phase::{Role, RoleSource};
+use qoe_discovery::EndpointConfig;
+use qoe_runtime::readiness::Readiness;
+use tempfile::TempDir;
+
+use super::*;
+use crate::observe::metrics::Metrics;
+
+/// A router's state as it starts, with what it can be asked.
+struct Started {
+    pushed: Arc<Pushed>,
+    shared: Arc<Shared>,
+    readiness: Readiness,
+    registry: Registry,
+}
+
+fn start(folder: Option<&Path>) -> Started {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    metrics.register_pushed(&mut registry);
+    let shared = Shared::new(metrics, 0);
+    let readiness = Readiness::new();
+    let pushed = Pushed::open(&shared, folder, readiness.awaiting("routes from a controller"));
+    Started { pushed, shared, readiness, registry }
+}
+
+impl Started {
+    /// The routes in use, each with its endpoints, in the order in which they are asked.
+    fn serves(&self) -> Vec<(String, Vec<String>)> {
+        let snapshot = self.shared.snapshot.load();
+        let endpoints = |route: &crate::routes::snapshot::Route| {
+            route.pool.iter().map(|endpoint| endpoint.state.authority.to_string()).collect()
+        };
+        snapshot.routes.iter().map(|route| (route.name.to_string(), endpoints(route))).collect()
+    }
+
+    /// A sample of a metric.
+    fn metric(&self, series: &str) -> f64 {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series} in {text}")).parse().unwrap()
+    }
+}
+
+const fn v(pods: u64, routes: u64) -> Version {
+    Version { pods, routes }
+}
+
+/// A state of a route: one model, one endpoint on this port.
+fn state(model: &str, created: i64, port: u16) -> Bytes {
+    let spec = QoERouteSpec { models: vec![model.to_owned()], ..QoERouteSpec::default() };
+    let endpoint = EndpointConfig {
+        name: format!("llm/pod-{port}"),
+        address: ([10, 0, 0, 1], port).into(),
+        role: Role::Prefill,
+        role_source: RoleSource::Label,
+        connector: Connector::NixlPull,
+        group: None,
+        scheduling: Scheduling::Fcfs,
+    };
+    RouteConfig { spec, created, endpoints: vec![endpoint] }.encode()
+}
+
+fn served(route: &str, port: u16) -> (String, Vec<String>) {
+    (route.to_owned(), vec![format!("10.0.0.1:{port}")])
+}
+
+#[test]
+fn nothing_is_served_by_before_a_controller_has_sent_all_it_has() {
+    let router = start(None);
+    router.pushed.pushed("llm/a", v(1, 1), state("a", 1, 8001)).unwrap();
+    assert_eq!(router.shared.snapshot.load().version, 0, "half of the routes are no routes");
+    assert_eq!(router.readiness.pending(), ["routes from a controller"]);
+    router.pushed.pushed("llm/b", v(1, 1), state("b", 2, 8002)).unwrap();
+    router.pushed.synced();
+    assert!(router.readiness.ready());
+    assert_eq!(router.serves(), [served("llm/a", 8001), served("llm/b", 8002)]);
+    assert_eq!(router.shared.snapshot.load().version, 1, "all at once");
+    router.pushed.pushed("llm/b", v(2, 1), state("b", 2, 8003)).unwrap();
+    assert_eq!(router.serves()[1], served("llm/b", 8003), "and then each by itself");
+    assert_eq!(router.pushed.held().len(), 2);
+}
+
+#[test]
+fn a_cluster_without_routes_is_something_to_serve_by() {
+    let router = start(None);
+    router.pushed.synced();
+    assert!(router.readiness.ready());
+    assert_eq!((router.serves(), router.shared.snapshot.load().version), (vec![], 1));
+}
+
+#[test]
+fn the_newest_state_of_a_route_is_in_use_whoever_pushes_last() {
+    let router = start(None);
+    router.pushed.synced();
+    let older = || Err("older than what is in use".to_owned());
+    for (version, port, answer, in_use) in [
+        (v(10, 10), 8001, Ok(()), 8001),
+        (v(9, 10), 8002, older(), 8001),
+        (v(10, 9), 8002, older(), 8001),
+        (v(9, 9), 8001, Ok(()), 8001),
+        (v(11, 10), 8003, Ok(()), 8003),
+        (v(11, 12), 8004, Ok(()), 8004),
+    ] {
+        assert_eq!(router.pushed.pushed("llm/a", version, state("a", 1, port)), answer);
+        assert_eq!(router.serves(), [served("llm/a", in_use)], "{version:?} {port}");
+    }
+    let outcome =
+        |outcome| router.metric(&format!("qoe_config_reloads_total{{outcome=\"{outcome}\"}}"));
+    assert_eq!((outcome("older"), outcome("applied")), (2.0, 4.0));
+}
+
+#[test]
+fn a_push_with_anything_wrong_in_it_keeps_the_last_good_state() {
+    let router = start(None);
+    router.pushed.synced();
+    router.pushed.pushed("llm/a", v(1, 1), state("a", 1, 8001)).unwrap();
+    for (bad, why) in [
+        (Bytes::from_static(b"\xff\xff"), "the push cannot be decoded"),
+        (state("", 1, 8002), "spec.models[0]: an empty name"),
+        (state("a", 1, 0), "endpoint `llm/pod-0` has no usable address"),
+    ] {
+        let refused = router.pushed.pushed("llm/a", v(2, 2), bad).unwrap_err();
+        assert!(refused.starts_with(why), "{refused}");
+        assert_eq!(router.serves(), [served("llm/a", 8001)], "{why}");
+    }
+    assert_eq!(router.metric("qoe_config_reloads_total{outcome=\"rejected\"}"), 3.0);
+    router.pushed.pushed("llm/a", v(2, 2), state("a", 1, 8002)).unwrap();
+    assert_eq!(router.serves(), [served("llm/a", 8002)]);
+}
+
+#[test]
+fn a_route_that_is_no_more_goes_and_does_not_come_back_from_the_past() {
+    let router = start(None);
+    router.pushed.synced();
+    for (route, port) in [("llm/a", 8001), ("llm/b", 8002)] {
+        router.pushed.pushed(route, v(5, 5), state(route, 1, port)).unwrap();
+    }
+    assert!(router.pushed.removed("llm/a", v(5, 4)).is_err(), "that was before it was made");
+    assert_eq!(router.serves().len(), 2);
+    router.pushed.removed("llm/a", v(5, 6)).unwrap();
+    assert_eq!(router.serves(), [served("llm/b", 8002)]);
+    assert_eq!(router.pushed.held(), ["llm/b"]);
+    assert!(router.pushed.pushed("llm/a", v(9, 5), state("a", 1, 8001)).is_err());
+    router.pushed.removed("llm/a", v(5, 6)).unwrap();
+    router.pushed.removed("llm/never", v(1, 1)).unwrap();
+    assert_eq!(router.serves(), [served("llm/b", 8002)]);
+}
+
+#[test]
+fn of_two_routes_for_one_model_the_older_serves_whichever_came_first() {
+    let router = start(None);
+    router.pushed.synced();
+    let answers = || router.shared.snapshot.load().route(Some("m")).unwrap().name.to_string();
+    router.pushed.pushed("llm/b", v(1, 1), state("m", 7, 8001)).unwrap();
+    assert_eq!(answers(), "llm/b");
+    router.pushed.pushed("llm/c", v(1, 1), state("m", 3, 8002)).unwrap();
+    assert_eq!(answers(), "llm/c");
+    router.pushed.pushed("llm/a", v(1, 1), state("m", 3, 8003)).unwrap();
+    assert_eq!(answers(), "llm/a", "of one age: by name");
+    router.pushed.pushed("llm/a", v(2, 2), state("m", 9, 8003)).unwrap();
+    assert_eq!(answers(), "llm/c", "it was made anew");
+    assert_eq!(router.serves().len(), 3);
+}
+
+#[test]
+fn a_change_of_one_route_leaves_the_others_and_all_endpoints_as_they_are() {
+    let router = start(None);
+    router.pushed.synced();
+    let route = |i: usize| Arc::clone(&router.shared.snapshot.load().routes[i]);
+    router.pushed.pushed("llm/a", v(1, 1), state("a", 1, 8001)).unwrap();
+    router.pushed.pushed("llm/b", v(1, 1), state("b", 2, 8002)).unwrap();
+    let before = (route(0), route(1));
+    let mut changed = RouteConfig::decode(&state("a", 1, 8001)).unwrap();
+    changed.spec.slo.ttft_milliseconds = 900;
+    router.pushed.pushed("llm/a", v(2, 1), changed.encode()).unwrap();
+    assert!(!Arc::ptr_eq(&before.0, &route(0)) && Arc::ptr_eq(&before.1, &route(1)));
+    assert!(Arc::ptr_eq(&before.0.pool[0].state, &route(0).pool[0].state), "what is in flight");
+    assert!(Arc::ptr_eq(&before.0.state, &route(0).state), "and counted");
+}
+
+#[test]
+fn what_was_saved_is_served_after_a_restart_without_a_controller() {
+    let folder = TempDir::new().unwrap();
+    let state_folder = folder.path().join("made/when/needed");
+    let first = start(Some(&state_folder));
+    first.pushed.pushed("llm/a", v(5, 5), state("a", 1, 8001)).unwrap();
+    first.pushed.pushed("llm/b", v(5, 5), state("b", 2, 8002)).unwrap();
+    first.pushed.removed("llm/b", v(6, 6)).unwrap();
+    first.pushed.tick();
+    drop(first);
+    let next = start(Some(&state_folder));
+    assert!(next.readiness.ready());
+    assert_eq!(next.serves(), [served("llm/a", 8001)]);
+    assert_eq!(next.pushed.held(), ["llm/a"], "a controller is told of it");
+    assert!(next.pushed.pushed("llm/a", v(5, 4), state("a", 1, 8009)).is_err(), "older");
+    next.pushed.pushed("llm/a", v(7, 7), state("a", 1, 8003)).unwrap();
+    assert_eq!(next.serves(), [served("llm/a", 8003)]);
+    let unsaved = start(Some(&state_folder));
+    assert_eq!(unsaved.serves(), [served("llm/a", 8001)], "it is saved at the next tick");
+}
+
+#[test]
+fn a_damaged_file_is_not_used_and_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    let first = start(Some(folder.path()));
+    first.pushed.pushed("llm/a", v(5, 5), state("a", 1, 8001)).unwrap();
+    first.pushed.tick();
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    let [file] = files.as_slice() else { panic!("one file: {files:?}") };
+    let good = fs::read(file).unwrap();
+    for bad in [&good[..good.len() - 1], b"", b"something else"] {
+        fs::write(file, bad).unwrap();
+        let router = start(Some(folder.path()));
+        assert!(!router.readiness.ready(), "{bad:?}");
+        assert_eq!((router.serves(), router.pushed.held()), (vec![], vec![]));
+    }
+    first.pushed.pushed("llm/a", v(6, 6), state("a", 1, 8002)).unwrap();
+    first.pushed.tick();
+    assert_eq!(start(Some(folder.path())).serves(), [served("llm/a", 8002)]);
+}
+
+#[test]
+fn a_saved_route_that_this_release_cannot_read_hinders_no_other() {
+    let folder = TempDir::new().unwrap();
+    let save = |routes: &[(&str, &Bytes)]| {
+        let routes = routes.iter().map(|(name, body)| (*name, &V, *body));
+        Disk::of(folder.path()).write(routes).unwrap();
+    };
+    static V: Version = v(1, 1);
+    let (good, bad) = (state("a", 1, 8001), Bytes::from_static(b"\xff\xff"));
+    save(&[("llm/bad", &bad), ("llm/a", &good)]);
+    let router = start(Some(folder.path()));
+    assert_eq!(
+        (router.serves(), router.pushed.held()),
+        (vec![served("llm/a", 8001)], vec!["llm/a".to_owned()])
+    );
+    save(&[("llm/bad", &bad)]);
+    assert!(!start(Some(folder.path())).readiness.ready(), "there is nothing to serve by");
+}
+
+#[test]
+fn a_disk_that_fails_stops_nothing_and_is_tried_again() {
+    let folder = TempDir::new().unwrap();
+    let in_the_way = folder.path().join("state");
+    fs::write(&in_the_way, "a file").unwrap();
+    let router = start(Some(&in_the_way));
+    router.pushed.pushed("llm/a", v(5, 5), state("a", 1, 8001)).unwrap();
+    router.pushed.synced();
+    router.pushed.tick();
+    router.pushed.tick();
+    assert_eq!(router.serves(), [served("llm/a", 8001)]);
+    fs::remove_file(&in_the_way).unwrap();
+    router.pushed.tick();
+    assert_eq!(start(Some(&in_the_way)).serves(), [served("llm/a", 8001)]);
+}
+
+#[test]
+fn the_age_is_the_time_since_a_controller_was_heard() {
+    let router = start(None);
+    let age = || {
+        router.pushed.tick();
+        router.metric("qoe_snapshot_age_seconds")
+    };
+    let since = |then: Duration| router.shared.now().saturating_sub(then).as_secs_f64();
+    let start = router.shared.now();
+    assert!(age() >= start.as_secs_f64(), "nobody was heard since the start");
+    let hearings: [(&str, &dyn Fn()); 4] = [
+        ("a heartbeat", &|| router.pushed.heard()),
+        ("the end of a list", &|| router.pushed.synced()),
+        ("a push", &|| drop(router.pushed.pushed("llm/a", v(1, 1), state("a", 1, 1)))),
+        ("a removal", &|| drop(router.pushed.removed("llm/b", v(1, 1)))),
+    ];
+    for (what, hear) in hearings {
+        let before = router.shared.now();
+        hear();
+        let age = age();
+        assert!(age <= since(before), "{what}: {age}");
+    }
+}
+
+#[test]
+fn controllers_are_counted_and_told_of_every_route() {
+    let router = start(None);
+    router.pushed.synced();
+    router.pushed.pushed("llm/a", v(1, 1), state("a", 1, 8001)).unwrap();
+    router.pushed.pushed("llm/b", v(1, 1), state("b", 2, 8002)).unwrap();
+    router.pushed.connected(2);
+    assert_eq!(router.metric("qoe_controllers"), 2.0);
+    let routes: Vec<_> = router.pushed.load().into_iter().map(|load| load.route).collect();
+    assert_eq!(routes, ["llm/a", "llm/b"]);
+}

@@ -1,0 +1,155 @@
+//! Protocol upgrades (WebSocket): both connections are taken over, and bytes pass between them until one side ends.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use qoe_core::endpoint::EndpointState;
+use qoe_core::phase::Phase;
+use qoe_core::plan::{Choice, Demand, Reason, Scope, Tried, plan};
+use qoe_core::request::analyze::{Analysis, WholeReason};
+use qoe_core::request::splice::Segments;
+use tokio::io::copy_bidirectional;
+use tokio::task::spawn_local;
+
+use crate::accept::listener::Worker;
+use crate::answer::reply::{Leg, Reply};
+use crate::failure::Failure;
+use crate::headers;
+use crate::routes::snapshot::{Route, Snapshot};
+use crate::ticket::Ticket;
+use crate::ticket::asked::Asked;
+use crate::upstream::connection::{UpstreamError, upgradable};
+
+/// Answers a request to upgrade: the endpoint's own answer, and on 101 the bytes in both directions.
+pub(crate) async fn answer(
+    worker: &Rc<Worker>,
+    snapshot: &Snapshot,
+    mut request: Request<Incoming>,
+    request_id: &HeaderValue,
+) -> Result<Response<Reply>, Failure> {
+    let model = request.uri().query().and_then(model_of);
+    let route = Arc::clone(snapshot.route(model.as_deref())?);
+    let analysis = Analysis { model, ..Analysis::without_body(request.headers(), &route.headers) };
+    let analysis = Arc::new(analysis);
+    let asked = Asked {
+        request_id: request_id.clone(),
+        api: "upgrade",
+        prompt_tokens: 0,
+        output_tokens: 0.0,
+        blocks: Box::default(),
+        block_tokens: 0.0,
+        analysis: Arc::clone(&analysis),
+    };
+    let mut ticket = Ticket::open(&worker.shared, &route, asked, worker.shared.now())?;
+    let endpoint = match choose(worker, &route, &analysis) {
+        Ok(endpoint) => endpoint,
+        Err(failure) => return Ok(failed(&mut ticket, failure)),
+    };
+    ticket.planned((Reason::Whole(WholeReason::OtherApi), None), None, &endpoint);
+    ticket.sent();
+    let client = hyper::upgrade::on(&mut request);
+    let response = match exchange(&route, &endpoint, request, request_id).await {
+        Ok(answered) => answered,
+        Err(failure) => return Ok(failed(&mut ticket, failure)),
+    };
+    ticket.answered(response.status());
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let (mut head, _) = response.into_parts();
+        headers::strip_hop_by_hop(&mut head.headers);
+        head.headers.remove(CONTENT_LENGTH);
+        ticket.succeeded();
+        return Ok(Response::from_parts(head, Reply::empty()));
+    }
+    let mut response = response;
+    let server = hyper::upgrade::on(&mut response);
+    spawn_local(async move {
+        match tokio::try_join!(client, server) {
+            Ok((client, server)) => {
+                let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
+                drop(copy_bidirectional(&mut client, &mut server).await);
+                ticket.succeeded();
+            }
+            Err(error) => ticket.failed(&Failure::Upgrade(error.to_string())),
+        }
+    });
+    Ok(response.map(|_| Reply::empty()))
+}
+
+/// The answer to a request that has a ticket: it is counted there.
+fn failed(ticket: &mut Ticket, failure: Failure) -> Response<Reply> {
+    ticket.failed(&failure);
+    failure.into_response()
+}
+
+/// The `model` of a query, as realtime clients name it.
+fn model_of(query: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("model="))?;
+    (!value.is_empty()).then(|| value.replace("%2F", "/").replace("%2f", "/"))
+}
+
+fn choose(
+    worker: &Worker,
+    route: &Route,
+    analysis: &Analysis,
+) -> Result<Arc<EndpointState>, Failure> {
+    let demand = Demand {
+        model: analysis.model.as_deref(),
+        phase: Phase::Decoding,
+        prompt_tokens: 0,
+        expected_output_tokens: None,
+        output_tokens: 0.0,
+        blocks: &[],
+        block_tokens: 0.0,
+        target: route.target(analysis),
+        waited: std::time::Duration::ZERO,
+        whole: Some(Reason::Whole(WholeReason::OtherApi)),
+    };
+    let scope = Scope {
+        pool: &route.pool,
+        policy: &route.policy,
+        handoff: route.handoff,
+        memory: &route.state.memory,
+        tried: &Tried::default(),
+        now: worker.shared.now(),
+    };
+    let Choice { plan, .. } = plan(&scope, &demand, &mut *worker.rng.borrow_mut())
+        .ok_or_else(|| Failure::NoEndpoint { route: route.name.to_string() })?;
+    Ok(Arc::clone(&route.pool[plan.answering()].state))
+}
+
+async fn exchange(
+    route: &Route,
+    endpoint: &EndpointState,
+    request: Request<Incoming>,
+    request_id: &HeaderValue,
+) -> Result<Response<Incoming>, Failure> {
+    let upstream = |error| Failure::Upstream {
+        route: route.name.to_string(),
+        phase: Phase::Decoding,
+        endpoint: endpoint.name.to_string(),
+        error,
+    };
+    let (mut head, _) = request.into_parts();
+    let protocol = head.headers.get(UPGRADE).cloned();
+    headers::prepare(&mut head.headers, request_id);
+    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        head.headers.insert(UPGRADE, protocol);
+    }
+    let host = HeaderValue::from_str(&endpoint.authority);
+    head.headers.insert(HOST, host.expect("an authority is a valid header value"));
+    let mut leg = Request::new(Leg::from(Segments::from(Bytes::new())));
+    *leg.uri_mut() = head.uri.path_and_query().cloned().map(Into::into).unwrap_or_default();
+    *leg.headers_mut() = head.headers;
+    let within = route.timeouts.first_token;
+    let asking = upgradable(&endpoint.authority, leg, route.timeouts.connect);
+    tokio::time::timeout(within, asking)
+        .await
+        .unwrap_or(Err(UpstreamError::Timeout(within)))
+        .map_err(upstream)
+}

@@ -1,0 +1,137 @@
+//! A request's way in: what it is, whether it may, whose it is. From there on [`crate::execute::attempts`] has it.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use qoe_core::request::analyze::Api;
+
+use crate::accept::closing;
+use crate::accept::listener::Worker;
+use crate::answer::reply::Reply;
+use crate::execute::attempts::{Call, serve};
+use crate::execute::upgrade;
+use crate::failure::Failure;
+use crate::headers::{self, EXPLAIN, REQUEST_ID};
+use crate::intake::surface::Surface;
+use crate::intake::understand::{Whose, read, understand, whose};
+use crate::routes::snapshot::Snapshot;
+use crate::scrape::models;
+use crate::ticket::Ticket;
+use crate::ticket::asked::Asked;
+
+/// Longer targets are refused.
+const LONGEST_TARGET: usize = 8 * 1024;
+
+/// Answers one request.
+pub(crate) async fn handle(
+    worker: Rc<Worker>,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, Infallible> {
+    let request_id = headers::request_id(request.headers(), &mut *worker.rng.borrow_mut());
+    let version = request.version();
+    let answered = answer(&worker, request, &request_id).await;
+    let mut response = answered.unwrap_or_else(|failure| {
+        worker.shared.metrics.refused(failure.kind());
+        // `Debug` of the text: a client's words in it must not begin a line of their own.
+        tracing::debug!(request_id = ?request_id, failure = ?failure.to_string(), "refused");
+        failure.into_response()
+    });
+    response.headers_mut().insert(REQUEST_ID, request_id);
+    if worker.shared.leaving.load(Ordering::Relaxed) {
+        closing::say_last(&mut response, version);
+    }
+    Ok(response)
+}
+
+async fn answer(
+    worker: &Rc<Worker>,
+    request: Request<Incoming>,
+    request_id: &HeaderValue,
+) -> Result<Response<Reply>, Failure> {
+    let path = request.uri().path();
+    if path.len() + request.uri().query().map_or(0, str::len) > LONGEST_TARGET {
+        return Err(Failure::UriTooLong(LONGEST_TARGET));
+    }
+    let snapshot = worker.shared.snapshot.load_full();
+    let surface = Surface::of(path);
+    if surface == Surface::Administrative && snapshot.route_allowing(path).is_none() {
+        return Err(Failure::UnknownPath(path.to_owned()));
+    }
+    if !surface.allows(request.method()) {
+        let (method, path) = (request.method().clone(), path.to_owned());
+        return Err(Failure::MethodNotAllowed { method, path });
+    }
+    match surface {
+        Surface::Health => Ok(health(&snapshot)),
+        Surface::Models => models::answer(&snapshot, path),
+        Surface::One if headers::is_websocket(&request) => {
+            upgrade::answer(worker, &snapshot, request, request_id).await
+        }
+        surface => proxied(worker, &snapshot, surface, request, request_id).await,
+    }
+}
+
+fn health(snapshot: &Snapshot) -> Response<Reply> {
+    let mut response = Response::new(Reply::empty());
+    if snapshot.version == 0 {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+/// Reads the request whole, finds its route, and serves it.
+async fn proxied(
+    worker: &Rc<Worker>,
+    snapshot: &Snapshot,
+    surface: Surface,
+    request: Request<Incoming>,
+    request_id: &HeaderValue,
+) -> Result<Response<Reply>, Failure> {
+    let began = worker.shared.now();
+    let (mut head, body) = request.into_parts();
+    let mut reserved = worker.shared.body_memory.reserve();
+    let body = read(body, &head.headers, snapshot.max_body_bytes(), &mut reserved).await?;
+    let analysis = understand(surface, &head, &body)?;
+    let Whose { route, pinned } = whose(worker, snapshot, surface, head.uri.path(), &analysis)?;
+    if body.len() > route.max_body_bytes {
+        return Err(Failure::BodyTooLarge(route.max_body_bytes as u64));
+    }
+    let analysis = Arc::new(analysis.with_headers(&head.headers, &route.headers));
+    let asked = Asked::new(request_id, name(surface), route, &analysis, &body);
+    let explain = head.headers.get(EXPLAIN).is_some_and(|value| value == "1");
+    headers::prepare(&mut head.headers, request_id);
+    let call = Call {
+        target: head.uri.path_and_query().cloned().unwrap_or_else(|| "/".parse().expect("a path")),
+        method: head.method,
+        headers: head.headers,
+        body,
+        generate: surface.generates(),
+        pinned,
+        stores: surface == Surface::Responses,
+        explain,
+        _reserved: reserved,
+    };
+    // Only what generates by plan waits: an endpoint's time for anything else is not forecast.
+    let waits = call.generate.is_some() && call.pinned.is_empty() && route.queues();
+    let ticket = match waits {
+        true => Ticket::waiting(&worker.shared, route, asked, began),
+        false => Ticket::open(&worker.shared, route, asked, began)?,
+    };
+    Ok(serve(worker, call, ticket).await)
+}
+
+/// The API's name in records.
+const fn name(surface: Surface) -> &'static str {
+    match surface {
+        Surface::Generate(Api::ChatCompletions) => "chat_completions",
+        Surface::Generate(_) => "completions",
+        Surface::Responses => "responses",
+        Surface::StoredResponse => "stored_response",
+        Surface::Administrative => "administrative",
+        Surface::One | Surface::Models | Surface::Health => "other",
+    }
+}

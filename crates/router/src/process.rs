@@ -1,0 +1,4 @@
+//! The process: its threads, their start and end, its admin pages.
+
+pub(crate) mod pages;
+pub(crate) mod router;

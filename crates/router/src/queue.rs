@@ -1,0 +1,3 @@
+//! Requests that wait for room.
+
+pub(crate) mod admission;

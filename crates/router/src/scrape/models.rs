@@ -1,0 +1,105 @@
+//! `/v1/models`, merged over all endpoints: what can be asked for here, each once.
+
+use std::sync::Arc;
+
+use http::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use qoe_core::endpoint::Served;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::answer::reply::Reply;
+use crate::failure::{Failure, known_models};
+use crate::routes::snapshot::Snapshot;
+
+#[derive(Serialize)]
+struct List {
+    object: &'static str,
+    data: Vec<Box<RawValue>>,
+}
+
+/// Answers `/v1/models` and `/v1/models/{id}`.
+pub(crate) fn answer(snapshot: &Snapshot, path: &str) -> Result<Response<Reply>, Failure> {
+    let models = snapshot.models();
+    let body = match path.strip_prefix("/v1/models/") {
+        Some(id) => {
+            let found = models.iter().find(|(name, _)| name == id);
+            let (name, card) = found.ok_or_else(|| Failure::UnknownModel {
+                model: id.to_owned(),
+                known: known_models(models.iter().map(|(name, _)| name.as_str())),
+            })?;
+            card_of(name, card.as_deref()).get().as_bytes().to_vec()
+        }
+        None => {
+            let data = models.iter().map(|(id, card)| card_of(id, card.as_deref())).collect();
+            serde_json::to_vec(&List { object: "list", data }).expect("JSON always serializes")
+        }
+    };
+    let mut response = Response::new(Reply::full(body.into()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// An endpoint's own entry, or a plain one for a name that no endpoint has told of yet.
+fn card_of(id: &str, card: Option<&str>) -> Box<RawValue> {
+    let own = card.and_then(|card| RawValue::from_string(card.to_owned()).ok());
+    own.unwrap_or_else(|| {
+        let plain =
+            serde_json::json!({"id": id, "object": "model", "created": 0, "owned_by": "vllm"});
+        RawValue::from_string(plain.to_string()).expect("JSON is JSON")
+    })
+}
+
+#[derive(Deserialize)]
+struct Listed<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Card {
+    id: String,
+    #[serde(default)]
+    parent: Option<String>,
+}
+
+/// The models of an endpoint's `/v1/models`; entries that make no sense are left out.
+pub(crate) fn parse(body: &[u8]) -> Option<Vec<Served>> {
+    let listed: Listed<'_> = serde_json::from_slice(body).ok()?;
+    let served = |entry: &&RawValue| {
+        let Card { id, parent } = serde_json::from_str(entry.get()).ok()?;
+        Some(Served { id, parent, card: entry.get().into() })
+    };
+    Some(listed.data.iter().filter_map(served).collect())
+}
+
+/// Whether two lists name the same models.
+pub(crate) fn same(old: Option<&Arc<Vec<Served>>>, new: &[Served]) -> bool {
+    old.is_some_and(|old| {
+        old.len() == new.len()
+            && old.iter().zip(new).all(|(a, b)| a.id == b.id && a.parent == b.parent)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_with_their_parent_and_kept_whole() {
+        let body = br#"{"object":"list","data":[{"id":"base","max_model_len":2048},{"id":"sql","parent":"base"},{"no":"id"}]}"#;
+        let served = parse(body).expect("a list");
+        assert_eq!(served.len(), 2);
+        assert_eq!(&*served[0].card, r#"{"id":"base","max_model_len":2048}"#);
+        assert_eq!(served[1].parent.as_deref(), Some("base"));
+        assert_eq!(parse(b"<html>"), None);
+    }
+
+    #[test]
+    fn a_list_is_the_same_by_its_names() {
+        let served = parse(br#"{"data":[{"id":"a","created":1}]}"#).expect("a list");
+        let later = parse(br#"{"data":[{"id":"a","created":2}]}"#).expect("a list");
+        assert!(same(Some(&Arc::new(served.clone())), &later));
+        assert!(!same(None, &served) && !same(Some(&Arc::new(served)), &[]));
+    }
+}

@@ -1,0 +1,50 @@
+//! What a client asked of its route, as far as plans and records need it.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use qoe_core::plan::policy::Policy;
+use qoe_core::request::analyze::{Analysis, BLOCK_BYTES};
+
+use crate::routes::snapshot::Route;
+
+/// What the client asked.
+pub(crate) struct Asked {
+    pub(crate) request_id: HeaderValue,
+    pub(crate) api: &'static str,
+    pub(crate) prompt_tokens: u64,
+    /// Tokens of the answer that are expected.
+    pub(crate) output_tokens: f64,
+    /// Hashes of the blocks of its prompt, for policies that look for them in prefix caches.
+    pub(crate) blocks: Box<[u64]>,
+    /// Tokens of one block.
+    pub(crate) block_tokens: f64,
+    pub(crate) analysis: Arc<Analysis>,
+}
+
+impl Asked {
+    /// What is asked for on this route.
+    pub(crate) fn new(
+        request_id: &HeaderValue,
+        api: &'static str,
+        route: &Route,
+        analysis: &Arc<Analysis>,
+        body: &[u8],
+    ) -> Self {
+        let prompt_tokens = route.state.prompt_tokens(analysis);
+        let Analysis { expected_output_tokens: said, max_tokens: limit, .. } = **analysis;
+        let blocks = match route.policy {
+            Policy::Predictive(_) | Policy::PrefixAffinity => analysis.prefix_blocks(body),
+            _ => Box::default(),
+        };
+        Self {
+            request_id: request_id.clone(),
+            api,
+            prompt_tokens,
+            output_tokens: route.state.memory.lengths.expected(prompt_tokens, said, limit),
+            blocks,
+            block_tokens: route.state.tokens_of(BLOCK_BYTES),
+            analysis: Arc::clone(analysis),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Connections to endpoints: opened, driven and pooled by the worker that uses them.
+//!
+//! hyper's client normally runs each connection as a task of its own and hands every chunk to its reader through a
+//! channel: two task switches a chunk. Here the reader owns both halves and polls the connection itself, so a chunk
+//! costs none, and all chunks that are ready go on as one.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::upstream::exchange::Exchange;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+
+use crate::answer::reply::Leg;
+
+/// Largest head an endpoint may answer with.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// A connection buffers no more than this of an answer that its reader does not take.
+const MAX_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Why an endpoint did not answer.
+#[derive(Debug, Error)]
+pub(crate) enum UpstreamError {
+    /// No connection could be opened.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// No connection within the time allowed.
+    #[error("no connection within {} ms", .0.as_millis())]
+    ConnectTimeout(Duration),
+    /// The connection broke before the answer was complete.
+    #[error("the connection broke: {0}")]
+    Broken(#[source] hyper::Error),
+    /// Nothing came within the time allowed.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// The stream ended before its end was said.
+    #[error("the stream ended early")]
+    EndedEarly,
+    /// The stream told of an error before its first token.
+    #[error("the stream began with an error")]
+    ErrorEvent,
+    /// The stream's first bytes already say that the endpoint gave it up.
+    #[error("the request was aborted")]
+    Aborted,
+    /// A redirect: it may point anywhere, and is not followed.
+    #[error("it answered with a redirect")]
+    Redirect,
+    /// The answer is larger than this leg's answers may be.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// Why a request was not answered on this connection.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// Another connection may be tried without harm.
+    Retry(hyper::Error),
+    /// The endpoint may have begun to work on it.
+    Broken(hyper::Error),
+}
+
+impl From<Unsent> for UpstreamError {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Retry(error) | Unsent::Broken(error) => Self::Broken(error),
+        }
+    }
+}
+
+/// One HTTP/1.1 connection, both halves.
+pub(crate) struct Connection {
+    sender: SendRequest<Leg>,
+    /// `None` once it has ended: dropped at once, so that whoever still waits for it is told.
+    driver: Option<http1::Connection<TokioIo<TcpStream>, Leg>>,
+    /// It has served a request before, so its peer may have closed it in the meantime.
+    reused: bool,
+}
+
+impl Connection {
+    /// Opens a connection to `authority` (`host:port`).
+    pub(crate) async fn open(authority: &str, within: Duration) -> Result<Self, UpstreamError> {
+        let (sender, driver) = handshake(authority, within).await?;
+        Ok(Self { sender, driver: Some(driver), reused: false })
+    }
+
+    /// Moves bytes between the socket and whoever holds the other halves.
+    pub(super) fn drive(&mut self, cx: &mut std::task::Context<'_>) {
+        if let Some(driver) = &mut self.driver
+            && Pin::new(driver).poll(cx).is_ready()
+        {
+            self.driver = None;
+        }
+    }
+
+    /// Whether it could take another request now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// The connection broke. [`Unsent::Retry`]: before a byte of the request was sent, or, on a connection that had
+    /// been idle, before a byte of an answer came, as when its peer closed it at that very moment.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Leg>,
+    ) -> Result<Response<Incoming>, Unsent> {
+        let answer = self.sender.try_send_request(request);
+        let mut answer = std::pin::pin!(answer);
+        let answer = poll_fn(|cx| {
+            self.drive(cx);
+            answer.as_mut().poll(cx)
+        })
+        .await;
+        let reused = std::mem::replace(&mut self.reused, true);
+        answer.map_err(|failed| {
+            let unsent = failed.message().is_some();
+            let error = failed.into_error();
+            match unsent || (reused && error.is_incomplete_message()) {
+                true => Unsent::Retry(error),
+                false => Unsent::Broken(error),
+            }
+        })
+    }
+}
+
+/// Asks `authority` to change the protocol, on a connection of its own that a task drives.
+pub(crate) async fn upgradable(
+    authority: &str,
+    request: Request<Leg>,
+    within: Duration,
+) -> Result<Response<Incoming>, UpstreamError> {
+    let (mut sender, driver) = handshake(authority, within).await?;
+    // It ends when the changed protocol's stream is taken over, or with the connection.
+    spawn_local(async move { drop(driver.with_upgrades().await) });
+    sender.send_request(request).await.map_err(UpstreamError::Broken)
+}
+
+type Halves = (SendRequest<Leg>, http1::Connection<TokioIo<TcpStream>, Leg>);
+
+async fn handshake(authority: &str, within: Duration) -> Result<Halves, UpstreamError> {
+    let stream = tokio::time::timeout(within, TcpStream::connect(authority))
+        .await
+        .map_err(|_| UpstreamError::ConnectTimeout(within))?
+        .map_err(UpstreamError::Connect)?;
+    stream.set_nodelay(true).map_err(UpstreamError::Connect)?;
+    http1::Builder::new()
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .max_header_size(MAX_HEAD_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(UpstreamError::Broken)
+}
+
+/// Reads an answer's whole body, up to `limit` bytes.
+pub(crate) async fn read_all(
+    mut exchange: Exchange,
+    limit: usize,
+) -> Result<(Bytes, Exchange), UpstreamError> {
+    let mut body: Vec<Bytes> = Vec::new();
+    let mut size = 0;
+    while let Some(chunk) = poll_fn(|cx| exchange.poll_chunk(cx)).await {
+        let chunk = chunk.map_err(UpstreamError::Broken)?;
+        size += chunk.len();
+        if size > limit {
+            return Err(UpstreamError::TooLarge(limit));
+        }
+        body.push(chunk);
+    }
+    let body = match body.len() {
+        1 => body.swap_remove(0),
+        _ => body.concat().into(),
+    };
+    Ok((body, exchange))
+}
