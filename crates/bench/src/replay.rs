@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use qoe_core::flight::qoe::Target;
 use qoe_core::request::analyze::Priority;
+use qoe_core::target::Target;
 use qoe_sim::Profile;
 
 mod drive;

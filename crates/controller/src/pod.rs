@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use qoe_core::endpoint::Scheduling;
 use qoe_core::endpoint::connector::Connector;
+use qoe_core::endpoint::state::Scheduling;
 use serde::Deserialize;
 
 /// Says how a pod moves KV caches, whatever its arguments say.

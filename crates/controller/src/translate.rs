@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 
 use qoe_api::{Connector as Wanted, QoERouteSpec};
+use qoe_core::endpoint;
 use qoe_core::endpoint::connector::Connector;
-use qoe_core::endpoint::{self, Scheduling};
+use qoe_core::endpoint::state::Scheduling;
 use qoe_core::phase::{PhaseRules, Role, RoleSource};
 use qoe_discovery::{EndpointConfig, RouteConfig, of_one_host, phase_rules};
 

@@ -2,28 +2,20 @@
 
 pub mod connector;
 pub mod exposition;
-mod health;
-mod ledger;
+pub mod health;
+pub mod holds;
+pub mod ledger;
 pub mod pool;
-mod scraped;
+pub mod scraped;
 pub mod signals;
+pub mod state;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use serde::Serialize;
-
-use self::health::Health;
-use self::ledger::Ledger;
-pub use self::ledger::{Hold, Moving, Reading, Streaming};
-pub use self::scraped::Counters;
 use crate::endpoint::connector::Connector;
-use crate::endpoint::signals::Signals;
+use crate::endpoint::state::EndpointState;
 use crate::phase::{Role, RoleSource};
-use crate::speed::Pace;
 
 /// An endpoint as one route sees it: its place in the route's pool, and its live state, which all routes share.
 #[derive(Clone, Debug)]
@@ -68,133 +60,14 @@ impl Endpoint {
     }
 }
 
-/// One model of an endpoint's `/v1/models`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// The name clients send.
-    pub id: String,
-    /// For a LoRA adapter: the model it adapts.
-    pub parent: Option<String>,
-    /// The whole entry, as JSON.
-    pub card: Box<str>,
-}
-
-/// In which order a server takes what waits there (vLLM's `--scheduling-policy`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scheduling {
-    /// As it came.
-    #[default]
-    Fcfs,
-    /// By the request's member `priority`, the lowest first.
-    Priority,
-}
-
-/// A server's identity and live state, shared by all routes and workers.
-#[derive(Debug)]
-pub struct EndpointState {
-    /// Unique name.
-    pub name: Arc<str>,
-    /// `host:port`.
-    pub authority: Arc<str>,
-    /// Stands for it in the prefix index: a hash of its name and authority.
-    pub tag: u32,
-    /// What is known of how it does.
-    pub signals: Signals,
-    /// How fast it is, and what waits there.
-    pub pace: Pace,
-    served: ArcSwapOption<Vec<Served>>,
-    by_priority: AtomicBool,
-    ledger: Ledger,
-    health: Health,
-}
-
-impl EndpointState {
-    /// A fresh endpoint: nothing in flight, nothing known.
-    #[must_use]
-    pub fn new(name: &str, authority: &str) -> Self {
-        Self {
-            name: name.into(),
-            authority: authority.into(),
-            tag: tag(name, authority),
-            signals: Signals::default(),
-            pace: Pace::default(),
-            served: ArcSwapOption::empty(),
-            by_priority: AtomicBool::new(false),
-            ledger: Ledger::default(),
-            health: Health::default(),
-        }
-    }
-
-    /// The models it serves, once it has said so.
-    #[must_use]
-    pub fn served(&self) -> Option<Arc<Vec<Served>>> {
-        self.served.load_full()
-    }
-
-    /// It said which models it serves.
-    pub fn set_served(&self, models: Vec<Served>) {
-        self.served.store(Some(Arc::new(models)));
-    }
-
-    /// Whether it serves `model`, as far as is known: unknown counts as yes.
-    #[must_use]
-    pub fn serves(&self, model: &str) -> bool {
-        self.served.load().as_ref().is_none_or(|served| served.iter().any(|s| s.id == model))
-    }
-
-    /// In which order it takes what waits there.
-    #[must_use]
-    pub fn scheduling(&self) -> Scheduling {
-        match self.by_priority.load(Ordering::Relaxed) {
-            true => Scheduling::Priority,
-            false => Scheduling::Fcfs,
-        }
-    }
-
-    /// The configuration says in which order it takes what waits there.
-    pub fn set_scheduling(&self, scheduling: Scheduling) {
-        self.by_priority.store(scheduling == Scheduling::Priority, Ordering::Relaxed);
-    }
-
-    /// Requests here by the better of two words: the router's own ledger, exact, or the endpoint's last scrape,
-    /// which knows of others' requests but is late.
-    #[must_use]
-    pub fn queue(&self, now: Duration) -> f64 {
-        let own = f64::from(self.in_flight_all());
-        let scraped = [&self.signals.running, &self.signals.waiting]
-            .iter()
-            .filter_map(|gauge| gauge.get(now))
-            .map(|g| g.value * g.weight)
-            .sum::<f64>();
-        own.max(scraped)
-    }
-
-    /// The share of a prompt that its cache is likely to hold, where nothing is known of this prompt.
-    #[must_use]
-    pub fn usual_hit(&self, now: Duration) -> f64 {
-        let hit = self.signals.prefix_hit_rate.get(now);
-        hit.map_or(0.0, |hit| (hit.value * hit.weight).clamp(0.0, 1.0))
-    }
-}
-
-/// FNV-1a, folded to 32 bits.
-fn tag(name: &str, authority: &str) -> u32 {
-    let bytes = name.bytes().chain([0]).chain(authority.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    #[expect(clippy::cast_possible_truncation, reason = "folded")]
-    let folded = (hash ^ (hash >> 32)) as u32;
-    folded
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::health::{EJECT_FIRST, EJECT_LONGEST, KV_DISTRUST};
     use super::*;
     use crate::phase::Phase;
-    use crate::speed::{Models, PromptWork};
+    use crate::speed::models::Models;
+    use crate::speed::work::PromptWork;
+    use std::time::Duration;
 
     /// An endpoint for tests.
     pub(crate) fn endpoint(name: &str, role: Role) -> Endpoint {
@@ -217,13 +90,21 @@ pub(crate) mod tests {
         let one = e.hold(Phase::Prefill, 100);
         let two = e.hold(Phase::Decoding, 50);
         assert_eq!(
-            (e.in_flight_all(), e.tokens(Phase::Prefill), e.tokens(Phase::Decoding)),
+            (
+                e.ledger.in_flight_all(),
+                e.ledger.tokens(Phase::Prefill),
+                e.ledger.tokens(Phase::Decoding)
+            ),
             (2, 100, 50)
         );
         drop(one);
         drop(two);
         assert_eq!(
-            (e.in_flight_all(), e.tokens(Phase::Prefill), e.tokens(Phase::Decoding)),
+            (
+                e.ledger.in_flight_all(),
+                e.ledger.tokens(Phase::Prefill),
+                e.ledger.tokens(Phase::Decoding)
+            ),
             (0, 0, 0)
         );
     }
@@ -236,33 +117,33 @@ pub(crate) mod tests {
         let work = |uncached| PromptWork { uncached, ..PromptWork::default() };
         let first = e.reads(work(750.0), true, &pool, now);
         let second = e.reads(work(1500.0), false, &pool, now);
-        assert_eq!(e.unread(), 750 + 1500);
+        assert_eq!(e.ledger.unread(), 750 + 1500);
         second.done(&pool, now + Duration::from_secs(3));
-        assert_eq!(e.unread(), 750);
+        assert_eq!(e.ledger.unread(), 750);
         let speed = e.signals.prefill_speed.get(now + Duration::from_secs(3)).expect("learned");
         assert!((speed.value - 750.0).abs() < 1e-9, "all that was ahead, in three seconds");
         drop(first);
-        assert_eq!(e.unread(), 0);
+        assert_eq!(e.ledger.unread(), 0);
     }
 
     #[test]
     fn three_failures_in_a_row_eject_for_longer_each_time_and_a_success_forgives() {
         let e = state();
         let now = Duration::from_secs(100);
-        assert_eq!((e.failed(now), e.failed(now)), (None, None));
-        assert_eq!(e.failed(now), Some(EJECT_FIRST));
-        assert_eq!(e.failed(now), None, "requests of the same moment count once");
+        assert_eq!((e.health.failed(now), e.health.failed(now)), (None, None));
+        assert_eq!(e.health.failed(now), Some(EJECT_FIRST));
+        assert_eq!(e.health.failed(now), None, "requests of the same moment count once");
         let later = now + EJECT_FIRST;
-        assert!(e.ejected(now) && !e.ejected(later));
-        assert_eq!(e.failed(later), Some(EJECT_FIRST * 2));
+        assert!(e.health.ejected(now) && !e.health.ejected(later));
+        assert_eq!(e.health.failed(later), Some(EJECT_FIRST * 2));
         let mut at = later;
         for _ in 0..10 {
             at += EJECT_LONGEST;
-            assert!(e.failed(at) <= Some(EJECT_LONGEST));
+            assert!(e.health.failed(at) <= Some(EJECT_LONGEST));
         }
-        assert!(!e.ejected(at + EJECT_LONGEST));
-        e.succeeded();
-        assert!(!e.ejected(at));
+        assert!(!e.health.ejected(at + EJECT_LONGEST));
+        e.health.succeeded();
+        assert!(!e.health.ejected(at));
     }
 
     #[test]
@@ -270,11 +151,11 @@ pub(crate) mod tests {
         let e = state();
         let now = Duration::from_secs(100);
         for worked in [false, false, true, false, false] {
-            assert_eq!(e.kv_handed_over(worked, now), None);
-            assert!(e.trusts_kv(now));
+            assert_eq!(e.health.kv_handed_over(worked, now), None);
+            assert!(e.health.trusts_kv(now));
         }
-        assert_eq!(e.kv_handed_over(false, now), Some(KV_DISTRUST));
-        assert!(!e.trusts_kv(now) && e.trusts_kv(now + KV_DISTRUST));
+        assert_eq!(e.health.kv_handed_over(false, now), Some(KV_DISTRUST));
+        assert!(!e.health.trusts_kv(now) && e.health.trusts_kv(now + KV_DISTRUST));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! it holds.
 
 pub mod qoe;
+pub mod timings;
 pub mod track;
 
 use std::sync::Arc;
@@ -12,14 +13,16 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::endpoint::{EndpointState, Hold, Moving, Reading, Streaming};
+use crate::endpoint::holds::{Hold, Moving, Reading, Streaming};
+use crate::endpoint::state::EndpointState;
 use crate::estimate::bias::{Bias, relative_error};
-use crate::flight::qoe::Target;
-use crate::flight::track::{Timings, Track};
+use crate::flight::timings::Timings;
+use crate::flight::track::Track;
 use crate::memory::Memory;
 use crate::phase::Phase;
-use crate::plan::Forecast;
-use crate::speed::PromptWork;
+use crate::plan::forecast::Forecast;
+use crate::speed::work::PromptWork;
+use crate::target::Target;
 
 /// A live estimate of the ITL is passed on to the endpoint's signals this often.
 const ITL_EVERY: Duration = Duration::from_millis(250);
@@ -57,7 +60,7 @@ struct Window {
     count: u32,
     since: Duration,
     /// What the endpoint had read when it began.
-    read: crate::speed::Reading,
+    read: crate::speed::reading::Reading,
 }
 
 /// What a handful of tokens meant.
@@ -159,7 +162,7 @@ impl Flight {
         let tokens = self.cargo.prompt_tokens as f64;
         let usual = || tokens * reader.usual_hit(now);
         let cached = forecast.map_or_else(usual, |forecast| forecast.cached).min(tokens);
-        let streams = reader.stream_load().streams;
+        let streams = reader.ledger.stream_load().streams;
         PromptWork { uncached: tokens - cached, cached, streams }
     }
 
@@ -172,7 +175,7 @@ impl Flight {
     pub fn prefill_done(&mut self, endpoint: &EndpointState, memory: &Memory, now: Duration) {
         let seconds = self.track.prefill_done(now);
         endpoint.signals.ttft.observe(seconds, now);
-        endpoint.succeeded();
+        endpoint.health.succeeded();
         if let Some(reading) = self.reading.take() {
             reading.done(&memory.models, now);
         }
@@ -213,7 +216,7 @@ impl Flight {
         if let Some(decoding) = &self.decoding {
             if let Some(moving) = self.moving.take() {
                 let speed = decoding.pace.models.speed_or(&memory.models.speed());
-                moving.done(speed.step(decoding.stream_load()), &memory.models, now);
+                moving.done(speed.step(decoding.ledger.stream_load()), &memory.models, now);
             }
             if let Some(seconds) = self.track.first_token_after() {
                 decoding.signals.ttft.observe(seconds, now);
@@ -251,7 +254,7 @@ impl Flight {
         decoding.signals.itl.observe(mean, now);
         let read = decoding.pace.has_read_so_far(now);
         let gap = (mean, length.as_secs_f64());
-        let load = decoding.stream_load();
+        let load = decoding.ledger.stream_load();
         decoding.pace.streamed(load, gap, read - window.read, &memory.models, now);
         *window = Window { since: now, read, ..Window::default() };
     }

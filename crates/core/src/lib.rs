@@ -21,3 +21,4 @@ pub mod request;
 pub mod response;
 pub mod scale;
 pub mod speed;
+pub mod target;

@@ -3,15 +3,17 @@
 pub mod budget;
 pub mod lengths;
 pub mod prefix;
+pub mod turns;
+pub mod urgency;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::admit::queue::Urgency;
 use crate::estimate::bias::Bias;
 use crate::memory::lengths::Lengths;
 use crate::memory::prefix::PrefixIndex;
-use crate::plan::policy::Turns;
-use crate::speed::Models;
+use crate::memory::turns::Turns;
+use crate::memory::urgency::Urgency;
+use crate::speed::models::Models;
 
 /// The memory of one route.
 #[derive(Debug, Default)]

@@ -1,7 +1,8 @@
 //! Planning allocates nothing: what the choice takes lies on the stack, for pools of any size.
 
+use qoe_core::plan::plan;
 use qoe_core::plan::policy::Policy;
-use qoe_core::plan::{Predictive, plan};
+use qoe_core::plan::policy::Predictive;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 

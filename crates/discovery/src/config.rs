@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use prost::Message;
 use qoe_api::QoERouteSpec;
-use qoe_core::endpoint::Scheduling;
 use qoe_core::endpoint::connector::Connector;
+use qoe_core::endpoint::state::Scheduling;
 use qoe_core::phase::{PhaseRules, Role, RoleSource};
 use thiserror::Error;
 

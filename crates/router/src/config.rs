@@ -3,3 +3,4 @@
 mod disk;
 pub mod file;
 pub(crate) mod pushed;
+pub(crate) mod report;

@@ -4,7 +4,7 @@ use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use rand::RngExt;
 
 /// The header that names a request; on both legs, and on the answer.
@@ -94,6 +94,13 @@ pub(crate) fn is_websocket<B>(request: &Request<B>) -> bool {
         values.flat_map(|value| value.split(',')).any(|v| v.trim().eq_ignore_ascii_case(wanted))
     };
     request.method() == Method::GET && says(UPGRADE, "websocket") && says(CONNECTION, "upgrade")
+}
+
+/// Tells an HTTP/1 client that this answer is the last of its connection.
+pub(crate) fn say_last<B>(response: &mut Response<B>, version: Version) {
+    if version <= Version::HTTP_11 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 #[cfg(test)]

@@ -28,5 +28,6 @@ mod scrape;
 mod shared;
 mod ticket;
 mod upstream;
+pub(crate) mod worker;
 
 pub use process::router::Router;

@@ -1,3 +1,4 @@
 //! Requests that wait for room.
 
 pub(crate) mod admission;
+pub(crate) mod place;

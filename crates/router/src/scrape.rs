@@ -14,15 +14,17 @@ use futures::stream::FuturesUnordered;
 use http::header::HOST;
 use http::{HeaderValue, Request};
 use qoe_core::endpoint::exposition::EngineMetrics;
-use qoe_core::endpoint::{Counters, EndpointState};
+use qoe_core::endpoint::scraped::Counters;
+use qoe_core::endpoint::state::EndpointState;
 use qoe_core::request::analyze::BLOCK_BYTES;
 use qoe_core::request::splice::Segments;
 use qoe_runtime::readiness::Guard;
 
-use crate::answer::reply::Leg;
 use crate::shared::Shared;
-use crate::upstream::connection::{Connection, Unsent, UpstreamError, read_all};
-use crate::upstream::exchange::Exchange;
+use crate::upstream::connection::Connection;
+use crate::upstream::error::{Unsent, UpstreamError};
+use crate::upstream::exchange::{Exchange, read_all};
+use crate::upstream::leg::Leg;
 
 /// One look must be over within this.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -104,7 +106,7 @@ async fn look(
         tell_capacity(shared, &endpoint);
     }
     shared.metrics.scraped(ok);
-    shared.metrics.endpoint_in_flight(&endpoint.name, endpoint.in_flight_all());
+    shared.metrics.endpoint_in_flight(&endpoint.name, endpoint.ledger.in_flight_all());
     (identity(&endpoint), known)
 }
 
@@ -196,8 +198,8 @@ async fn get(
 #[cfg(test)]
 mod tests {
     use prometheus_client::registry::Registry;
-    use qoe_core::endpoint::Scheduling;
     use qoe_core::endpoint::connector::Connector;
+    use qoe_core::endpoint::state::Scheduling;
     use qoe_core::phase::{Role, RoleSource};
     use qoe_discovery::{EndpointConfig, RouteConfig};
     use qoe_runtime::readiness::Readiness;

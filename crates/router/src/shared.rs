@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::observe::metrics::Metrics;
-use crate::observe::record::Ring;
-use crate::routes::snapshot::{Route, Snapshot};
+use crate::observe::ring::Ring;
+use crate::routes::route::Route;
+use crate::routes::snapshot::Snapshot;
 use crate::routes::source::RouteSource;
 use crate::shared::body_memory::BodyMemory;
 use crate::shared::stored::StoredResponses;

@@ -1,32 +1,28 @@
 //! The ticket: the in-flight record of one request. It settles exactly once, however the request ends.
 
 pub(crate) mod asked;
+pub(crate) mod planned;
+pub(crate) mod queued;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use qoe_core::endpoint::EndpointState;
-use qoe_core::flight::track::Outcome;
+use qoe_core::endpoint::state::EndpointState;
+use qoe_core::flight::timings::Outcome;
 use qoe_core::flight::{Cargo, Flight, Streamed};
 use qoe_core::phase::Phase;
-use qoe_core::plan::{Forecast, Reason};
+use qoe_core::plan::forecast::Forecast;
+use qoe_core::plan::reason::Reason;
 
 use crate::failure::Failure;
-use crate::observe::record::Record;
-use crate::routes::snapshot::{Route, Snapshot};
+use crate::observe::record::{Record, log, unix_ms};
+use crate::routes::route::Route;
+use crate::routes::snapshot::Snapshot;
 use crate::shared::Shared;
 use crate::ticket::asked::Asked;
-
-/// What became of the last plan.
-#[derive(Default)]
-struct Planned {
-    plan: Option<&'static str>,
-    reason: Option<Reason>,
-    prefill: Option<Arc<str>>,
-    decoding: Option<Arc<EndpointState>>,
-    attempts: u32,
-}
+use crate::ticket::planned::Planned;
+use crate::ticket::queued::Queued;
 
 /// One request in flight.
 pub(crate) struct Ticket {
@@ -40,15 +36,6 @@ pub(crate) struct Ticket {
     entered: bool,
     status: Option<u16>,
     settled: bool,
-}
-
-/// Its time in the route's queue.
-#[derive(Default)]
-struct Queued {
-    /// It may wait there before its first plan.
-    may: bool,
-    since: Option<Duration>,
-    time: Duration,
 }
 
 impl Ticket {
@@ -264,7 +251,7 @@ impl Ticket {
         if let Some(decoding) = &self.planned.decoding
             && outcome == Outcome::Success
         {
-            decoding.succeeded();
+            decoding.health.succeeded();
             let state = &self.route.state;
             if let Some(error) = self.flight.answered(&state.memory, self.shared.now()) {
                 state.metrics.itl_error.observe(error);
@@ -286,7 +273,7 @@ impl Ticket {
         }
         if let Some(decoding) = &self.planned.decoding {
             let now = self.now();
-            decoding.failed(now);
+            decoding.health.failed(now);
             let phase = Phase::Decoding.as_str();
             self.shared.metrics.attempt_failed(&self.route.name, &decoding.name, phase, failure);
         }
@@ -355,41 +342,4 @@ impl Drop for Ticket {
         let phase = self.flight.track().phase();
         self.settle(Outcome::ClientGone, None, Some(phase));
     }
-}
-
-/// One line a request; louder where the router or an endpoint failed it.
-fn log(record: &Record) {
-    macro_rules! line {
-        ($level:ident) => {
-            tracing::$level!(
-                request_id = %record.request_id,
-                route = %record.route,
-                api = record.api,
-                plan = record.plan,
-                reason = record.reason.map(Reason::as_str),
-                prefill = record.prefill.as_deref(),
-                decoding = record.decoding.as_deref(),
-                attempts = record.attempts,
-                queued = record.queued,
-                outcome = record.outcome.as_str(),
-                status = record.status,
-                failure = record.failure,
-                ttft = record.timings.ttft,
-                itl = record.timings.itl,
-                total = record.timings.total,
-                tokens = record.timings.tokens,
-                qoe = record.timings.qoe,
-                sla_met = record.timings.sla_met,
-                "request"
-            )
-        };
-    }
-    match record.outcome {
-        Outcome::Failure => line!(warn),
-        _ => line!(debug),
-    }
-}
-
-fn unix_ms() -> u64 {
-    u64::try_from(qoe_runtime::telemetry::unix_time().as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qoe_core::flight::qoe::Target;
+use qoe_core::target::Target;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

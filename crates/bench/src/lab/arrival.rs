@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qoe_core::flight::qoe::Target;
 use qoe_core::request::analyze::Priority;
+use qoe_core::target::Target;
 
 /// A piece of a prompt. Two pieces with one `content` have the same tokens, as far as the shorter one goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

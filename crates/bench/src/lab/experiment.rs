@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use qoe_core::flight::qoe::Target;
+use qoe_core::target::Target;
 use qoe_sim::Profile;
 
 use super::arrival::Arrival;

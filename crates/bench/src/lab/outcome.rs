@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use qoe_core::flight::qoe::Target;
 use qoe_core::request::analyze::Priority;
+use qoe_core::target::Target;
 
 /// The [`Outcome::reason`] of a request that admission refused; all others that were not served were lost.
 pub const REFUSED: &str = "refused";

@@ -20,9 +20,14 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use qoe_core::admit::queue::{Ask, Prospect};
+use qoe_core::admit::ask::Ask;
+use qoe_core::admit::room::Prospect;
+use qoe_core::plan::choice::{Choice, Plan};
+use qoe_core::plan::forecast::Forecast;
+use qoe_core::plan::plan;
 use qoe_core::plan::policy::Policy;
-use qoe_core::plan::{Choice, Forecast, HandoffRule, Plan, Reason, Scope, plan};
+use qoe_core::plan::reason::Reason;
+use qoe_core::plan::scope::{HandoffRule, Scope};
 
 use self::course::Course;
 use self::job::Job;
@@ -208,7 +213,7 @@ impl<'a> World<'a> {
     fn ask(&self, id: JobId) -> Ask {
         let Job { arrival, router, .. } = &self.jobs[id];
         let speed = self.routers[*router].memory.models.speed();
-        let work = qoe_core::speed::PromptWork {
+        let work = qoe_core::speed::work::PromptWork {
             uncached: f64::from(arrival.prompt_tokens()),
             ..Default::default()
         };
@@ -245,7 +250,7 @@ impl<'a> World<'a> {
     fn weigh(&mut self, job: JobId, forecast: &Forecast) -> Prospect {
         let Job { arrival, router, .. } = &self.jobs[job];
         let Replica { pool, queue, memory, .. } = &mut self.routers[*router];
-        match pool.iter().all(|endpoint| endpoint.state.in_flight_all() == 0) {
+        match pool.iter().all(|endpoint| endpoint.state.ledger.in_flight_all() == 0) {
             true => Prospect::Room,
             false => queue.weigh(forecast, arrival.target, &memory.urgency, self.now),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use qoe_core::phase::Role;
 use qoe_core::plan::policy::Policy;
-use qoe_core::plan::{HandoffMode, HandoffRule};
+use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Client, Head, Sink};

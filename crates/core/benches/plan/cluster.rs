@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use qoe_core::endpoint::Endpoint;
 use qoe_core::endpoint::connector::Connector;
 use qoe_core::endpoint::exposition::EngineMetrics;
 use qoe_core::endpoint::pool::Pool;
-use qoe_core::endpoint::{Counters, Endpoint, EndpointState};
-use qoe_core::flight::qoe::Target;
+use qoe_core::endpoint::scraped::Counters;
+use qoe_core::endpoint::state::EndpointState;
 use qoe_core::flight::{Cargo, Flight};
 use qoe_core::memory::Memory;
 use qoe_core::phase::{Phase, Role, RoleSource};
 use qoe_core::plan::policy::Policy;
-use qoe_core::plan::{Demand, HandoffMode, HandoffRule, Scope, Tried};
+use qoe_core::plan::scope::{Demand, HandoffMode, HandoffRule, Scope, Tried};
+use qoe_core::target::Target;
 
 /// Blocks of the prompt that is planned for: 2,048 tokens.
 pub(crate) const BLOCKS: [u64; 8] = [11, 12, 13, 14, 15, 16, 17, 18];

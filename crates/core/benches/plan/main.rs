@@ -6,10 +6,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
-use qoe_core::admit::queue::{Ask, Queue};
+use qoe_core::admit::ask::Ask;
+use qoe_core::admit::queue::Queue;
 use qoe_core::memory::prefix::PrefixIndex;
-use qoe_core::plan::policy::{Policy, Weights};
-use qoe_core::plan::{Predictive, plan};
+use qoe_core::plan::plan;
+use qoe_core::plan::policy::Policy;
+use qoe_core::plan::policy::Predictive;
+use qoe_core::plan::weighted::Weights;
 use qoe_core::request::analyze::Priority;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

@@ -7,138 +7,15 @@
 
 use std::time::Duration;
 
-use crate::endpoint::signals::Decayed;
-use crate::flight::qoe::Target;
-use crate::plan::Forecast;
-use crate::request::analyze::Priority;
+use crate::admit::ask::Ask;
+use crate::admit::room::{Prospect, has_room};
+use crate::estimate::rate::Decayed;
+use crate::memory::urgency::Urgency;
+use crate::plan::forecast::Forecast;
+use crate::target::Target;
 
-/// Who has waited for so many times its TTFT target rises one class.
-const RISES_AFTER: u32 = 6;
-/// And not before this.
-const RISES_AFTER_AT_LEAST: Duration = Duration::from_secs(3);
 /// Longest `Retry-After`.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// What a route does with a request that cannot be given what it was promised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnUnattainable {
-    /// It is served all the same, behind those that can.
-    #[default]
-    BestEffort,
-    /// It is refused at once, with the time after which to try again.
-    Reject,
-}
-
-/// What becomes of the next one by the best plan that there is for it now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prospect {
-    /// The plan should be carried out.
-    Room,
-    /// It waits, and all behind it: the line before the endpoint is long enough, and who is more urgent may come.
-    Wait,
-    /// The plan would break its promise: it went behind those whose promise may be kept, and another one is next.
-    Late,
-}
-
-/// Shares of the TTFT target that the line before an endpoint may have, by priority: short for low, longer for high, so
-/// that there is always room left for who is more urgent, and endpoints still have work at hand …
-const LINE: [f64; 3] = [1.0, 0.3, 0.15];
-/// … and before who leaves room for others, that are more urgent.
-const LINE_BEHIND: [f64; 3] = [1.0, 0.1, 0.05];
-/// Times the ITL target that the time between tokens may come to be before an endpoint takes no more streams …
-const ITL_TIMES: f64 = 2.0;
-/// … of who leaves room for others, that are more urgent.
-const ITL_TIMES_BEHIND: f64 = 1.1;
-
-/// Whether the endpoints of a plan have room for it; `behind`: others come that are more urgent.
-#[must_use]
-pub fn has_room(forecast: &Forecast, target: Target, priority: Priority, behind: bool) -> bool {
-    let (lines, times) = match behind {
-        true => (LINE_BEHIND, ITL_TIMES_BEHIND),
-        false => (LINE, ITL_TIMES),
-    };
-    let line = lines[priority as usize] * target.ttft.as_secs_f64();
-    forecast.wait <= line && forecast.itl <= times * target.itl.as_secs_f64()
-}
-
-/// How many requests of each priority come, lately.
-#[derive(Debug, Default)]
-pub struct Urgency(Decayed<3>);
-
-/// Less than this share of all that come is no reason to leave room.
-const FEW: f64 = 0.03;
-
-impl Urgency {
-    /// A request comes.
-    pub fn note(&self, priority: Priority, now: Duration) {
-        let mut one = [0.0; 3];
-        one[priority as usize] = 1.0;
-        self.0.add(one, now);
-    }
-
-    /// Whether requests come that are more urgent than this priority.
-    #[must_use]
-    pub fn beyond(&self, priority: Priority, now: Duration) -> bool {
-        let rates = self.0.rates(now);
-        let more_urgent: f64 = rates[..priority as usize].iter().sum();
-        more_urgent > FEW * rates.iter().sum::<f64>()
-    }
-}
-
-/// What the queue knows of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// How urgent it is.
-    pub priority: Priority,
-    /// When it arrived.
-    pub arrived: Duration,
-    /// How long after that its first token should come.
-    pub within: Duration,
-    /// How long its first token takes at the least.
-    pub needs: Duration,
-}
-
-/// A first token takes at least so many times what reading its prompt alone is expected to: a step or two more, and
-/// forecasts err.
-const AT_LEAST: f64 = 1.5;
-/// Longest time that reading a prompt is taken to need: the model may have learned nonsense.
-const LONGEST_READING: f64 = 3600.0;
-
-impl Ask {
-    /// A request that `arrived` with this promise, and whose prompt takes so many seconds to read.
-    #[must_use]
-    pub fn new(priority: Priority, arrived: Duration, target: Target, reading: f64) -> Self {
-        let needs = Duration::from_secs_f64((AT_LEAST * reading).clamp(0.0, LONGEST_READING));
-        Self { priority, arrived, within: target.ttft, needs }
-    }
-
-    /// When its first token should come.
-    #[must_use]
-    pub fn deadline(&self) -> Duration {
-        self.arrived.saturating_add(self.within)
-    }
-
-    /// Whether the promise can still be kept.
-    #[must_use]
-    pub fn attainable(&self, now: Duration) -> bool {
-        now.saturating_add(self.needs) <= self.deadline()
-    }
-
-    /// Its class, 0 the first, less one for each long wait.
-    fn class(&self, now: Duration) -> u32 {
-        let class = match self.priority {
-            Priority::High => 0,
-            Priority::Medium => 1,
-            Priority::Low => 2,
-        };
-        let patience = self.within.saturating_mul(RISES_AFTER).max(RISES_AFTER_AT_LEAST);
-        let waited = now.saturating_sub(self.arrived);
-        if waited < patience {
-            return class;
-        }
-        let risen = waited.div_duration_f64(patience) as u32;
-        class - risen.min(class)
-    }
-}
 
 #[derive(Debug)]
 struct Waiting<T> {

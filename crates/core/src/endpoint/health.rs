@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::EndpointState;
-
 /// Consecutive failures after which an endpoint is left out for a while.
 pub(super) const EJECT_AFTER: u32 = 3;
 /// First time out; doubles with each further failure.
@@ -18,19 +16,19 @@ pub(super) const KV_DISTRUST: Duration = Duration::from_secs(30);
 
 /// Failures, and until when they count.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub struct Health {
     failures: AtomicU32,
     ejected_until: AtomicU64,
     kv_failures: AtomicU32,
     kv_distrusted_until: AtomicU64,
 }
 
-impl EndpointState {
+impl Health {
     /// A request went well: failures are forgotten.
     pub fn succeeded(&self) {
-        if self.health.failures.load(Ordering::Relaxed) != 0 {
-            self.health.failures.store(0, Ordering::Relaxed);
-            self.health.ejected_until.store(0, Ordering::Relaxed);
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.ejected_until.store(0, Ordering::Relaxed);
         }
     }
 
@@ -40,23 +38,23 @@ impl EndpointState {
         if self.ejected(now) {
             return None;
         }
-        let failures = self.health.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let beyond = failures.checked_sub(EJECT_AFTER)?;
         let time_out = EJECT_FIRST.saturating_mul(1 << beyond.min(10)).min(EJECT_LONGEST);
-        self.health.ejected_until.store(millis(now + time_out), Ordering::Relaxed);
+        self.ejected_until.store(millis(now + time_out), Ordering::Relaxed);
         Some(time_out)
     }
 
     /// Whether the router's own evidence says to leave it out for now.
     #[must_use]
     pub fn ejected(&self, now: Duration) -> bool {
-        self.health.ejected_until.load(Ordering::Relaxed) > millis(now)
+        self.ejected_until.load(Ordering::Relaxed) > millis(now)
     }
 
     /// A KV cache that was handed over from here could not be used, or could. Some failures in a row, and it is
     /// not handed from for a while: the fault may be the other's, so one is not enough. For how long, if from now on.
     pub fn kv_handed_over(&self, worked: bool, now: Duration) -> Option<Duration> {
-        let failures = &self.health.kv_failures;
+        let failures = &self.kv_failures;
         if worked {
             failures.store(0, Ordering::Relaxed);
             return None;
@@ -74,14 +72,14 @@ impl EndpointState {
         if !self.trusts_kv(now) {
             return None;
         }
-        self.health.kv_distrusted_until.store(millis(now + KV_DISTRUST), Ordering::Relaxed);
+        self.kv_distrusted_until.store(millis(now + KV_DISTRUST), Ordering::Relaxed);
         Some(KV_DISTRUST)
     }
 
     /// Whether handing over from here is worth a try.
     #[must_use]
     pub fn trusts_kv(&self, now: Duration) -> bool {
-        self.health.kv_distrusted_until.load(Ordering::Relaxed) <= millis(now)
+        self.kv_distrusted_until.load(Ordering::Relaxed) <= millis(now)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::EndpointState;
 use crate::endpoint::exposition::EngineMetrics;
+use crate::endpoint::state::EndpointState;
 
 /// The counters of the last look, to make rates of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,7 +13,7 @@ impl EndpointState {
     /// What a page says becomes signals. What it does not say stays as it was, and fades.
     pub fn scraped(&self, page: &EngineMetrics, counters: &mut Counters, now: Duration) {
         let signals = &self.signals;
-        let own = f64::from(self.in_flight_all());
+        let own = f64::from(self.ledger.in_flight_all());
         let all = page.running.zip(page.waiting).map(|(running, waiting)| running + waiting);
         let gauges = [
             (&signals.running, page.running),

@@ -4,164 +4,24 @@
 //! (late by up to a scrape interval, but of everybody's requests). Both fade with age towards "unknown", so an
 //! endpoint that was slow a minute ago is tried again, and a scrape that stopped makes nobody unavailable.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Age at which an observation counts 1/e.
-pub const FADE: Duration = Duration::from_secs(10);
-
-/// A value with its weight of evidence, in 0..=1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Weighed {
-    /// The value, in seconds, a ratio or a count.
-    pub value: f64,
-    /// 1 just observed, towards 0 as it ages.
-    pub weight: f64,
-}
-
-/// A moving average that any thread may update and read without a lock.
-///
-/// *Why this one*: exponentially weighted per observation, with the gain rising after silence (as in
-/// linkerd's peak-EWMA), so that the first value after a pause counts fully; two relaxed atomics, where a lost race
-/// between two updates loses one sample and nothing else.
-#[derive(Debug)]
-pub struct Average {
-    value: AtomicU64,
-    at: AtomicU64,
-}
+use crate::estimate::average::{Average, Weighed};
 
 /// Bits of "no value yet".
-const NONE: u64 = u64::MAX;
+pub(crate) const NONE: u64 = u64::MAX;
 
 /// Least gain of one observation.
-const MIN_GAIN: f64 = 0.1;
-
-impl Default for Average {
-    fn default() -> Self {
-        Self { value: AtomicU64::new(NONE), at: AtomicU64::new(0) }
-    }
-}
-
-impl Average {
-    /// Takes one observation in. Values that are not finite are ignored.
-    pub fn observe(&self, value: f64, now: Duration) {
-        if !value.is_finite() {
-            return;
-        }
-        let updated = match self.get(now) {
-            None => value,
-            Some(old) => {
-                let gain = (1.0 - old.weight).max(MIN_GAIN);
-                old.value + gain * (value - old.value)
-            }
-        };
-        self.set(updated, now);
-    }
-
-    /// The value as it was observed, however long ago.
-    #[must_use]
-    pub fn latest(&self) -> Option<f64> {
-        let bits = self.value.load(Ordering::Relaxed);
-        (bits != NONE).then(|| f64::from_bits(bits))
-    }
-
-    /// The value for as much as it still counts; what is not known is 0.
-    #[must_use]
-    pub fn faded(&self, now: Duration) -> f64 {
-        self.get(now).map_or(0.0, |it| it.value * it.weight)
-    }
-
-    /// Replaces the average by a value that is already one.
-    pub fn set(&self, value: f64, now: Duration) {
-        if value.is_finite() {
-            self.value.store(value.to_bits(), Ordering::Relaxed);
-            self.at.store(nanos(now), Ordering::Relaxed);
-        }
-    }
-
-    /// The average and how much it still counts at `now`.
-    #[must_use]
-    pub fn get(&self, now: Duration) -> Option<Weighed> {
-        let value = self.latest()?;
-        let age = since(self.at.load(Ordering::Relaxed), now);
-        Some(Weighed { value, weight: fade(age / FADE.as_secs_f64()) })
-    }
-}
+pub(crate) const MIN_GAIN: f64 = 0.1;
 
 /// Time constant of a rate, in seconds.
-const RATE_OVER: f64 = 5.0;
+pub(crate) const RATE_OVER: f64 = 5.0;
 /// A rate is of no less time than this, in seconds: what comes first may be chance.
-const RATE_OVER_AT_LEAST: f64 = 2.0;
+pub(crate) const RATE_OVER_AT_LEAST: f64 = 2.0;
 /// With less of it left, what came before is forgotten.
-const NOTHING_LEFT: f64 = 0.02;
+pub(crate) const NOTHING_LEFT: f64 = 0.02;
 /// Never, as nanoseconds.
-const NEVER: u64 = u64::MAX;
-
-/// How much of `N` things that belong together comes in a second, lately. A lost race loses one addition.
-#[derive(Debug)]
-pub struct Decayed<const N: usize> {
-    sums: [AtomicU64; N],
-    at: AtomicU64,
-    /// When the first came, or the first after a long silence.
-    began: AtomicU64,
-}
-
-impl<const N: usize> Default for Decayed<N> {
-    fn default() -> Self {
-        let sums = [const { AtomicU64::new(0) }; N];
-        Self { sums, at: AtomicU64::new(0), began: AtomicU64::new(NEVER) }
-    }
-}
-
-impl<const N: usize> Decayed<N> {
-    /// So much more came of each.
-    pub fn add(&self, amounts: [f64; N], now: Duration) {
-        let left = self.left(now);
-        if self.began.load(Ordering::Relaxed) == NEVER || left < NOTHING_LEFT {
-            self.began.store(nanos(now), Ordering::Relaxed);
-        }
-        for (sum, amount) in self.sums.iter().zip(amounts) {
-            let more = f64::from_bits(sum.load(Ordering::Relaxed)) * left + amount;
-            if more.is_finite() {
-                sum.store(more.to_bits(), Ordering::Relaxed);
-            }
-        }
-        self.at.store(nanos(now), Ordering::Relaxed);
-    }
-
-    /// What comes of each in a second. *Why not by the time constant alone*: who began a moment ago would seem to do
-    /// next to nothing.
-    #[must_use]
-    pub fn rates(&self, now: Duration) -> [f64; N] {
-        let seconds = since(self.began.load(Ordering::Relaxed), now).max(RATE_OVER_AT_LEAST);
-        let counted = RATE_OVER * (1.0 - fade(seconds / RATE_OVER));
-        let per_second = self.left(now) / counted;
-        std::array::from_fn(|i| f64::from_bits(self.sums[i].load(Ordering::Relaxed)) * per_second)
-    }
-
-    /// How much of the sums is left by now.
-    fn left(&self, now: Duration) -> f64 {
-        fade(since(self.at.load(Ordering::Relaxed), now) / RATE_OVER)
-    }
-}
-
-/// How much counts of what is `age` time constants old: e^−age, by its limit (1 + age/16)^−16, which is off by no more
-/// than 0.017. *Why*: a plan fades some hundred values, and this one costs a tenth of the exact one.
-fn fade(age: f64) -> f64 {
-    let once = 1.0 / (1.0 + age / 16.0);
-    once.powi(16)
-}
-
-/// Saturating nanoseconds: 584 years of uptime.
-pub(crate) fn nanos(now: Duration) -> u64 {
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Seconds from `at`, in nanoseconds, until now; 0 if that is ahead.
-#[expect(clippy::cast_precision_loss, reason = "a microsecond off after 285 years")]
-fn since(at: u64, now: Duration) -> f64 {
-    nanos(now).saturating_sub(at) as f64 * 1e-9
-}
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The signals of one endpoint that are not its in-flight ledger.
 #[derive(Debug, Default)]
@@ -198,6 +58,8 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::estimate::fade::fade;
+    use crate::estimate::rate::Decayed;
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

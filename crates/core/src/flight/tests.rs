@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::endpoint::tests::endpoint;
 use crate::phase::Role;
-use crate::speed::StreamLoad;
+use crate::speed::work::StreamLoad;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(10_000 + ms)
@@ -20,7 +20,7 @@ fn pair() -> (Arc<EndpointState>, Arc<EndpointState>, Memory) {
 fn held(state: &EndpointState) -> (u32, u64, f64, f64) {
     let later = ms(60_000);
     let wait = state.pace.prompts.wait(later) + state.pace.transfers.wait(later);
-    (state.in_flight_all(), state.unread(), state.stream_load().streams, wait)
+    (state.ledger.in_flight_all(), state.ledger.unread(), state.ledger.stream_load().streams, wait)
 }
 
 const NOTHING: (u32, u64, f64, f64) = (0, 0, 0.0, 0.0);
@@ -32,7 +32,10 @@ fn a_handoff_holds_each_endpoint_for_as_long_as_it_works() {
     let forecast = Forecast { ttft: 0.1, itl: 0.02, moved: 1000.0, ..Forecast::default() };
     flight.planned(Some(&p), &d, Some(forecast), &[11, 12, 13], &memory, ms(0));
     flight.prefill_sent(ms(0));
-    assert_eq!((p.in_flight_all(), p.unread(), d.in_flight_all(), d.unread()), (1, 1000, 1, 0));
+    assert_eq!(
+        (p.ledger.in_flight_all(), p.ledger.unread(), d.ledger.in_flight_all(), d.ledger.unread()),
+        (1, 1000, 1, 0)
+    );
     assert_eq!(memory.prefixes().held(&[11, 12], []).some.len(), 2, "both will have the prompt");
     flight.prefill_done(&p, &memory, ms(40));
     assert_eq!(held(&p), NOTHING);
@@ -41,7 +44,7 @@ fn a_handoff_holds_each_endpoint_for_as_long_as_it_works() {
     let first = flight.streamed(1, &memory, ms(125));
     assert_eq!(first.ttft, Some(Duration::from_millis(125)));
     assert!((first.ttft_error.expect("forecast") - 0.2).abs() < 1e-9);
-    assert!((d.stream_load().streams, d.stream_load().tokens) == (1.0, 1050.0));
+    assert!((d.ledger.stream_load().streams, d.ledger.stream_load().tokens) == (1.0, 1050.0));
     assert!(flight.streamed(2, &memory, ms(165)).gap.is_some_and(|gap| (gap - 0.02).abs() < 1e-9));
     assert!(flight.answered(&memory, ms(165)).is_some_and(|error| error < 1e-9));
     flight.release();
@@ -101,7 +104,7 @@ fn a_second_plan_frees_the_first() {
     let mut flight = Flight::new(Target::default(), CARGO, ms(0));
     flight.planned(Some(&p), &d, None, &[], &memory, ms(0));
     flight.planned(None, &d, None, &[], &memory, ms(10));
-    assert_eq!((held(&p), d.in_flight_all(), d.unread()), (NOTHING, 1, 1000));
+    assert_eq!((held(&p), d.ledger.in_flight_all(), d.ledger.unread()), (NOTHING, 1, 1000));
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn what_streams_tell_is_learned() {
     for token in 0..400 {
         flight.streamed(1, &memory, ms(50 + 12 * token));
     }
-    let step = memory.models.speed().step(d.stream_load());
+    let step = memory.models.speed().step(d.ledger.stream_load());
     assert!((step - 0.012).abs() < 0.001, "{step}");
     assert!(d.signals.itl.get(ms(4850)).is_some_and(|itl| (itl.value - 0.012).abs() < 1e-3));
     flight.answered(&memory, ms(4850));

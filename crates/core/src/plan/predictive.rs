@@ -13,28 +13,19 @@
 //! random, and of large pools each request sees another part.
 
 mod judge;
+pub mod verdict;
 
 use rand::{Rng, RngExt};
 use smallvec::SmallVec;
 
 use self::judge::{Judge, Looked, Seen, Verdict};
-use super::{Choice, Demand, HandoffMode, Plan, Reason, Scope};
 use crate::memory::prefix::Held;
 use crate::phase::Role;
+use crate::plan::choice::{Choice, Plan};
+use crate::plan::policy::Predictive;
+use crate::plan::reason::Reason;
+use crate::plan::scope::{Demand, HandoffMode, Scope};
 use crate::request::analyze::WholeReason;
-
-/// The rules of the policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Predictive {
-    /// An endpoint for prefill may serve a whole request where that is expected to be better.
-    pub cross_phase: bool,
-}
-
-impl Default for Predictive {
-    fn default() -> Self {
-        Self { cross_phase: true }
-    }
-}
 
 /// Endpoints of one role that are looked at for one request; of larger pools, other ones each time.
 const LOOKED_AT: usize = 8;
@@ -171,7 +162,7 @@ fn best_pair(
     if readers.is_empty() {
         return Err(Reason::PrefillFailed);
     }
-    readers.retain(|seen| scope.pool[seen.at].state.trusts_kv(scope.now));
+    readers.retain(|seen| scope.pool[seen.at].state.health.trusts_kv(scope.now));
     if readers.is_empty() {
         return Err(Reason::KvDistrusted);
     }

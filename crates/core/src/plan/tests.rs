@@ -1,10 +1,19 @@
+use std::time::Duration;
+
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::*;
+use crate::endpoint::Endpoint;
 use crate::endpoint::connector::Connector;
+use crate::endpoint::pool::Pool;
+use crate::endpoint::state::Served;
 use crate::endpoint::tests::endpoint;
-use crate::endpoint::{Endpoint, Served};
+use crate::memory::Memory;
+use crate::phase::{Phase, Role};
+use crate::plan::scope::{HandoffMode, HandoffRule, Tried};
+use crate::request::analyze::WholeReason;
+use crate::target::Target;
 
 const NOW: Duration = Duration::from_secs(100);
 
@@ -125,7 +134,7 @@ fn ejected_endpoints_are_left_out_unless_all_are() {
     let pool = pool("dd");
     let eject = |i: usize| {
         for _ in 0..3 {
-            pool[i].state.failed(NOW);
+            pool[i].state.health.failed(NOW);
         }
     };
     eject(0);
@@ -137,7 +146,7 @@ fn ejected_endpoints_are_left_out_unless_all_are() {
 #[test]
 fn a_distrusted_prefill_endpoint_is_not_handed_from_for_a_while() {
     let pool = pool("pd");
-    pool[0].state.distrust_kv(NOW);
+    pool[0].state.health.distrust_kv(NOW);
     assert_eq!(Case::new(&pool).plan(PROMPT), local(1, Reason::KvDistrusted));
 }
 

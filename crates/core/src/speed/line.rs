@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::endpoint::signals::nanos;
+use crate::estimate::fade::nanos;
 
 /// Pieces done within this of each other were done in one step.
 const ONE_STEP: Duration = Duration::from_millis(1);

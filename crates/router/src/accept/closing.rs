@@ -12,19 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Response, StatusCode, Version};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 /// A client that goes on does so within this.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Tells an HTTP/1 client that this answer is the last of its connection.
-pub(crate) fn say_last<B>(response: &mut Response<B>, version: Version) {
-    if version <= Version::HTTP_11 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-}
 
 /// How often something was read from or written to a connection.
 #[derive(Clone, Debug, Default)]

@@ -8,77 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::SizeHint;
-use qoe_core::endpoint::EndpointState;
-use qoe_core::response::sse::{Finish, Scan};
+use qoe_core::endpoint::state::EndpointState;
+use qoe_core::response::sse::Finish;
 use qoe_core::response::usage::usage_of;
-use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::answer::broken::RelayError;
+use crate::answer::tap::Tap;
 use crate::ticket::Ticket;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Pool;
 
 /// An answer in one piece is looked at for its usage up to this size.
 const MAX_LOOKED_AT: usize = 1 << 20;
-
-/// Why an answer broke off after its head was sent. The client sees a stream's `error` event, or, where bytes were
-/// counted or framed, a connection that breaks: never a clean end.
-#[derive(Clone, Copy, Debug, Error)]
-pub(crate) enum RelayError {
-    #[error("the endpoint's connection broke")]
-    Broken,
-    #[error("the endpoint sent nothing for too long")]
-    Idle,
-    #[error("the endpoint ended the stream without saying so")]
-    EndedEarly,
-    #[error("the endpoint aborted the request")]
-    Aborted,
-}
-
-impl RelayError {
-    const fn kind(self) -> &'static str {
-        match self {
-            Self::Broken => "broken",
-            Self::Idle => "idle",
-            Self::EndedEarly => "ended_early",
-            Self::Aborted => "aborted",
-        }
-    }
-
-    /// The event that ends a stream which cannot go on.
-    fn event(self, route: &str, half_a_line: bool) -> Bytes {
-        let error = serde_json::json!({"error": {
-            "message": format!("route `{route}`: decoding broke off: {self}; the answer is incomplete"),
-            "type": "InternalServerError",
-            "param": null,
-            "code": 502,
-            "route": route,
-            "phase": "decoding",
-        }});
-        let begin = if half_a_line { "\n\n" } else { "" };
-        format!("{begin}data: {error}\n\n").into()
-    }
-}
-
-/// What is noted of the bytes that pass.
-pub(crate) enum Tap {
-    /// A stream of events. `must_say_done`: it is broken off if it ends without `[DONE]` or an error.
-    Events { scan: Scan, must_say_done: bool },
-    /// An answer in one piece, kept by reference for its usage.
-    Whole { chunks: Vec<Bytes>, size: usize },
-    /// Nothing.
-    Nothing,
-}
-
-impl Tap {
-    pub(crate) fn events(must_say_done: bool) -> Self {
-        Self::Events { scan: Scan::default(), must_say_done }
-    }
-
-    pub(crate) const fn whole() -> Self {
-        Self::Whole { chunks: Vec::new(), size: 0 }
-    }
-}
 
 /// An answer on its way.
 pub(crate) struct Relay {

@@ -7,132 +7,18 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use qoe_core::endpoint::EndpointState;
-use qoe_core::plan::{Choice, Demand, Plan, Reason, Scope, Tried, plan};
-use qoe_core::request::analyze::{Api, WholeReason};
+use http::StatusCode;
+use qoe_core::plan::choice::{Choice, Plan};
+use qoe_core::plan::plan;
+use qoe_core::plan::reason::Reason;
+use qoe_core::plan::scope::{Demand, Scope, Tried};
+use qoe_core::request::analyze::WholeReason;
 
-use crate::accept::listener::Worker;
-use crate::answer::relay::{Relay, Tap};
-use crate::answer::reply::Reply;
+use crate::execute::call::Call;
+pub(crate) use crate::execute::setback::{Answered, Setback};
 use crate::failure::Failure;
-use crate::headers;
-use crate::shared::body_memory::Reserved;
 use crate::ticket::Ticket;
-use crate::upstream::connection::UpstreamError;
-use crate::upstream::exchange::Exchange;
-
-/// What a client asked, ready to be sent on.
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    pub(crate) target: PathAndQuery,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    /// The API of a generation request.
-    pub(crate) generate: Option<Api>,
-    /// Endpoints, as indices into the route's pool, that alone may serve it; tried in turn. Empty: by plan.
-    pub(crate) pinned: Vec<usize>,
-    /// Responses of this call are stored at the endpoint that makes them.
-    pub(crate) stores: bool,
-    /// The client wants to know the plan.
-    pub(crate) explain: bool,
-    /// The memory its body holds.
-    pub(crate) _reserved: Reserved,
-}
-
-/// An endpoint's answer, begun.
-pub(super) struct Answered {
-    pub(super) head: http::response::Parts,
-    pub(super) exchange: Exchange,
-    pub(super) first: Option<Bytes>,
-    pub(super) endpoint: Arc<EndpointState>,
-}
-
-/// Why a plan was not carried out, and what may follow.
-pub(super) enum Setback {
-    /// Nothing more.
-    Final(Failure),
-    /// Another attempt, if the budget allows.
-    Another(Failure),
-    /// Another attempt, which is paid for already.
-    Replan(Failure),
-    /// The same without a handoff; nothing was lost but time.
-    Whole(Reason),
-}
-
-impl Setback {
-    /// Whether a decoding endpoint may have said this because the KV cache it was promised did not come.
-    pub(super) fn may_be_the_kv(&self) -> bool {
-        match self {
-            Self::Another(Failure::Upstream { error, .. }) => {
-                matches!(error, UpstreamError::ErrorEvent)
-            }
-            Self::Another(Failure::Answered { answer, .. }) => {
-                answer.status == StatusCode::INTERNAL_SERVER_ERROR
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Serves a call on its ticket's route.
-pub(crate) async fn serve(worker: &Rc<Worker>, call: Call, mut ticket: Ticket) -> Response<Reply> {
-    let mut attempts =
-        Attempts { worker, call: &call, ticket: &mut ticket, tried: Tried::default(), whole: None };
-    match attempts.run().await {
-        Ok(answered) => reply(worker, &call, ticket, answered),
-        Err(failure) => {
-            ticket.failed(&failure);
-            let mut response = failure.into_response();
-            explain(&mut response, &call, &ticket);
-            response
-        }
-    }
-}
-
-/// The client's answer, relayed from the endpoint's.
-fn reply(
-    worker: &Rc<Worker>,
-    call: &Call,
-    mut ticket: Ticket,
-    answered: Answered,
-) -> Response<Reply> {
-    let Answered { mut head, exchange, first, endpoint } = answered;
-    headers::strip_hop_by_hop(&mut head.headers);
-    // Not the endpoint's: to an HTTP/1.0 answer a client could not tell a break from an end.
-    head.version = http::Version::HTTP_11;
-    ticket.answered(head.status);
-    if call.stores {
-        let first = first.as_deref().unwrap_or_default();
-        worker.shared.stored.learn(first, &endpoint.name);
-    }
-    let tap = match call.generate {
-        _ if headers::is_event_stream(&head.headers) => {
-            head.headers.remove(http::header::CONTENT_LENGTH);
-            Tap::events(call.generate.is_some())
-        }
-        Some(_) => Tap::whole(),
-        None => Tap::Nothing,
-    };
-    let mut response = Response::from_parts(head, Reply::empty());
-    explain(&mut response, call, &ticket);
-    let relay = Relay::new(exchange, first, tap, ticket, endpoint, Rc::clone(&worker.pool));
-    *response.body_mut() = Reply::Relay(Box::new(relay));
-    response
-}
-
-fn explain(response: &mut Response<Reply>, call: &Call, ticket: &Ticket) {
-    if !call.explain {
-        return;
-    }
-    for (name, value) in ticket.explained() {
-        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-}
+use crate::worker::Worker;
 
 pub(super) struct Attempts<'a> {
     pub(super) worker: &'a Rc<Worker>,
@@ -144,7 +30,7 @@ pub(super) struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    async fn run(&mut self) -> Result<Answered, Failure> {
+    pub(crate) async fn run(&mut self) -> Result<Answered, Failure> {
         self.ticket.route().state.budget.earn();
         if !self.call.pinned.is_empty() {
             return self.pinned().await;

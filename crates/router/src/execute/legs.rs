@@ -1,26 +1,27 @@
 //! The exchanges with endpoints that a plan is made of.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode};
-use qoe_core::endpoint::{EndpointState, Scheduling};
-use qoe_core::phase::{Phase, Role};
-use qoe_core::plan::Reason;
+use qoe_core::endpoint::state::{EndpointState, Scheduling};
+use qoe_core::phase::Role;
+use qoe_core::plan::reason::Reason;
 use qoe_core::request::splice::{Legs, Segments};
-use qoe_core::response::sse::{Finish, Scan, Summary};
 use qoe_core::response::usage::{kv_params_of, usage_of};
 use tokio::time::timeout;
 
-use super::attempts::{Answered, Attempts, Setback};
-use crate::answer::reply::Leg;
+use crate::execute::attempts::Attempts;
+use crate::execute::first_bytes::first_bytes;
+use crate::execute::setback::{Answered, Party, Setback};
 use crate::failure::{Answer, Failure};
 use crate::headers;
-use crate::upstream::connection::{Connection, Unsent, UpstreamError, read_all};
-use crate::upstream::exchange::Exchange;
+use crate::upstream::connection::Connection;
+use crate::upstream::error::{Unsent, UpstreamError};
+use crate::upstream::exchange::{Exchange, read_all};
+use crate::upstream::leg::Leg;
 
 /// Largest answer of a prefill leg: one token and its parameters.
 const MAX_PREFILL_ANSWER: usize = 4 << 20;
@@ -28,27 +29,6 @@ const MAX_PREFILL_ANSWER: usize = 4 << 20;
 const MAX_ERROR_BODY: usize = 256 * 1024;
 /// An error's body must come within this.
 const ERROR_BODY_WITHIN: Duration = Duration::from_secs(10);
-/// A stream whose first so many chunks have no content goes on to the client all the same.
-const MAX_FIRST_CHUNKS: usize = 64;
-
-/// Whom a leg goes to, and as what.
-#[derive(Clone, Copy)]
-struct Party<'a> {
-    phase: Phase,
-    endpoint: &'a Arc<EndpointState>,
-    /// It was given another endpoint's KV cache: an error may be that one's doing.
-    handed_over: bool,
-}
-
-impl<'a> Party<'a> {
-    const fn prefill(endpoint: &'a Arc<EndpointState>) -> Self {
-        Self { phase: Phase::Prefill, endpoint, handed_over: false }
-    }
-
-    const fn decoding(endpoint: &'a Arc<EndpointState>, handed_over: bool) -> Self {
-        Self { phase: Phase::Decoding, endpoint, handed_over }
-    }
-}
 
 impl Attempts<'_> {
     /// One endpoint serves the whole request.
@@ -87,7 +67,8 @@ impl Attempts<'_> {
             Err(setback) if setback.may_be_the_kv() => Some(false),
             Err(_) => None,
         };
-        let distrusted = worked.and_then(|worked| from.kv_handed_over(worked, self.ticket.now()));
+        let distrusted =
+            worked.and_then(|worked| from.health.kv_handed_over(worked, self.ticket.now()));
         if let Some(time) = distrusted {
             tracing::warn!(
                 route = %self.ticket.route().name,
@@ -119,7 +100,7 @@ impl Attempts<'_> {
         self.ticket.route().pool.iter().enumerate().any(|(i, endpoint)| {
             endpoint.role == Role::Prefill
                 && !self.tried.prefill.contains(&i)
-                && !endpoint.state.ejected(now)
+                && !endpoint.state.health.ejected(now)
         })
     }
 
@@ -153,7 +134,7 @@ impl Attempts<'_> {
         match endpoint.connector.check(params) {
             Ok(()) => Ok(answer.slice_ref(params)),
             Err(incomplete) => {
-                if let Some(time) = endpoint.state.distrust_kv(self.ticket.now()) {
+                if let Some(time) = endpoint.state.health.distrust_kv(self.ticket.now()) {
                     tracing::warn!(
                         route = %route.name,
                         endpoint = %endpoint.state.name,
@@ -241,7 +222,7 @@ impl Attempts<'_> {
         let metrics = &self.worker.shared.metrics;
         metrics.attempt_failed(route, &endpoint.name, phase.as_str(), error.kind());
         let excused = handed_over && matches!(error, UpstreamError::ErrorEvent);
-        let ejected = if excused { None } else { endpoint.failed(self.ticket.now()) };
+        let ejected = if excused { None } else { endpoint.health.failed(self.ticket.now()) };
         tracing::warn!(
             route = %route,
             endpoint = %endpoint.name,
@@ -292,7 +273,8 @@ impl Attempts<'_> {
         // A full queue is no illness.
         let ill = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
         if ill {
-            let ejected = if handed_over { None } else { endpoint.failed(self.ticket.now()) };
+            let ejected =
+                if handed_over { None } else { endpoint.health.failed(self.ticket.now()) };
             tracing::warn!(
                 route = %route,
                 endpoint = %endpoint.name,
@@ -306,47 +288,10 @@ impl Attempts<'_> {
     }
 }
 
-/// The first bytes of an answer. Of a stream of generated tokens: all up to its first content, which a role or a
-/// comment is not; an error, an abort or an end that comes before is no answer.
-async fn first_bytes(
-    exchange: &mut Exchange,
-    generated: bool,
-) -> Result<Option<Bytes>, UpstreamError> {
-    let mut chunks: Vec<Bytes> = Vec::new();
-    let mut scan = Scan::default();
-    while chunks.len() < MAX_FIRST_CHUNKS {
-        let chunk = poll_fn(|cx| exchange.poll_chunk(cx)).await.transpose();
-        let Some(chunk) = chunk.map_err(UpstreamError::Broken)? else {
-            let incomplete = generated && !scan.summary().done_seen;
-            return if incomplete { Err(UpstreamError::EndedEarly) } else { Ok(joined(chunks)) };
-        };
-        scan.feed(&chunk);
-        chunks.push(chunk);
-        let Summary { content_events, error_seen, finish, .. } = scan.summary();
-        if generated && finish == Some(Finish::Abort) {
-            return Err(UpstreamError::Aborted);
-        }
-        if generated && content_events == 0 && error_seen {
-            return Err(UpstreamError::ErrorEvent);
-        }
-        if content_events > 0 || !generated {
-            break;
-        }
-    }
-    Ok(joined(chunks))
-}
-
 /// The future's output, or an error after `limit`.
 async fn within<T>(
     limit: Duration,
     future: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
     timeout(limit, future).await.unwrap_or(Err(UpstreamError::Timeout(limit)))
-}
-
-fn joined(mut chunks: Vec<Bytes>) -> Option<Bytes> {
-    match chunks.len() {
-        0 | 1 => chunks.pop(),
-        _ => Some(chunks.concat().into()),
-    }
 }

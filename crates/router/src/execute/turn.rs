@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use qoe_core::admit::queue::{Ask, OnUnattainable, Prospect, has_room};
-use qoe_core::plan::{Choice, Forecast};
-use qoe_core::speed::PromptWork;
+use qoe_core::admit::ask::Ask;
+use qoe_core::admit::room::{OnUnattainable, Prospect, has_room};
+use qoe_core::plan::choice::Choice;
+use qoe_core::plan::forecast::Forecast;
+use qoe_core::speed::work::PromptWork;
 
-use super::attempts::Attempts;
+use crate::execute::attempts::Attempts;
 use crate::failure::Failure;
-use crate::queue::admission::{Place, Refusal, Shedding, Standing};
+use crate::queue::admission::{Refusal, Shedding};
+use crate::queue::place::{Place, Standing};
 
 /// What came of a try to begin.
 enum Begun {
@@ -94,7 +97,7 @@ impl Attempts<'_> {
         let route = self.ticket.route();
         let analysis = &self.ticket.asked().analysis;
         let target = route.target(analysis);
-        if route.pool.iter().all(|endpoint| endpoint.state.in_flight_all() == 0) {
+        if route.pool.iter().all(|endpoint| endpoint.state.ledger.in_flight_all() == 0) {
             return Prospect::Room;
         }
         match place {

@@ -8,22 +8,28 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use qoe_core::endpoint::EndpointState;
+use qoe_core::endpoint::state::EndpointState;
 use qoe_core::phase::Phase;
-use qoe_core::plan::{Choice, Demand, Reason, Scope, Tried, plan};
+use qoe_core::plan::choice::Choice;
+use qoe_core::plan::plan;
+use qoe_core::plan::reason::Reason;
+use qoe_core::plan::scope::{Demand, Scope, Tried};
 use qoe_core::request::analyze::{Analysis, WholeReason};
 use qoe_core::request::splice::Segments;
 use tokio::io::copy_bidirectional;
 use tokio::task::spawn_local;
 
-use crate::accept::listener::Worker;
-use crate::answer::reply::{Leg, Reply};
+use crate::answer::reply::Reply;
 use crate::failure::Failure;
 use crate::headers;
-use crate::routes::snapshot::{Route, Snapshot};
+use crate::routes::route::Route;
+use crate::routes::snapshot::Snapshot;
 use crate::ticket::Ticket;
 use crate::ticket::asked::Asked;
-use crate::upstream::connection::{UpstreamError, upgradable};
+use crate::upstream::connection::upgradable;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::leg::Leg;
+use crate::worker::Worker;
 
 /// Answers a request to upgrade: the endpoint's own answer, and on 101 the bytes in both directions.
 pub(crate) async fn answer(

@@ -9,19 +9,21 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use qoe_core::request::analyze::Api;
 
-use crate::accept::closing;
-use crate::accept::listener::Worker;
 use crate::answer::reply::Reply;
-use crate::execute::attempts::{Call, serve};
+use crate::execute::call::Call;
+use crate::execute::serve::serve;
 use crate::execute::upgrade;
 use crate::failure::Failure;
 use crate::headers::{self, EXPLAIN, REQUEST_ID};
+use crate::intake::body::read;
+use crate::intake::destination::{Whose, whose};
+use crate::intake::models;
 use crate::intake::surface::Surface;
-use crate::intake::understand::{Whose, read, understand, whose};
+use crate::intake::understand::understand;
 use crate::routes::snapshot::Snapshot;
-use crate::scrape::models;
 use crate::ticket::Ticket;
 use crate::ticket::asked::Asked;
+use crate::worker::Worker;
 
 /// Longer targets are refused.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -42,7 +44,7 @@ pub(crate) async fn handle(
     });
     response.headers_mut().insert(REQUEST_ID, request_id);
     if worker.shared.leaving.load(Ordering::Relaxed) {
-        closing::say_last(&mut response, version);
+        headers::say_last(&mut response, version);
     }
     Ok(response)
 }

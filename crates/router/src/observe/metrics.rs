@@ -10,10 +10,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use qoe_core::flight::track::{Outcome, Timings};
+use qoe_core::flight::timings::Outcome;
 use qoe_core::request::analyze::Priority;
 
-use crate::observe::record::Record;
+use crate::observe::labels::Labels;
+use crate::observe::route_metrics::{PRIORITIES, RouteMetrics};
 use crate::queue::admission::Shedding;
 
 /// Seconds: first tokens, and everything else from milliseconds to minutes.
@@ -27,9 +28,6 @@ const RATIO: [f64; 10] = [0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0];
 
 /// Relative errors.
 const ERROR: [f64; 9] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 3.0];
-
-/// `N` labels of a metric: names with their values.
-type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 
 /// All metrics of the router.
 pub(crate) struct Metrics {
@@ -267,80 +265,6 @@ impl Metrics {
     pub(crate) fn scraped(&self, ok: bool) {
         let outcome = if ok { "success" } else { "failure" };
         self.scrapes.get_or_create(&[("outcome", outcome.into())]).inc();
-    }
-}
-
-/// The metrics of one route.
-pub(crate) struct RouteMetrics {
-    requests: [Counter; Outcome::ALL.len()],
-    /// Kept or not: by `usize::from(met)`.
-    sla: [Counter; 2],
-    retries: Counter,
-    tokens: Counter,
-    pub(crate) ignored_headers: Counter,
-    ttft: Histogram,
-    duration: Histogram,
-    prefill: Histogram,
-    transfer_and_queue: Histogram,
-    qoe: Histogram,
-    pub(crate) itl: Histogram,
-    pub(crate) ttft_error: Histogram,
-    pub(crate) itl_error: Histogram,
-    queued: [Gauge; 3],
-    queue: [Histogram; 3],
-    shed: [[Counter; 2]; 3],
-    plans: Family<Labels<3>, Counter>,
-    route: Cow<'static, str>,
-}
-
-/// In the order of their numbers.
-const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
-
-impl RouteMetrics {
-    /// Requests of a priority that wait.
-    pub(crate) const fn queued(&self, priority: Priority) -> &Gauge {
-        &self.queued[priority as usize]
-    }
-
-    /// How long requests of a priority have waited.
-    pub(crate) const fn queue(&self, priority: Priority) -> &Histogram {
-        &self.queue[priority as usize]
-    }
-
-    /// Requests of a priority that were refused for load.
-    pub(crate) const fn shed(&self, priority: Priority, why: Shedding) -> &Counter {
-        &self.shed[priority as usize][why as usize]
-    }
-
-    /// A request ended.
-    pub(crate) fn ended(&self, record: &Record) {
-        self.requests[record.outcome as usize].inc();
-        if let (Some(plan), Some(reason)) = (record.plan, record.reason) {
-            let route = ("route", self.route.clone());
-            let labels = [route, ("plan", plan.into()), ("reason", reason.as_str().into())];
-            self.plans.get_or_create(&labels).inc();
-        }
-        self.retries.inc_by(u64::from(record.attempts.saturating_sub(1)));
-        self.timed(&record.timings);
-    }
-
-    fn timed(&self, timings: &Timings) {
-        let histograms = [
-            (&self.ttft, timings.ttft),
-            (&self.duration, Some(timings.total)),
-            (&self.prefill, timings.prefill),
-            (&self.transfer_and_queue, timings.transfer_and_queue),
-            (&self.qoe, timings.qoe),
-        ];
-        for (histogram, value) in histograms {
-            if let Some(value) = value {
-                histogram.observe(value);
-            }
-        }
-        self.tokens.inc_by(timings.tokens);
-        if let Some(met) = timings.sla_met {
-            self.sla[usize::from(met)].inc();
-        }
     }
 }
 

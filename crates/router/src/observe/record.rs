@@ -1,15 +1,11 @@
 //! What is kept of a request after its end: for `/debug/requests` and its log line. No prompt text.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use qoe_core::flight::track::{Outcome, Timings};
+use qoe_core::flight::timings::{Outcome, Timings};
 use qoe_core::phase::Phase;
-use qoe_core::plan::Reason;
+use qoe_core::plan::reason::Reason;
 use serde::Serialize;
-
-/// Requests that are kept.
-const KEPT: usize = 1000;
 
 /// One ended request.
 #[derive(Clone, Debug, Serialize)]
@@ -51,23 +47,39 @@ pub(crate) struct Record {
     pub(crate) timings: Timings,
 }
 
-/// The last requests.
-#[derive(Default)]
-pub(crate) struct Ring(Mutex<VecDeque<Record>>);
-
-impl Ring {
-    /// Keeps a request; the oldest goes.
-    pub(crate) fn push(&self, record: Record) {
-        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = if ring.len() >= KEPT { ring.pop_front() } else { None };
-        ring.push_back(record);
-        drop(ring);
-        drop(oldest); // freed outside the lock
+/// One line a request; louder where the router or an endpoint failed it.
+pub(crate) fn log(record: &Record) {
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                request_id = %record.request_id,
+                route = %record.route,
+                api = record.api,
+                plan = record.plan,
+                reason = record.reason.map(Reason::as_str),
+                prefill = record.prefill.as_deref(),
+                decoding = record.decoding.as_deref(),
+                attempts = record.attempts,
+                queued = record.queued,
+                outcome = record.outcome.as_str(),
+                status = record.status,
+                failure = record.failure,
+                ttft = record.timings.ttft,
+                itl = record.timings.itl,
+                total = record.timings.total,
+                tokens = record.timings.tokens,
+                qoe = record.timings.qoe,
+                sla_met = record.timings.sla_met,
+                "request"
+            )
+        };
     }
-
-    /// The last `most` requests, newest first.
-    pub(crate) fn last(&self, most: usize) -> Vec<Record> {
-        let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.iter().rev().take(most).cloned().collect()
+    match record.outcome {
+        Outcome::Failure => line!(warn),
+        _ => line!(debug),
     }
+}
+
+pub(crate) fn unix_ms() -> u64 {
+    u64::try_from(qoe_runtime::telemetry::unix_time().as_millis()).unwrap_or(u64::MAX)
 }

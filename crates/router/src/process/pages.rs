@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qoe_core::endpoint::signals::Average;
-use qoe_core::endpoint::{Endpoint, EndpointState};
-use qoe_core::estimate::rls::Likeness;
+use qoe_core::endpoint::Endpoint;
+use qoe_core::endpoint::state::EndpointState;
+use qoe_core::estimate::average::Average;
+use qoe_core::estimate::likeness::Likeness;
 use qoe_core::memory::Memory;
 use qoe_core::phase::Phase;
-use qoe_core::speed::Pace;
+use qoe_core::speed::pace::Pace;
 use qoe_runtime::admin::{Admin, AdminResponse, Query};
 use serde_json::{Value, json};
 
@@ -81,14 +82,14 @@ fn endpoints(shared: &Shared, _: &Query) -> Value {
             "name": state.name,
             "authority": state.authority,
             "models": state.served().map(|s| s.iter().map(|m| m.id.clone()).collect::<Vec<_>>()),
-            "ejected": state.ejected(now),
-            "kvTrusted": state.trusts_kv(now),
+            "ejected": state.health.ejected(now),
+            "kvTrusted": state.health.trusts_kv(now),
             "inFlight": {
-                "prefill": state.in_flight(Phase::Prefill),
-                "decoding": state.in_flight(Phase::Decoding),
-                "prefillTokens": state.tokens(Phase::Prefill),
-                "decodingTokens": state.tokens(Phase::Decoding),
-                "unreadTokens": state.unread(),
+                "prefill": state.ledger.in_flight(Phase::Prefill),
+                "decoding": state.ledger.in_flight(Phase::Decoding),
+                "prefillTokens": state.ledger.tokens(Phase::Prefill),
+                "decodingTokens": state.ledger.tokens(Phase::Decoding),
+                "unreadTokens": state.ledger.unread(),
             },
             "model": model(state, now),
             "signals": {

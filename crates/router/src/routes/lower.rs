@@ -2,21 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::HeaderName;
 use qoe_api as api;
-use qoe_core::admit::queue::OnUnattainable;
+use qoe_core::admit::room::OnUnattainable;
+use qoe_core::endpoint::Endpoint;
 use qoe_core::endpoint::pool::Pool;
-use qoe_core::endpoint::{Endpoint, EndpointState, Served};
-use qoe_core::flight::qoe::Target;
-use qoe_core::plan::policy::{Policy, Weights};
-use qoe_core::plan::{HandoffMode, HandoffRule, Predictive};
-use qoe_core::request::analyze::HeaderRules;
+use qoe_core::endpoint::state::{EndpointState, Served};
 
-use super::snapshot::{Route, RouteState, Snapshot, Targets, Timeouts};
 use crate::observe::metrics::Metrics;
+use crate::routes::route::Route;
+use crate::routes::snapshot::Snapshot;
 use crate::routes::source::{EndpointSource, RouteSource};
+use crate::routes::spec::{handoff, header_rules, policy, targets, timeouts};
+use crate::routes::state::RouteState;
 
 /// An endpoint's name and authority: while both stay, it is the same one.
 type Identity<'a> = (&'a str, &'a str);
@@ -73,7 +71,7 @@ fn named_model(id: &str) -> Served {
     Served { id: id.to_owned(), parent: None, card: card.to_string().into() }
 }
 
-fn route(
+pub(crate) fn route(
     source: &Arc<RouteSource>,
     states: &HashMap<Identity<'_>, Arc<EndpointState>>,
     kept: Option<&Arc<Route>>,
@@ -122,94 +120,4 @@ fn route(
         state,
         source: Arc::clone(source),
     }
-}
-
-fn policy(policy: &api::Policy) -> Policy {
-    match policy.kind {
-        api::PolicyType::Predictive => {
-            let api::Predictive { cross_phase } = policy.predictive.clone().unwrap_or_default();
-            Policy::Predictive(Predictive { cross_phase })
-        }
-        api::PolicyType::Weighted => {
-            Policy::Weighted(weights(&policy.weights.clone().unwrap_or_default()))
-        }
-        api::PolicyType::RoundRobin => Policy::RoundRobin,
-        api::PolicyType::LeastRequest => Policy::LeastRequest,
-        api::PolicyType::PowerOfTwo => Policy::PowerOfTwo,
-        api::PolicyType::PrefixAffinity => Policy::PrefixAffinity,
-    }
-}
-
-/// Shorter prompts are not handed over by policies that do not forecast whether it pays.
-const MIN_PROMPT_TOKENS: u32 = 512;
-
-fn handoff(handoff: &api::Handoff, policy: Policy) -> HandoffRule {
-    let default = match policy {
-        Policy::Predictive(_) => 0,
-        _ => MIN_PROMPT_TOKENS,
-    };
-    HandoffRule {
-        mode: match handoff.mode {
-            api::HandoffMode::Auto => HandoffMode::Auto,
-            api::HandoffMode::Always => HandoffMode::Always,
-            api::HandoffMode::Never => HandoffMode::Never,
-        },
-        min_prompt_tokens: u64::from(handoff.min_prompt_tokens.unwrap_or(default)),
-    }
-}
-
-fn weights(weights: &api::Weights) -> Weights {
-    let api::Weights { prefill, decoding, references } = weights;
-    Weights {
-        prefill_ttft: prefill.ttft,
-        prefill_prefix_miss: prefill.prefix_miss,
-        prefill_queue: prefill.queue,
-        decoding_itl: decoding.itl,
-        decoding_tps: decoding.tps,
-        decoding_queue: decoding.queue,
-        ttft_reference: f64::from(references.ttft_milliseconds) / 1e3,
-        itl_reference: f64::from(references.itl_milliseconds) / 1e3,
-        tps_reference: f64::from(references.tokens_per_second),
-        prefill_queue_reference: f64::from(references.prefill_queue),
-        decoding_queue_reference: f64::from(references.decoding_queue),
-    }
-}
-
-/// Names were validated with the document; a default stands in for one that was not.
-fn header_rules(headers: &api::Headers) -> HeaderRules {
-    let default = HeaderRules::default();
-    let name = |name: &str, default: HeaderName| name.parse().unwrap_or(default);
-    HeaderRules {
-        priority: name(&headers.priority, default.priority),
-        expected_output: name(&headers.expected_output_tokens, default.expected_output),
-        sla_target: name(&headers.sla_target, default.sla_target),
-        sla_target_alias: default.sla_target_alias,
-        itl_target: default.itl_target,
-        session: name(&headers.session, default.session),
-    }
-}
-
-fn targets(slo: &api::Slo) -> Targets {
-    let of = |over: Option<&api::SloOverride>| {
-        let ttft = over.and_then(|o| o.ttft_milliseconds).unwrap_or(slo.ttft_milliseconds);
-        let itl = over.and_then(|o| o.itl_milliseconds).unwrap_or(slo.itl_milliseconds);
-        Target { ttft: millis(ttft), itl: millis(itl) }
-    };
-    let api::SloByPriority { high, medium, low } = &slo.by_priority;
-    Targets { high: of(high.as_ref()), medium: of(medium.as_ref()), low: of(low.as_ref()) }
-}
-
-fn timeouts(timeouts: &api::Timeouts) -> Timeouts {
-    let seconds = |s: u32| Duration::from_secs(u64::from(s));
-    Timeouts {
-        connect: millis(timeouts.connect_milliseconds),
-        first_token: seconds(timeouts.first_token_seconds),
-        prefill: seconds(timeouts.prefill_seconds),
-        idle: seconds(timeouts.idle_seconds),
-        answer: seconds(timeouts.answer_seconds),
-    }
-}
-
-fn millis(ms: u32) -> Duration {
-    Duration::from_millis(u64::from(ms))
 }

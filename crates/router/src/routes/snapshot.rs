@@ -2,23 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
-use qoe_core::admit::queue::OnUnattainable;
-use qoe_core::endpoint::pool::Pool;
-use qoe_core::endpoint::{EndpointState, Served};
-use qoe_core::flight::qoe::Target;
-use qoe_core::memory::Memory;
-use qoe_core::memory::budget::Budget;
-use qoe_core::plan::HandoffRule;
-use qoe_core::plan::policy::Policy;
-use qoe_core::request::analyze::{Analysis, HeaderRules, Priority};
+use qoe_core::endpoint::state::EndpointState;
 
-use crate::failure::{Failure, known_models};
-use crate::observe::load::LoadSums;
-use crate::observe::metrics::{Metrics, RouteMetrics};
-use crate::queue::admission::Admission;
+use crate::failure::Failure;
+use crate::observe::metrics::Metrics;
+use crate::routes::no_route::{known_models, shortened};
+pub(crate) use crate::routes::route::Route;
 use crate::routes::source::RouteSource;
 
 /// All routes and endpoints at one moment.
@@ -33,152 +23,6 @@ pub(crate) struct Snapshot {
     /// Names of endpoints whose models the configuration tells.
     pub(crate) told_models: HashSet<Arc<str>>,
     pub(super) by_model: HashMap<String, usize>,
-}
-
-/// One route, ready to serve.
-pub(crate) struct Route {
-    pub(crate) name: Arc<str>,
-    /// The names clients send; empty: whatever the endpoints serve.
-    pub(crate) models: Vec<String>,
-    pub(crate) pool: Pool,
-    pub(crate) policy: Policy,
-    pub(crate) handoff: HandoffRule,
-    pub(crate) headers: HeaderRules,
-    pub(crate) targets: Targets,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) max_body_bytes: usize,
-    /// 0: no limit.
-    pub(crate) max_in_flight: u32,
-    /// Requests that may wait; 0: none.
-    pub(crate) max_queued: u32,
-    /// What becomes of those that cannot be in time any more.
-    pub(crate) on_unattainable: OnUnattainable,
-    pub(crate) allow_admin_paths: Vec<String>,
-    /// What outlives a reload.
-    pub(crate) state: Arc<RouteState>,
-    /// What it was made of.
-    pub(crate) source: Arc<RouteSource>,
-}
-
-/// The promise, by priority.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Targets {
-    pub(crate) high: Target,
-    pub(crate) medium: Target,
-    pub(crate) low: Target,
-}
-
-/// How long the router waits for endpoints.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeouts {
-    pub(crate) connect: Duration,
-    pub(crate) first_token: Duration,
-    pub(crate) prefill: Duration,
-    pub(crate) idle: Duration,
-    pub(crate) answer: Duration,
-}
-
-/// The live state of a route.
-pub(crate) struct RouteState {
-    pub(crate) memory: Memory,
-    pub(crate) budget: Budget,
-    /// Requests that have begun and not ended; those that wait are not among them.
-    pub(crate) in_flight: AtomicU32,
-    pub(crate) admission: Admission,
-    pub(crate) metrics: RouteMetrics,
-    /// What controllers are told.
-    pub(crate) load: LoadSums,
-    bytes_per_token: AtomicU64,
-}
-
-/// Bytes of a prompt for one token, before any endpoint has counted: English text with common tokenizers.
-const BYTES_PER_TOKEN: f64 = 4.0;
-/// How much one counted prompt moves the estimate.
-const BYTES_PER_TOKEN_GAIN: f64 = 0.1;
-
-impl RouteState {
-    pub(crate) fn new(metrics: RouteMetrics, max_queued: usize) -> Self {
-        Self {
-            metrics,
-            load: LoadSums::default(),
-            memory: Memory::default(),
-            budget: Budget::default(),
-            in_flight: AtomicU32::new(0),
-            admission: Admission::new(max_queued),
-            bytes_per_token: AtomicU64::new(BYTES_PER_TOKEN.to_bits()),
-        }
-    }
-
-    /// Prompt tokens of a request: counted where the client sent tokens, else estimated from the bytes.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate of at most some millions"
-    )]
-    pub(crate) fn prompt_tokens(&self, analysis: &Analysis) -> u64 {
-        if let Some(exact) = analysis.prompt_tokens_exact {
-            return u64::from(exact);
-        }
-        self.tokens_of(analysis.prompt_bytes).ceil() as u64
-    }
-
-    /// Tokens in so many bytes of a prompt, by estimate.
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub(crate) fn tokens_of(&self, bytes: usize) -> f64 {
-        bytes as f64 / f64::from_bits(self.bytes_per_token.load(Ordering::Relaxed))
-    }
-
-    /// An endpoint counted the tokens of a prompt of so many bytes. Estimates learn from it; a lost race loses one
-    /// sample.
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub(crate) fn counted(&self, bytes: usize, tokens: u64) {
-        if bytes < 256 || tokens == 0 {
-            return; // The chat template's own tokens would weigh too much.
-        }
-        let seen = (bytes as f64 / tokens as f64).clamp(0.5, 16.0);
-        let old = f64::from_bits(self.bytes_per_token.load(Ordering::Relaxed));
-        let new = old + BYTES_PER_TOKEN_GAIN * (seen - old);
-        self.bytes_per_token.store(new.to_bits(), Ordering::Relaxed);
-    }
-}
-
-impl Route {
-    /// The promise to one request: its own word first, then its priority's.
-    pub(crate) fn target(&self, analysis: &Analysis) -> Target {
-        let Target { ttft, itl } = match analysis.priority {
-            Priority::High => self.targets.high,
-            Priority::Medium => self.targets.medium,
-            Priority::Low => self.targets.low,
-        };
-        Target {
-            ttft: analysis.ttft_target.unwrap_or(ttft),
-            itl: analysis.itl_target.unwrap_or(itl),
-        }
-    }
-
-    /// Whether requests wait here for an endpoint that has room.
-    pub(crate) const fn queues(&self) -> bool {
-        self.max_queued > 0
-            && (self.max_in_flight > 0 || matches!(self.policy, Policy::Predictive(_)))
-    }
-
-    /// One more request in flight, if there may be.
-    pub(crate) fn enter(&self) -> bool {
-        let most = if self.max_in_flight == 0 { u32::MAX } else { self.max_in_flight };
-        let one_more = |before: u32| (before < most).then(|| before + 1);
-        self.state.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
-    }
-
-    /// Whether a model that no route names may be asked for here: the endpoints serve it, and it is either any
-    /// model's turn (a route without names) or adapts a model of this route.
-    fn serves_unnamed(&self, model: &str) -> bool {
-        let admits = |served: &Served| {
-            served.id == model
-                && (self.models.is_empty()
-                    || served.parent.as_ref().is_some_and(|parent| self.models.contains(parent)))
-        };
-        self.pool.iter().any(|e| e.state.served().is_some_and(|served| served.iter().any(admits)))
-    }
 }
 
 impl Snapshot {
@@ -263,15 +107,6 @@ impl Snapshot {
 
 /// Endpoints whose models an error message looks at.
 const NAMED_ENDPOINTS: usize = 16;
-
-/// A client's model name for an error message: not longer than names are.
-fn shortened(model: &str) -> String {
-    const MOST: usize = 200;
-    match model.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &model[..end]),
-        None => model.to_owned(),
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use qoe_api as api;
 use qoe_api::standalone::{self, EndpointSpec, NamedRoute, StandaloneConfig};
+use qoe_core::endpoint;
 use qoe_core::endpoint::connector::Connector;
-use qoe_core::endpoint::{self, Scheduling};
+use qoe_core::endpoint::state::Scheduling;
 use qoe_core::phase::{Role, RoleSource};
 use qoe_discovery::RouteConfig;
 

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use qoe_core::plan::policy::Policy;
 use qoe_core::request::analyze::{Analysis, BLOCK_BYTES};
 
-use crate::routes::snapshot::Route;
+use crate::routes::route::Route;
 
 /// What the client asked.
 pub(crate) struct Asked {

@@ -5,75 +5,23 @@
 //! costs none, and all chunks that are ready go on as one.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::upstream::exchange::Exchange;
-use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
-use crate::answer::reply::Leg;
+pub(crate) use crate::upstream::error::{Unsent, UpstreamError};
+use crate::upstream::leg::Leg;
 
 /// Largest head an endpoint may answer with.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// A connection buffers no more than this of an answer that its reader does not take.
 const MAX_BUFFER_BYTES: usize = 256 * 1024;
-
-/// Why an endpoint did not answer.
-#[derive(Debug, Error)]
-pub(crate) enum UpstreamError {
-    /// No connection could be opened.
-    #[error("cannot connect: {0}")]
-    Connect(#[source] io::Error),
-    /// No connection within the time allowed.
-    #[error("no connection within {} ms", .0.as_millis())]
-    ConnectTimeout(Duration),
-    /// The connection broke before the answer was complete.
-    #[error("the connection broke: {0}")]
-    Broken(#[source] hyper::Error),
-    /// Nothing came within the time allowed.
-    #[error("no answer within {} s", .0.as_secs_f64())]
-    Timeout(Duration),
-    /// The stream ended before its end was said.
-    #[error("the stream ended early")]
-    EndedEarly,
-    /// The stream told of an error before its first token.
-    #[error("the stream began with an error")]
-    ErrorEvent,
-    /// The stream's first bytes already say that the endpoint gave it up.
-    #[error("the request was aborted")]
-    Aborted,
-    /// A redirect: it may point anywhere, and is not followed.
-    #[error("it answered with a redirect")]
-    Redirect,
-    /// The answer is larger than this leg's answers may be.
-    #[error("the answer is larger than {0} bytes")]
-    TooLarge(usize),
-}
-
-/// Why a request was not answered on this connection.
-#[derive(Debug)]
-pub(crate) enum Unsent {
-    /// Another connection may be tried without harm.
-    Retry(hyper::Error),
-    /// The endpoint may have begun to work on it.
-    Broken(hyper::Error),
-}
-
-impl From<Unsent> for UpstreamError {
-    fn from(unsent: Unsent) -> Self {
-        match unsent {
-            Unsent::Retry(error) | Unsent::Broken(error) => Self::Broken(error),
-        }
-    }
-}
 
 /// One HTTP/1.1 connection, both halves.
 pub(crate) struct Connection {
@@ -159,26 +107,4 @@ async fn handshake(authority: &str, within: Duration) -> Result<Halves, Upstream
         .handshake(TokioIo::new(stream))
         .await
         .map_err(UpstreamError::Broken)
-}
-
-/// Reads an answer's whole body, up to `limit` bytes.
-pub(crate) async fn read_all(
-    mut exchange: Exchange,
-    limit: usize,
-) -> Result<(Bytes, Exchange), UpstreamError> {
-    let mut body: Vec<Bytes> = Vec::new();
-    let mut size = 0;
-    while let Some(chunk) = poll_fn(|cx| exchange.poll_chunk(cx)).await {
-        let chunk = chunk.map_err(UpstreamError::Broken)?;
-        size += chunk.len();
-        if size > limit {
-            return Err(UpstreamError::TooLarge(limit));
-        }
-        body.push(chunk);
-    }
-    let body = match body.len() {
-        1 => body.swap_remove(0),
-        _ => body.concat().into(),
-    };
-    Ok((body, exchange))
 }

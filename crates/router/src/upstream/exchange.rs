@@ -1,5 +1,6 @@
 //! One answer that is being read, with the connection it comes on.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -8,8 +9,9 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, SizeHint};
 use hyper::body::Incoming;
 
-use super::connection::Connection;
-use super::gate::Gate;
+use crate::upstream::connection::Connection;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::gate::Gate;
 
 /// Ready chunks are merged up to this size before they go on.
 const MERGE_BYTES: usize = 64 * 1024;
@@ -142,4 +144,26 @@ impl Merged {
     fn take(self) -> Option<Bytes> {
         self.first.or_else(|| (!self.rest.is_empty()).then(|| self.rest.freeze()))
     }
+}
+
+/// Reads an answer's whole body, up to `limit` bytes.
+pub(crate) async fn read_all(
+    mut exchange: Exchange,
+    limit: usize,
+) -> Result<(Bytes, Exchange), UpstreamError> {
+    let mut body: Vec<Bytes> = Vec::new();
+    let mut size = 0;
+    while let Some(chunk) = poll_fn(|cx| exchange.poll_chunk(cx)).await {
+        let chunk = chunk.map_err(UpstreamError::Broken)?;
+        size += chunk.len();
+        if size > limit {
+            return Err(UpstreamError::TooLarge(limit));
+        }
+        body.push(chunk);
+    }
+    let body = match body.len() {
+        1 => body.swap_remove(0),
+        _ => body.concat().into(),
+    };
+    Ok((body, exchange))
 }

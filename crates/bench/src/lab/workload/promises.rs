@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use qoe_core::flight::qoe::Target;
 use qoe_core::request::analyze::Priority;
+use qoe_core::target::Target;
 
 use super::{Draft, duration};
 use crate::lab::arrival::Arrival;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use qoe_core::endpoint::Endpoint;
-use qoe_core::flight::qoe::Target;
 use qoe_core::phase::Role;
 use qoe_core::scale::{Capacity, DecodingSeen, Goal, PrefillSeen, Scaler};
+use qoe_core::target::Target;
 
 use super::replica::Replica;
 use crate::lab::outcome::Moment;
@@ -48,7 +48,7 @@ impl Course {
         let goal = |target| Goal { target, min: REPLICAS.0, max: REPLICAS.1 };
         let speed = mean(readers.iter().filter_map(|e| e.state.signals.prefill_speed.get(now)));
         let prefill = PrefillSeen {
-            unread_tokens: readers.iter().map(|e| e.state.unread() as f64).sum(),
+            unread_tokens: readers.iter().map(|e| e.state.ledger.unread() as f64).sum(),
             tokens_per_second: speed,
             prompt_tokens: None,
             ttft: None,
@@ -65,7 +65,7 @@ impl Course {
     }
 }
 
-fn mean(known: impl Iterator<Item = qoe_core::endpoint::signals::Weighed>) -> Option<f64> {
+fn mean(known: impl Iterator<Item = qoe_core::estimate::average::Weighed>) -> Option<f64> {
     let (sum, count) = known.fold((0.0, 0_u32), |(sum, count), k| (sum + k.value, count + 1));
     (count > 0).then(|| sum / f64::from(count))
 }

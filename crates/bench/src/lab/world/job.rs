@@ -5,7 +5,9 @@ use std::time::Duration;
 use qoe_core::flight::{Cargo, Flight};
 use qoe_core::memory::Memory;
 use qoe_core::phase::Phase;
-use qoe_core::plan::{Choice, Demand, Plan, Reason, Tried};
+use qoe_core::plan::choice::{Choice, Plan};
+use qoe_core::plan::reason::Reason;
+use qoe_core::plan::scope::{Demand, Tried};
 
 use super::prompt::{Made, ROUTER_BLOCK, make};
 use crate::lab::arrival::Arrival;

@@ -189,7 +189,7 @@ impl World<'_> {
             }
             Kind::Whole | Kind::Decoding { .. } => {
                 let router = self.jobs[job].router;
-                self.routers[router].pool[node].state.succeeded();
+                self.routers[router].pool[node].state.health.succeeded();
                 self.end(job, true);
                 self.pump(router);
             }
@@ -220,7 +220,7 @@ impl World<'_> {
             return;
         }
         let router = self.jobs[job].router;
-        self.routers[router].pool[node].state.failed(self.now);
+        self.routers[router].pool[node].state.health.failed(self.now);
         if self.jobs[job].has_tokens() {
             return self.end(job, false);
         }

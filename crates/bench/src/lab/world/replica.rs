@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qoe_core::admit::queue::Queue;
+use qoe_core::endpoint::Endpoint;
 use qoe_core::endpoint::connector::Connector;
 use qoe_core::endpoint::pool::Pool;
-use qoe_core::endpoint::{Counters, Endpoint, EndpointState};
+use qoe_core::endpoint::scraped::Counters;
+use qoe_core::endpoint::state::EndpointState;
 use qoe_core::memory::Memory;
 use qoe_core::phase::RoleSource;
 use rand::SeedableRng;

@@ -1,5 +1,6 @@
-use qoe_core::flight::qoe::Target;
-use qoe_core::plan::{HandoffMode, HandoffRule, Predictive};
+use qoe_core::plan::policy::Predictive;
+use qoe_core::plan::scope::{HandoffMode, HandoffRule};
+use qoe_core::target::Target;
 use qoe_sim::Profile;
 
 use super::*;

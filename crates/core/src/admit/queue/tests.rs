@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::request::analyze::Priority;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

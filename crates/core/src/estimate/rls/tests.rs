@@ -3,6 +3,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::estimate::likeness::Likeness;
 
 fn taught(truth: [f64; 3], noise: f64, samples: usize) -> Learner<3> {
     let learner = Learner::new([1.0, 1.0, 1.0]);

@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::*;
 use crate::endpoint::tests::endpoint;
-use crate::phase::Role;
+use crate::phase::{Phase, Role};
 
 const NOW: Duration = Duration::from_secs(100);
 

@@ -1,9 +1,13 @@
 //! What a plan is expected to be for its user and for others, in promises broken.
 
-use super::super::{Demand, Forecast, Reason, Scope};
-use crate::endpoint::EndpointState;
+use crate::endpoint::state::EndpointState;
 use crate::phase::{Phase, Role};
-use crate::speed::{Lately, PromptWork, Reading, Speed, StreamLoad};
+use crate::plan::forecast::Forecast;
+pub(crate) use crate::plan::predictive::verdict::Verdict;
+use crate::plan::scope::{Demand, Scope};
+use crate::speed::models::Speed;
+use crate::speed::reading::{Lately, Reading};
+use crate::speed::work::{PromptWork, StreamLoad};
 
 /// A promise costs nothing while it is expected to need less than this share of its time; at the other, it is broken.
 const SAFE: f64 = 0.25;
@@ -73,37 +77,6 @@ impl Seen {
     /// Seconds until it has read the prompt.
     fn ready(&self) -> f64 {
         self.wait + self.read
-    }
-}
-
-/// A plan judged.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Verdict {
-    pub(super) forecast: Forecast,
-    ttft: f64,
-    itl: f64,
-    harm: f64,
-}
-
-impl Verdict {
-    /// All of it.
-    pub(super) fn cost(&self) -> f64 {
-        self.ttft + self.itl + self.harm
-    }
-
-    /// What makes it better than `other`: the largest difference.
-    pub(super) fn better_than(&self, other: &Self, demand: &Demand<'_>) -> Reason {
-        let is_local = self.forecast.moved <= 0.0 && other.forecast.moved > 0.0;
-        if is_local && self.forecast.cached * 2.0 > demand.prompt_tokens as f64 {
-            return Reason::PrefixCached;
-        }
-        let gains = [
-            (other.ttft - self.ttft, Reason::FirstTokenSooner),
-            (other.itl - self.itl, Reason::StreamFaster),
-            (other.harm - self.harm, Reason::StreamsSpared),
-        ];
-        let most = gains.into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
-        most.map_or(Reason::FirstTokenSooner, |(_, reason)| reason)
     }
 }
 
@@ -192,8 +165,8 @@ impl<'a> Judge<'a> {
 
     /// The streams that are there or on their way.
     fn load(state: &EndpointState, others: f64) -> StreamLoad {
-        let own = f64::from(state.in_flight(Phase::Decoding));
-        let tokens = state.tokens(Phase::Decoding) as f64;
+        let own = f64::from(state.ledger.in_flight(Phase::Decoding));
+        let tokens = state.ledger.tokens(Phase::Decoding) as f64;
         let each = if own > 0.0 { tokens / own } else { 0.0 };
         StreamLoad { streams: own + others, tokens: tokens + others * each }
     }

@@ -3,17 +3,18 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::endpoint::holds::{Hold, Reading};
 use crate::endpoint::pool::Pool;
 use crate::endpoint::tests::endpoint;
-use crate::endpoint::{Hold, Reading};
-use crate::flight::qoe::Target;
 use crate::memory::Memory;
 use crate::phase::{Phase, Role};
-use crate::plan::policy::Policy;
-use crate::plan::{
-    Choice, Demand, HandoffMode, HandoffRule, Plan, Predictive, Reason, Scope, Tried, plan,
-};
-use crate::speed::PromptWork;
+use crate::plan::choice::{Choice, Plan};
+use crate::plan::plan;
+use crate::plan::policy::{Policy, Predictive};
+use crate::plan::reason::Reason;
+use crate::plan::scope::{Demand, HandoffMode, HandoffRule, Scope, Tried};
+use crate::speed::work::PromptWork;
+use crate::target::Target;
 
 const NOW: Duration = Duration::from_secs(100);
 

@@ -3,8 +3,8 @@ use std::fs;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use qoe_api::QoERouteSpec;
-use qoe_core::endpoint::Scheduling;
 use qoe_core::endpoint::connector::Connector;
+use qoe_core::endpoint::state::Scheduling;
 use qoe_core::phase::{Role, RoleSource};
 use qoe_discovery::EndpointConfig;
 use qoe_runtime::readiness::Readiness;
@@ -35,7 +35,7 @@ impl Started {
     /// The routes in use, each with its endpoints, in the order in which they are asked.
     fn serves(&self) -> Vec<(String, Vec<String>)> {
         let snapshot = self.shared.snapshot.load();
-        let endpoints = |route: &crate::routes::snapshot::Route| {
+        let endpoints = |route: &crate::routes::route::Route| {
             route.pool.iter().map(|endpoint| endpoint.state.authority.to_string()).collect()
         };
         snapshot.routes.iter().map(|route| (route.name.to_string(), endpoints(route))).collect()

@@ -1,11 +1,18 @@
 use std::task::{Context, Poll, Waker};
 
 use prometheus_client::registry::Registry;
-use qoe_core::admit::queue::Ask;
+use qoe_core::admit::ask::Ask;
+use qoe_core::admit::room::Prospect;
+use qoe_core::plan::forecast::Forecast;
+use qoe_core::request::analyze::Priority;
+use qoe_core::target::Target;
 
 use super::*;
 use crate::observe::metrics::Metrics;
-use crate::routes::snapshot::RouteState;
+use crate::process::router::TICK;
+use crate::queue::place::{Place, Standing};
+use crate::routes::state::RouteState;
+use crate::shared::Shared;
 
 fn shared() -> Arc<Shared> {
     Shared::new(Metrics::register(&mut Registry::default()), 0)

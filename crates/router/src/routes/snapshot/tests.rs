@@ -1,7 +1,12 @@
+use std::time::Duration;
+
 use http::HeaderMap;
 use prometheus_client::registry::Registry;
+use qoe_core::endpoint::state::Served;
+use qoe_core::request::analyze::HeaderRules;
 
 use super::*;
+use crate::routes::state::RouteState;
 
 const FILE: &str = r#"
 apiVersion: qoe-router.io/v1alpha1

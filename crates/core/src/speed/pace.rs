@@ -1,0 +1,180 @@
+//! What is known of one endpoint's speed, and the work that waits there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::estimate::bias::Bias;
+use crate::estimate::rate::Decayed;
+use crate::speed::line::{Busy, Line, Place};
+use crate::speed::models::{Models, OwnModels};
+use crate::speed::reading::{Lately, MOST_READING, Reading};
+use crate::speed::work::{PromptWork, StreamLoad};
+
+/// What is known of one endpoint's speed, and what waits there.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Its models.
+    pub models: OwnModels,
+    /// How far forecasts of the time between its tokens are off.
+    pub itl_bias: Bias,
+    /// Prompts that it reads.
+    pub prompts: Line<4>,
+    /// KV caches that it fetches.
+    pub transfers: Line<2>,
+    /// In each second: seconds and steps in which it read prompts, and prompts that were sent to it.
+    lately: Decayed<3>,
+    /// When its streams were last learned from, in nanoseconds.
+    learned_at: AtomicU64,
+}
+
+/// A prompt's place in an endpoint's line.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptPlace(Place<4>);
+
+/// A KV cache's place in the line to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct TransferPlace(Place<2>);
+
+impl Pace {
+    /// A prompt departs to this endpoint.
+    pub fn prompt_sent(&self, work: PromptWork, pool: &Models, now: Duration) -> PromptPlace {
+        let seconds = self.models.speed_or(&pool.speed()).prefill(work);
+        self.lately.add([0.0, 0.0, 1.0], now);
+        PromptPlace(self.prompts.enter(work.features(), seconds, now))
+    }
+
+    /// The prompt was read: its first token came.
+    pub fn prompt_read(&self, prompt: &PromptPlace, pool: &Models, now: Duration) {
+        if let Some(sample) = self.prompts.done(&prompt.0, now) {
+            self.models.prefill.learn(&pool.prefill, &sample.work, sample.seconds);
+            self.has_read(sample.seconds, now);
+        }
+    }
+
+    fn has_read(&self, seconds: f64, now: Duration) {
+        self.lately.add([seconds, 1.0, 0.0], now);
+    }
+
+    /// The prompt is not waited for any more.
+    pub fn prompt_given_up(&self, prompt: &PromptPlace) {
+        self.prompts.given_up(&prompt.0);
+    }
+
+    /// A prompt departs of which nothing will be seen before its whole answer.
+    pub fn prompt_passes(&self, work: PromptWork, pool: &Models, now: Duration) {
+        let seconds = self.models.speed_or(&pool.speed()).prefill(work);
+        self.lately.add([0.0, 0.0, 1.0], now);
+        self.has_read(seconds, now);
+        self.prompts.passes(seconds, now);
+    }
+
+    /// A KV cache departs to this endpoint.
+    pub fn transfer_sent(&self, tokens: f64, pool: &Models, now: Duration) -> TransferPlace {
+        let seconds = self.models.speed_or(&pool.speed()).transfer(tokens);
+        TransferPlace(self.transfers.enter([1.0, tokens / 1e3], seconds, now))
+    }
+
+    /// It is there: the first token after it came, which itself took one step.
+    pub fn transferred(&self, transfer: &TransferPlace, step: f64, pool: &Models, now: Duration) {
+        if let Some(sample) = self.transfers.done(&transfer.0, now) {
+            let seconds = (sample.seconds - step).max(sample.seconds / 10.0);
+            self.models.transfer.learn(&pool.transfer, &sample.work, seconds);
+        }
+    }
+
+    /// The KV cache is not waited for any more.
+    pub fn transfer_given_up(&self, transfer: &TransferPlace) {
+        self.transfers.given_up(&transfer.0);
+    }
+
+    /// What it does in each second, of late.
+    #[must_use]
+    pub fn lately(&self, now: Duration) -> Lately {
+        let [seconds, steps, arrivals] = self.lately.rates(now);
+        Lately { reading: Reading { seconds: seconds.min(MOST_READING), steps }, arrivals }
+    }
+
+    /// How much it has read so far.
+    #[must_use]
+    pub fn has_read_so_far(&self, now: Duration) -> Reading {
+        let Busy { seconds, steps } = self.prompts.busy(now);
+        Reading { seconds, steps }
+    }
+
+    /// Tokens came `gap` seconds one after the other for `window` seconds, beside `load` and `reading`: what they
+    /// would have taken without the latter is learned. All streams of an endpoint tell the same, so one of them now
+    /// and then is enough.
+    pub fn streamed(
+        &self,
+        load: StreamLoad,
+        (gap, window): (f64, f64),
+        reading: Reading,
+        pool: &Models,
+        now: Duration,
+    ) {
+        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let last = self.learned_at.load(Ordering::Relaxed);
+        if nanos.saturating_sub(last) < LEARN_EVERY {
+            return;
+        }
+        self.learned_at.store(nanos, Ordering::Relaxed);
+        let Some(alone) = reading.alone(gap, window) else { return };
+        self.models.step.learn(&pool.step, &load.features(), alone);
+    }
+}
+
+/// Least nanoseconds between two lessons from an endpoint's streams.
+const LEARN_EVERY: u64 = 50_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(1000.0 + seconds)
+    }
+
+    #[test]
+    fn an_endpoint_is_like_the_others_until_it_has_shown_itself() {
+        let pool = Models::default();
+        let pace = Pace::default();
+        let work = PromptWork { uncached: 2000.0, ..PromptWork::default() };
+        let mut now = 0.0;
+        for _ in 0..40 {
+            let place = pace.prompt_sent(work, &pool, seconds(now));
+            now += 0.2;
+            pace.prompt_read(&place, &pool, seconds(now));
+            now += 0.1;
+        }
+        let other = Pace::default();
+        let speed = other.models.speed_or(&pool.speed());
+        let own = pace.models.speed_or(&pool.speed());
+        assert!((speed.prefill(work) / 0.2 - 1.0).abs() < 0.1, "{}", speed.prefill(work));
+        assert!((own.prefill(work) / 0.2 - 1.0).abs() < 0.1);
+        let read = pace.has_read_so_far(seconds(now));
+        assert!((read.seconds / 8.0 - 1.0).abs() < 0.05 && (read.steps - 40.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_window_in_which_a_long_prompt_was_given_up_tells_nothing() {
+        let read = |seconds| Reading { seconds, steps: 1.0 };
+        assert_eq!((read(2.0) - read(5.0)).alone(0.05, 0.5), None);
+        assert!((read(5.1) - read(5.0)).alone(0.05, 0.5).is_some());
+    }
+
+    #[test]
+    fn prompts_read_beside_streams_are_not_taken_for_slow_steps() {
+        let pool = Models::default();
+        let pace = Pace::default();
+        for i in 0..200_u32 {
+            let load = StreamLoad { streams: f64::from(i % 40), tokens: f64::from(i % 40) * 1e3 };
+            let alone = 0.006 + 0.0001 * load.streams + 4e-8 * load.tokens;
+            let half = Reading { seconds: 0.5, steps: 10.0 };
+            let gap = half.beside(alone);
+            pace.streamed(load, (gap, 1.0), half, &pool, seconds(f64::from(i)));
+        }
+        let load = StreamLoad { streams: 20.0, tokens: 20e3 };
+        let step = pace.models.speed_or(&pool.speed()).step(load);
+        assert!((step / 0.0088 - 1.0).abs() < 0.05, "{step}");
+    }
+}

@@ -1,0 +1,75 @@
+//! Which route a request belongs to, and which endpoints alone may serve it.
+
+use std::sync::Arc;
+
+use qoe_core::request::analyze::Analysis;
+
+use crate::failure::Failure;
+use crate::intake::surface::Surface;
+use crate::routes::route::Route;
+use crate::routes::snapshot::Snapshot;
+use crate::worker::Worker;
+
+/// The stored response that the request is about or goes on from.
+fn stored_response<'a>(surface: Surface, path: &'a str, analysis: &'a Analysis) -> Option<&'a str> {
+    match surface {
+        Surface::StoredResponse => path.strip_prefix("/v1/responses/")?.split('/').next(),
+        Surface::Responses => analysis.previous_response_id.as_deref(),
+        _ => None,
+    }
+}
+
+/// Whose a request is.
+pub(crate) struct Whose<'a> {
+    pub(crate) route: &'a Arc<Route>,
+    /// The only endpoints that may serve it, as indices into the route's pool; empty: any.
+    pub(crate) pinned: Vec<usize>,
+}
+
+/// The route of a request: by the path that it allows, by the stored response, or by the model.
+pub(crate) fn whose<'a>(
+    worker: &Worker,
+    snapshot: &'a Snapshot,
+    surface: Surface,
+    path: &str,
+    analysis: &Analysis,
+) -> Result<Whose<'a>, Failure> {
+    if surface == Surface::Administrative
+        && let Some(route) = snapshot.route_allowing(path)
+    {
+        return Ok(Whose { route, pinned: Vec::new() });
+    }
+    if let Some(id) = stored_response(surface, path, analysis) {
+        let (route, pinned) = keeper(worker, snapshot, analysis, id)?;
+        return Ok(Whose { route, pinned });
+    }
+    Ok(Whose { route: snapshot.route(analysis.model.as_deref())?, pinned: Vec::new() })
+}
+
+/// The route and the endpoints that may keep a stored response: the one that made it, or, where that is not known
+/// (another router passed it on), each healthy endpoint in turn.
+fn keeper<'a>(
+    worker: &Worker,
+    snapshot: &'a Snapshot,
+    analysis: &Analysis,
+    id: &str,
+) -> Result<(&'a Arc<Route>, Vec<usize>), Failure> {
+    let routes = match (&analysis.model, snapshot.routes.as_slice()) {
+        (Some(model), _) => std::slice::from_ref(snapshot.route(Some(model))?),
+        (None, routes) => routes,
+    };
+    if let Some(name) = worker.shared.stored.endpoint(id) {
+        let place = |route: &'a Arc<Route>| {
+            let i = route.pool.iter().position(|endpoint| endpoint.state.name == name)?;
+            Some((route, vec![i]))
+        };
+        return routes.iter().find_map(place).ok_or(Failure::NoStoredResponse);
+    }
+    let [route] = routes else { return Err(Failure::NoStoredResponse) };
+    let now = worker.shared.now();
+    let healthy = |i: &usize| !route.pool[*i].state.health.ejected(now);
+    match (0..route.pool.len()).filter(healthy).collect::<Vec<_>>() {
+        none if none.is_empty() => Err(Failure::NoStoredResponse),
+        endpoints => Ok((route, endpoints)),
+    }
+}

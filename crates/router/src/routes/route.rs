@@ -1,0 +1,98 @@
+//! One route, ready to serve.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use qoe_core::admit::room::OnUnattainable;
+use qoe_core::endpoint::pool::Pool;
+use qoe_core::endpoint::state::Served;
+use qoe_core::plan::policy::Policy;
+use qoe_core::plan::scope::HandoffRule;
+use qoe_core::request::analyze::{Analysis, HeaderRules, Priority};
+use qoe_core::target::Target;
+
+use crate::routes::source::RouteSource;
+use crate::routes::state::RouteState;
+
+/// One route, ready to serve.
+pub(crate) struct Route {
+    pub(crate) name: Arc<str>,
+    /// The names clients send; empty: whatever the endpoints serve.
+    pub(crate) models: Vec<String>,
+    pub(crate) pool: Pool,
+    pub(crate) policy: Policy,
+    pub(crate) handoff: HandoffRule,
+    pub(crate) headers: HeaderRules,
+    pub(crate) targets: Targets,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) max_body_bytes: usize,
+    /// 0: no limit.
+    pub(crate) max_in_flight: u32,
+    /// Requests that may wait; 0: none.
+    pub(crate) max_queued: u32,
+    /// What becomes of those that cannot be in time any more.
+    pub(crate) on_unattainable: OnUnattainable,
+    pub(crate) allow_admin_paths: Vec<String>,
+    /// What outlives a reload.
+    pub(crate) state: Arc<RouteState>,
+    /// What it was made of.
+    pub(crate) source: Arc<RouteSource>,
+}
+
+/// The promise, by priority.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Targets {
+    pub(crate) high: Target,
+    pub(crate) medium: Target,
+    pub(crate) low: Target,
+}
+
+/// How long the router waits for endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) first_token: Duration,
+    pub(crate) prefill: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) answer: Duration,
+}
+
+impl Route {
+    /// The promise to one request: its own word first, then its priority's.
+    pub(crate) fn target(&self, analysis: &Analysis) -> Target {
+        let Target { ttft, itl } = match analysis.priority {
+            Priority::High => self.targets.high,
+            Priority::Medium => self.targets.medium,
+            Priority::Low => self.targets.low,
+        };
+        Target {
+            ttft: analysis.ttft_target.unwrap_or(ttft),
+            itl: analysis.itl_target.unwrap_or(itl),
+        }
+    }
+
+    /// Whether requests wait here for an endpoint that has room.
+    pub(crate) const fn queues(&self) -> bool {
+        self.max_queued > 0
+            && (self.max_in_flight > 0 || matches!(self.policy, Policy::Predictive(_)))
+    }
+
+    /// One more request in flight, if there may be.
+    pub(crate) fn enter(&self) -> bool {
+        let most = if self.max_in_flight == 0 { u32::MAX } else { self.max_in_flight };
+        let one_more = |before: u32| (before < most).then(|| before + 1);
+        self.state.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// Whether a model that no route names may be asked for here: the endpoints serve it, and it is either any
+    /// model's turn (a route without names) or adapts a model of this route.
+    pub(crate) fn serves_unnamed(&self, model: &str) -> bool {
+        let admits = |served: &Served| {
+            served.id == model
+                && (self.models.is_empty()
+                    || served.parent.as_ref().is_some_and(|parent| self.models.contains(parent)))
+        };
+        self.pool.iter().any(|e| e.state.served().is_some_and(|served| served.iter().any(admits)))
+    }
+}
