@@ -82,7 +82,7 @@ const fn goal(target: Duration, bounds: &ReplicaBounds) -> Goal {
 
 #[cfg(test)]
 mod tests {
-    use qoe_core::scale::Reason;
+    use qoe_core::scale::ScaleReason;
     use qoe_discovery::proto::{DecodingLoad, Hello, PrefillLoad, RouteLoad};
     use qoe_discovery::server::Routers;
     use serde_json::{Value, json};
@@ -114,7 +114,7 @@ mod tests {
         registry
     }
 
-    fn hint(desired: u32, reason: Reason) -> Hint {
+    fn hint(desired: u32, reason: ScaleReason) -> Hint {
         Hint { desired, reason }
     }
 
@@ -125,15 +125,15 @@ mod tests {
         route["spec"]["autoscaling"] = json!({"prefill": {"minReplicas": 1, "maxReplicas": 5}});
         let view = view(route, 2);
         for (unread, wanted) in [
-            (19_000.0, hint(2, Reason::Steady)),
-            (21_000.0, hint(3, Reason::PromptBacklog)),
-            (900_000.0, hint(5, Reason::AtMaximum)),
+            (19_000.0, hint(2, ScaleReason::Steady)),
+            (21_000.0, hint(3, ScaleReason::PromptBacklog)),
+            (900_000.0, hint(5, ScaleReason::AtMaximum)),
         ] {
             let mut scaling = Scaling::default();
             scaling.look(&view, &reported(unread), Duration::ZERO);
             let Hints { prefill, decoding } = scaling.of(&key("r")).expect("it was looked at");
             assert_eq!(prefill, wanted, "{unread}");
-            assert_eq!(decoding, hint(1, Reason::NoData), "nobody tells of KV caches");
+            assert_eq!(decoding, hint(1, ScaleReason::NoData), "nobody tells of KV caches");
         }
     }
 
@@ -148,7 +148,10 @@ mod tests {
         let mut scaling = Scaling::default();
         scaling.look(&view, &Registry::new(Instant::now()), Duration::ZERO);
         let Hints { prefill, decoding } = scaling.of(&key("r")).expect("it was looked at");
-        assert_eq!((prefill, decoding), (hint(7, Reason::NoData), hint(1, Reason::NoData)));
+        assert_eq!(
+            (prefill, decoding),
+            (hint(7, ScaleReason::NoData), hint(1, ScaleReason::NoData))
+        );
     }
 
     #[tokio::test(start_paused = true)]

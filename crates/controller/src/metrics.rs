@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use qoe_core::scale::{Hint, Reason};
+use qoe_core::scale::{Hint, ScaleReason};
 use qoe_discovery::server::World;
 
 use crate::hints::Scaling;
@@ -164,15 +164,15 @@ impl Metrics {
 
 /// Every reason of a hint.
 const REASONS: [&str; 9] = [
-    Reason::Steady.as_str(),
-    Reason::PromptBacklog.as_str(),
-    Reason::KvPressure.as_str(),
-    Reason::TtftAboveTarget.as_str(),
-    Reason::ItlAboveTarget.as_str(),
-    Reason::Underused.as_str(),
-    Reason::CoolingDown.as_str(),
-    Reason::NoData.as_str(),
-    Reason::AtMaximum.as_str(),
+    ScaleReason::Steady.as_str(),
+    ScaleReason::PromptBacklog.as_str(),
+    ScaleReason::KvPressure.as_str(),
+    ScaleReason::TtftAboveTarget.as_str(),
+    ScaleReason::ItlAboveTarget.as_str(),
+    ScaleReason::Underused.as_str(),
+    ScaleReason::CoolingDown.as_str(),
+    ScaleReason::NoData.as_str(),
+    ScaleReason::AtMaximum.as_str(),
 ];
 
 fn of(route: &str, phase: &'static str) -> Labels<2> {

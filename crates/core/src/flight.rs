@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::endpoint::holds::{Hold, Moving, Reading, Streaming};
+use crate::endpoint::holds::{Hold, PromptHold, StreamHold, TransferHold};
 use crate::endpoint::state::EndpointState;
 use crate::estimate::bias::{Bias, relative_error};
 use crate::flight::timings::Timings;
 use crate::flight::track::Track;
-use crate::memory::Memory;
+use crate::memory::RouteMemory;
 use crate::phase::Phase;
 use crate::plan::forecast::Forecast;
 use crate::speed::work::PromptWork;
@@ -60,7 +60,7 @@ struct Window {
     count: u32,
     since: Duration,
     /// What the endpoint had read when it began.
-    read: crate::speed::reading::Reading,
+    read: crate::speed::prefill_time::PrefillTime,
 }
 
 /// What a handful of tokens meant.
@@ -82,11 +82,11 @@ pub struct Flight {
     planned: Planned,
     holds: SmallVec<[Hold; 2]>,
     /// The prompt, until it is read.
-    reading: Option<Reading>,
+    reading: Option<PromptHold>,
     /// Tokens to move to who decodes.
     to_move: f64,
-    moving: Option<Moving>,
-    streaming: Option<Streaming>,
+    moving: Option<TransferHold>,
+    streaming: Option<StreamHold>,
     decoding: Option<Arc<EndpointState>>,
     window: Window,
 }
@@ -123,7 +123,7 @@ impl Flight {
         decoding: &Arc<EndpointState>,
         forecast: Option<Forecast>,
         blocks: &[u64],
-        memory: &Memory,
+        memory: &RouteMemory,
         now: Duration,
     ) {
         self.release();
@@ -172,7 +172,7 @@ impl Flight {
     }
 
     /// The prefill leg was answered: its endpoint is free, and its seconds are learned.
-    pub fn prefill_done(&mut self, endpoint: &EndpointState, memory: &Memory, now: Duration) {
+    pub fn prefill_done(&mut self, endpoint: &EndpointState, memory: &RouteMemory, now: Duration) {
         let seconds = self.track.prefill_done(now);
         endpoint.signals.ttft.observe(seconds, now);
         endpoint.health.succeeded();
@@ -183,7 +183,7 @@ impl Flight {
     }
 
     /// The leg that answers departs; after a prefill leg, with the address of a KV cache.
-    pub fn sent(&mut self, memory: &Memory, now: Duration) {
+    pub fn sent(&mut self, memory: &RouteMemory, now: Duration) {
         self.track.sent(now);
         if self.reading.is_none()
             && self.cargo.streamed
@@ -194,7 +194,7 @@ impl Flight {
     }
 
     /// `count` tokens of the stream came.
-    pub fn streamed(&mut self, count: u32, memory: &Memory, now: Duration) -> Streamed {
+    pub fn streamed(&mut self, count: u32, memory: &RouteMemory, now: Duration) -> Streamed {
         if count == 0 {
             return Streamed::default();
         }
@@ -208,7 +208,7 @@ impl Flight {
         }
     }
 
-    fn first_token(&mut self, memory: &Memory, now: Duration) -> Streamed {
+    fn first_token(&mut self, memory: &RouteMemory, now: Duration) -> Streamed {
         let ttft = now.saturating_sub(self.track.began());
         if let Some(reading) = self.reading.take() {
             reading.done(&memory.models, now);
@@ -236,7 +236,7 @@ impl Flight {
         Streamed { gap: None, ttft: Some(ttft), ttft_error }
     }
 
-    fn more_tokens(&mut self, gap: f64, count: u32, memory: &Memory, now: Duration) {
+    fn more_tokens(&mut self, gap: f64, count: u32, memory: &RouteMemory, now: Duration) {
         let window = &mut self.window;
         window.gaps += gap * f64::from(count);
         window.count += count;
@@ -246,7 +246,7 @@ impl Flight {
     }
 
     /// What the tokens of the window tell is learned, and the next one begins.
-    fn look_back(&mut self, memory: &Memory, now: Duration) {
+    fn look_back(&mut self, memory: &RouteMemory, now: Duration) {
         let Some(decoding) = &self.decoding else { return };
         let window = &mut self.window;
         let length = now.saturating_sub(window.since);
@@ -266,7 +266,7 @@ impl Flight {
 
     /// The answer came whole: its length is learned. Returns how far the forecast of the ITL was off.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "blocks")]
-    pub fn answered(&mut self, memory: &Memory, now: Duration) -> Option<f64> {
+    pub fn answered(&mut self, memory: &RouteMemory, now: Duration) -> Option<f64> {
         let Timings { tokens, itl, .. } = self.track.timings(now);
         // Else only streams that are slow would be long enough to be learned from.
         if self.window.count >= ENOUGH {
@@ -305,7 +305,7 @@ impl Flight {
 }
 
 /// How far forecasts of the TTFT are off.
-fn ttft_bias(memory: &Memory, handed_over: bool) -> &Bias {
+fn ttft_bias(memory: &RouteMemory, handed_over: bool) -> &Bias {
     &memory.ttft_bias[usize::from(handed_over)]
 }
 

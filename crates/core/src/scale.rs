@@ -66,7 +66,7 @@ pub struct Goal {
 
 /// Why so many replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub enum Reason {
+pub enum ScaleReason {
     /// The load fits.
     Steady,
     /// Prompts wait longer than the TTFT target allows.
@@ -87,7 +87,7 @@ pub enum Reason {
     AtMaximum,
 }
 
-impl Reason {
+impl ScaleReason {
     /// The reason's name in the status and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -111,7 +111,7 @@ pub struct Hint {
     /// How many replicas the phase should have.
     pub desired: u32,
     /// Why.
-    pub reason: Reason,
+    pub reason: ScaleReason,
 }
 
 /// The recommendations for one phase of one route, with their memory.
@@ -126,9 +126,9 @@ pub struct Scaler {
 /// What the load asks for: a number of replicas that need not be whole, and why that many, were it more than there are.
 struct Need {
     replicas: f64,
-    because: Reason,
+    because: ScaleReason,
     /// The promise is not kept as it is.
-    broken: Option<Reason>,
+    broken: Option<ScaleReason>,
 }
 
 impl Scaler {
@@ -168,7 +168,7 @@ impl Scaler {
         let Some(need) = need else {
             // Silence is no evidence that fewer would do; nor does it fix a first number, while pods still come.
             self.lower = None;
-            return Hint { desired: last, reason: Reason::NoData };
+            return Hint { desired: last, reason: ScaleReason::NoData };
         };
         let hint = self.weigh(&need, last, capacity, goal, now);
         self.desired = Some(hint.desired);
@@ -195,7 +195,7 @@ impl Scaler {
         }
         if wanted > goal.max {
             self.lower = None;
-            return Hint { desired: goal.max, reason: Reason::AtMaximum };
+            return Hint { desired: goal.max, reason: ScaleReason::AtMaximum };
         }
         let wanted = wanted.max(goal.min);
         if wanted > last {
@@ -205,16 +205,16 @@ impl Scaler {
         let sparing = whole(smoothed * SPARE).clamp(wanted, goal.max.max(wanted));
         if sparing >= last {
             self.lower = None;
-            return Hint { desired: last, reason: Reason::Steady };
+            return Hint { desired: last, reason: ScaleReason::Steady };
         }
         let (since, most) = self.lower.unwrap_or((now, sparing));
         let most = most.max(sparing);
         if now.saturating_sub(since) < SETTLED_FOR {
             self.lower = Some((since, most));
-            return Hint { desired: last, reason: Reason::CoolingDown };
+            return Hint { desired: last, reason: ScaleReason::CoolingDown };
         }
         self.lower = None;
-        Hint { desired: most, reason: Reason::Underused }
+        Hint { desired: most, reason: ScaleReason::Underused }
     }
 
     fn smooth(&mut self, need: f64, now: Duration) -> f64 {
@@ -242,15 +242,15 @@ fn prefill_need(seen: &PrefillSeen, target: Duration) -> Option<Need> {
         let wait = (target - own).max(LEAST_WAIT * target);
         seen.unread_tokens / speed / wait
     };
-    let broken = late.then_some(Reason::TtftAboveTarget);
-    Some(Need { replicas, because: Reason::PromptBacklog, broken })
+    let broken = late.then_some(ScaleReason::TtftAboveTarget);
+    Some(Need { replicas, because: ScaleReason::PromptBacklog, broken })
 }
 
 fn decoding_need(seen: &DecodingSeen, ready: u32, target: Duration) -> Option<Need> {
     let replicas = seen.kv_use? * f64::from(ready) / KV_FULL;
     let slow = seen.itl.is_some_and(|itl| itl > target.as_secs_f64());
-    let broken = slow.then_some(Reason::ItlAboveTarget);
-    Some(Need { replicas, because: Reason::KvPressure, broken })
+    let broken = slow.then_some(ScaleReason::ItlAboveTarget);
+    Some(Need { replicas, because: ScaleReason::KvPressure, broken })
 }
 
 /// Replicas come whole. A hair above a whole number is that number.

@@ -8,8 +8,8 @@
 //! An endpoint that has shown too little yet is taken to be like the others of its route, and those like
 //! the prior: an 8B model on a current GPU. The prior only has to be good enough for the first handful of requests.
 
-pub mod line;
 pub mod models;
 pub mod pace;
-pub mod reading;
+pub mod prefill_time;
+pub mod virtual_queue;
 pub mod work;

@@ -1,8 +1,8 @@
 //! The ticket: the in-flight record of one request. It settles exactly once, however the request ends.
 
-pub(crate) mod asked;
 pub(crate) mod planned;
 pub(crate) mod queued;
+pub(crate) mod routed_request;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,16 +20,16 @@ use crate::observe::record::{Record, log, unix_ms};
 use crate::routes::route::Route;
 use crate::routes::snapshot::Snapshot;
 use crate::shared::Shared;
-use crate::ticket::asked::Asked;
-use crate::ticket::planned::Planned;
+use crate::ticket::planned::PlanRecord;
 use crate::ticket::queued::Queued;
+use crate::ticket::routed_request::RoutedRequest;
 
 /// One request in flight.
 pub(crate) struct Ticket {
     shared: Arc<Shared>,
     route: Arc<Route>,
-    asked: Asked,
-    planned: Planned,
+    asked: RoutedRequest,
+    planned: PlanRecord,
     flight: Flight,
     queued: Queued,
     /// It counts as one of the route's requests in flight.
@@ -43,7 +43,7 @@ impl Ticket {
     pub(crate) fn open(
         shared: &Arc<Shared>,
         route: &Arc<Route>,
-        asked: Asked,
+        asked: RoutedRequest,
         began: Duration,
     ) -> Result<Self, Failure> {
         if !route.enter() {
@@ -59,7 +59,7 @@ impl Ticket {
     pub(crate) fn waiting(
         shared: &Arc<Shared>,
         route: &Arc<Route>,
-        asked: Asked,
+        asked: RoutedRequest,
         began: Duration,
     ) -> Self {
         let mut ticket = Self::new(shared, route, asked, began);
@@ -67,7 +67,12 @@ impl Ticket {
         ticket
     }
 
-    fn new(shared: &Arc<Shared>, route: &Arc<Route>, asked: Asked, began: Duration) -> Self {
+    fn new(
+        shared: &Arc<Shared>,
+        route: &Arc<Route>,
+        asked: RoutedRequest,
+        began: Duration,
+    ) -> Self {
         let metrics = &route.state.metrics;
         metrics.ignored_headers.inc_by(u64::from(asked.analysis.ignored_headers));
         let cargo = Cargo {
@@ -81,7 +86,7 @@ impl Ticket {
             shared: Arc::clone(shared),
             route: Arc::clone(route),
             asked,
-            planned: Planned::default(),
+            planned: PlanRecord::default(),
             queued: Queued::default(),
             entered: false,
             status: None,
@@ -137,7 +142,7 @@ impl Ticket {
         &self.route
     }
 
-    pub(crate) const fn asked(&self) -> &Asked {
+    pub(crate) const fn asked(&self) -> &RoutedRequest {
         &self.asked
     }
 
@@ -221,7 +226,7 @@ impl Ticket {
 
     /// The plan, for who asks: name and value of each header.
     pub(crate) fn explained(&self) -> [(&'static str, Option<String>); 9] {
-        let Planned { plan, reason, prefill, decoding, attempts } = &self.planned;
+        let PlanRecord { plan, reason, prefill, decoding, attempts } = &self.planned;
         let ms = |seconds: f64| format!("{:.1}", seconds * 1e3);
         let forecast = self.flight.forecast();
         [
@@ -304,7 +309,7 @@ impl Ticket {
         failure: Option<&'static str>,
         failed_phase: Option<Phase>,
     ) -> Record {
-        let Asked { request_id, api, prompt_tokens, analysis, .. } = &self.asked;
+        let RoutedRequest { request_id, api, prompt_tokens, analysis, .. } = &self.asked;
         let mut timings = self.flight.timings(self.now());
         if matches!(outcome, Outcome::Failure | Outcome::Rejected) {
             timings.sla_met = Some(false);

@@ -201,7 +201,7 @@ impl<'a> World<'a> {
             return self.dispatch(id);
         }
         let priority = self.arrivals[id].priority;
-        self.routers[router].memory.urgency.note(priority, self.now);
+        self.routers[router].memory.arrivals.note(priority, self.now);
         let ask = self.ask(id);
         let now = self.now;
         if let Err(shed) = self.routers[router].queue.push(id, ask, now) {
@@ -252,7 +252,7 @@ impl<'a> World<'a> {
         let Replica { pool, queue, memory, .. } = &mut self.routers[*router];
         match pool.iter().all(|endpoint| endpoint.state.ledger.in_flight_all() == 0) {
             true => Prospect::Room,
-            false => queue.weigh(forecast, arrival.target, &memory.urgency, self.now),
+            false => queue.weigh(forecast, arrival.target, &memory.arrivals, self.now),
         }
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qoe_core::scale::Reason;
+use qoe_core::scale::ScaleReason;
 use qoe_discovery::server::World;
 
 use super::*;
@@ -156,8 +156,8 @@ fn what_is_odd_about_pods_is_said_and_stops_only_who_has_no_other() {
 fn the_status_counts_endpoints_per_phase_and_routers() {
     let (route, outcome, programmed) = (route(), outcome(), by(3, 2));
     let hints = Some(Hints {
-        prefill: Hint { desired: 4, reason: Reason::PromptBacklog },
-        decoding: Hint { desired: 2, reason: Reason::NoData },
+        prefill: Hint { desired: 4, reason: ScaleReason::PromptBacklog },
+        decoding: Hint { desired: 2, reason: ScaleReason::NoData },
     });
     let facts =
         Facts { route: &route, outcome: &outcome, programmed: &programmed, fresh: false, hints };

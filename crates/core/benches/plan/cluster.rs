@@ -10,7 +10,7 @@ use qoe_core::endpoint::pool::Pool;
 use qoe_core::endpoint::scraped::Counters;
 use qoe_core::endpoint::state::EndpointState;
 use qoe_core::flight::{Cargo, Flight};
-use qoe_core::memory::Memory;
+use qoe_core::memory::RouteMemory;
 use qoe_core::phase::{Phase, Role, RoleSource};
 use qoe_core::plan::policy::Policy;
 use qoe_core::plan::scope::{Demand, HandoffMode, HandoffRule, Scope, Tried};
@@ -31,7 +31,7 @@ pub(crate) struct Cluster {
     /// Four of ten for prefill, the others for decoding.
     pub(crate) pool: Pool,
     /// What was learned.
-    pub(crate) memory: Memory,
+    pub(crate) memory: RouteMemory,
     /// Nobody was tried in vain.
     pub(crate) tried: Tried,
     /// Now.
@@ -46,7 +46,7 @@ impl Cluster {
         let role = |i| if i % 10 < 4 { Role::Prefill } else { Role::Decoding };
         let pool: Pool = (0..endpoints).map(|i| endpoint(&format!("pod-{i}"), role(i))).collect();
         let now = Duration::from_secs(60);
-        let (memory, tried) = (Memory::default(), Tried::default());
+        let (memory, tried) = (RouteMemory::default(), Tried::default());
         let mut cluster = Self { pool, memory, tried, now, flights: Vec::new() };
         cluster.warm_up();
         cluster

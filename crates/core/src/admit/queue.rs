@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::admit::ask::Ask;
 use crate::admit::room::{Prospect, has_room};
-use crate::estimate::rate::Decayed;
-use crate::memory::urgency::Urgency;
+use crate::estimate::rate::DecayedRate;
+use crate::memory::arrival_rates::ArrivalRates;
 use crate::plan::forecast::Forecast;
 use crate::target::Target;
 
@@ -37,7 +37,7 @@ impl<T> Waiting<T> {
 pub struct Queue<T> {
     waiting: Vec<Waiting<T>>,
     most: usize,
-    taken: Decayed<1>,
+    taken: DecayedRate<1>,
 }
 
 /// Who does not get in: the one that came, or one that waited.
@@ -48,7 +48,7 @@ impl<T> Queue<T> {
     /// An empty queue for at most so many.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { waiting: Vec::new(), most, taken: Decayed::default() }
+        Self { waiting: Vec::new(), most, taken: DecayedRate::default() }
     }
 
     /// From now on at most so many; who waits already stays.
@@ -95,7 +95,7 @@ impl<T> Queue<T> {
         &mut self,
         forecast: &Forecast,
         target: Target,
-        urgency: &Urgency,
+        urgency: &ArrivalRates,
         now: Duration,
     ) -> Prospect {
         let Some(first) = self.first(now).map(|first| &mut self.waiting[first]) else {

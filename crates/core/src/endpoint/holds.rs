@@ -26,7 +26,7 @@ impl EndpointState {
         told: bool,
         pool: &Models,
         now: Duration,
-    ) -> Reading {
+    ) -> PromptHold {
         let tokens = work.uncached.max(0.0).ceil() as u64;
         let ahead = self.ledger.add_unread(tokens);
         let place = if told {
@@ -35,21 +35,21 @@ impl EndpointState {
             self.pace.prompt_passes(work, pool, now);
             None
         };
-        Reading { state: Arc::clone(self), tokens, ahead, sent: now, place }
+        PromptHold { state: Arc::clone(self), tokens, ahead, sent: now, place }
     }
 
     /// A KV cache of so many tokens departs to here.
     #[must_use]
-    pub fn fetches(self: &Arc<Self>, tokens: f64, pool: &Models, now: Duration) -> Moving {
+    pub fn fetches(self: &Arc<Self>, tokens: f64, pool: &Models, now: Duration) -> TransferHold {
         let place = self.pace.transfer_sent(tokens, pool, now);
-        Moving { state: Arc::clone(self), place: Some(place) }
+        TransferHold { state: Arc::clone(self), place: Some(place) }
     }
 
     /// Tokens of a stream begin to come, which will hold so many KV tokens.
     #[must_use]
-    pub fn streams(self: &Arc<Self>, tokens: u64) -> Streaming {
+    pub fn streams(self: &Arc<Self>, tokens: u64) -> StreamHold {
         self.ledger.add_stream(tokens);
-        Streaming { state: Arc::clone(self), tokens }
+        StreamHold { state: Arc::clone(self), tokens }
     }
 }
 
@@ -77,7 +77,7 @@ impl Drop for Hold {
 
 /// A prompt on its way through an endpoint; dropped, it is no longer waited for.
 #[derive(Debug)]
-pub struct Reading {
+pub struct PromptHold {
     state: Arc<EndpointState>,
     tokens: u64,
     /// With those that were there before: what had to be read until this prompt was.
@@ -86,7 +86,7 @@ pub struct Reading {
     place: Option<PromptPlace>,
 }
 
-impl Reading {
+impl PromptHold {
     /// The prompt was read: how fast the endpoint reads is learned.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn done(mut self, pool: &Models, now: Duration) {
@@ -100,7 +100,7 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for PromptHold {
     fn drop(&mut self) {
         self.state.ledger.remove_unread(self.tokens);
         if let Some(place) = self.place.take() {
@@ -111,12 +111,12 @@ impl Drop for Reading {
 
 /// A KV cache on its way to an endpoint; dropped, it is no longer waited for.
 #[derive(Debug)]
-pub struct Moving {
+pub struct TransferHold {
     state: Arc<EndpointState>,
     place: Option<TransferPlace>,
 }
 
-impl Moving {
+impl TransferHold {
     /// It is there, and the first token after it came, which took a step of so many seconds.
     pub fn done(mut self, step: f64, pool: &Models, now: Duration) {
         if let Some(place) = self.place.take() {
@@ -125,7 +125,7 @@ impl Moving {
     }
 }
 
-impl Drop for Moving {
+impl Drop for TransferHold {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
             self.state.pace.transfer_given_up(&place);
@@ -135,12 +135,12 @@ impl Drop for Moving {
 
 /// A stream whose tokens come.
 #[derive(Debug)]
-pub struct Streaming {
+pub struct StreamHold {
     state: Arc<EndpointState>,
     tokens: u64,
 }
 
-impl Drop for Streaming {
+impl Drop for StreamHold {
     fn drop(&mut self) {
         self.state.ledger.remove_stream(self.tokens);
     }

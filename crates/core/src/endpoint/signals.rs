@@ -59,7 +59,7 @@ impl Signals {
 mod tests {
     use super::*;
     use crate::estimate::fade::fade;
-    use crate::estimate::rate::Decayed;
+    use crate::estimate::rate::DecayedRate;
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_what_came_in_the_last_seconds() {
-        let lately = Decayed::default();
+        let lately = DecayedRate::default();
         assert!(lately.rates(s(5)) == [0.0; 2]);
         let tenth = |i: u64| s(5) + Duration::from_millis(100 * i);
         (0..1000).for_each(|i| lately.add([0.03, 0.5], tenth(i)));
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_known_soon_after_it_began() {
-        let lately = Decayed::default();
+        let lately = DecayedRate::default();
         let tenth = |i: u64| Duration::from_millis(3_600_000 + 100 * i);
         (0..30).for_each(|i| lately.add([0.07], tenth(i)));
         let [rate] = lately.rates(tenth(30));
@@ -111,7 +111,7 @@ mod tests {
         (0..30).for_each(|i| lately.add([0.07], later(i)));
         let [again] = lately.rates(later(30));
         assert!((again - 0.7).abs() < 0.07, "after an idle hour too: {again}");
-        let chance = Decayed::default();
+        let chance = DecayedRate::default();
         chance.add([1.0], tenth(0));
         assert!(chance.rates(tenth(0))[0] < 1.0, "one is no rate");
     }

@@ -75,7 +75,7 @@ impl<const N: usize> Likeness<N> {
 
     /// Whether the model of its own is clearly better.
     #[must_use]
-    pub fn goes_by_its_own(&self) -> bool {
+    pub fn prefers_own_model(&self) -> bool {
         self.own.coefficients().is_some()
             && self.own.error().is_some_and(|error| error < CLEARLY_BETTER * self.error())
     }
@@ -83,7 +83,7 @@ impl<const N: usize> Likeness<N> {
     /// The coefficients to go by, where the common ones are these.
     #[must_use]
     pub fn coefficients(&self, common: &[f64; N]) -> [f64; N] {
-        if self.goes_by_its_own() {
+        if self.prefers_own_model() {
             return self.own.latest();
         }
         let factor = self.factor();

@@ -8,21 +8,21 @@ use crate::estimate::fade::{fade, nanos, since};
 
 /// How much of `N` things that belong together comes in a second, lately. A lost race loses one addition.
 #[derive(Debug)]
-pub struct Decayed<const N: usize> {
+pub struct DecayedRate<const N: usize> {
     sums: [AtomicU64; N],
     at: AtomicU64,
     /// When the first came, or the first after a long silence.
     began: AtomicU64,
 }
 
-impl<const N: usize> Default for Decayed<N> {
+impl<const N: usize> Default for DecayedRate<N> {
     fn default() -> Self {
         let sums = [const { AtomicU64::new(0) }; N];
         Self { sums, at: AtomicU64::new(0), began: AtomicU64::new(NEVER) }
     }
 }
 
-impl<const N: usize> Decayed<N> {
+impl<const N: usize> DecayedRate<N> {
     /// So much more came of each.
     pub fn add(&self, amounts: [f64; N], now: Duration) {
         let left = self.left(now);

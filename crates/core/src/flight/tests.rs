@@ -12,9 +12,9 @@ const fn ms(ms: u64) -> Duration {
 const CARGO: Cargo =
     Cargo { prompt_tokens: 1000, output_tokens: 100.0, block_tokens: 256.0, streamed: true };
 
-fn pair() -> (Arc<EndpointState>, Arc<EndpointState>, Memory) {
+fn pair() -> (Arc<EndpointState>, Arc<EndpointState>, RouteMemory) {
     let state = |name, role| endpoint(name, role).state;
-    (state("p", Role::Prefill), state("d", Role::Decoding), Memory::default())
+    (state("p", Role::Prefill), state("d", Role::Decoding), RouteMemory::default())
 }
 
 fn held(state: &EndpointState) -> (u32, u64, f64, f64) {

@@ -29,14 +29,14 @@ const DEFAULT_CAPACITY: u32 = 1500;
 
 /// Who holds how much of a prompt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct PrefixHits {
     /// How many of its first blocks those hold that were asked for, in the order in which they were.
     pub depths: SmallVec<[u32; 32]>,
     /// The same of some that hold the most of it, whoever that is, by their tags.
     pub some: SmallVec<[(u32, u32); 16]>,
 }
 
-impl Held {
+impl PrefixHits {
     /// The most that anybody holds.
     #[must_use]
     pub fn most(&self) -> u32 {
@@ -101,7 +101,7 @@ impl PrefixIndex {
     /// Who holds how much of the prompt: those of these tags, and some that hold the most. An endpoint that holds a
     /// block is taken to hold all before it: engines evict the end of a prefix first.
     #[must_use]
-    pub fn held(&self, blocks: &[u64], asked: impl IntoIterator<Item = u32>) -> Held {
+    pub fn held(&self, blocks: &[u64], asked: impl IntoIterator<Item = u32>) -> PrefixHits {
         let mut known = AllKnown::new();
         let mut wide: SmallVec<[(u32, u32); wide::MOST]> = SmallVec::new();
         for (depth, hash) in (1..).zip(blocks) {
@@ -119,7 +119,7 @@ impl PrefixIndex {
         });
         let depths = depths.collect();
         let some = known.iter().filter(|known| known.depth > 0);
-        Held { depths, some: some.map(|known| (known.endpoint, known.depth)).collect() }
+        PrefixHits { depths, some: some.map(|known| (known.endpoint, known.depth)).collect() }
     }
 
     /// Notes who keeps this block; whether anybody does.

@@ -12,14 +12,14 @@
 //! Herds: own requests count at once, what others sent is part of the last scrape, near-equal plans are chosen among at
 //! random, and of large pools each request sees another part.
 
+pub mod cost;
 mod judge;
-pub mod verdict;
 
 use rand::{Rng, RngExt};
 use smallvec::SmallVec;
 
-use self::judge::{Judge, Looked, Seen, Verdict};
-use crate::memory::prefix::Held;
+use self::judge::{Candidate, CandidateFacts, Judge, PlanCost};
+use crate::memory::prefix::PrefixHits;
 use crate::phase::Role;
 use crate::plan::choice::{Choice, Plan};
 use crate::plan::policy::Predictive;
@@ -40,7 +40,7 @@ const HOLDERS: usize = 4;
 const MOST: usize = 3 * LOOKED_AT + HOLDERS;
 
 type Indices = SmallVec<[usize; MOST]>;
-type AllSeen = SmallVec<[Seen; MOST]>;
+type Candidates = SmallVec<[Candidate; MOST]>;
 
 /// The best plan, by its expected effects.
 pub(super) fn choose(
@@ -76,7 +76,12 @@ const fn local_plan(endpoint: usize) -> Plan {
 }
 
 /// What is seen of the endpoints that may serve it: of each role some, and those that hold most of its prompt.
-fn look(scope: &Scope<'_>, demand: &Demand<'_>, judge: &Judge<'_>, rng: &mut impl Rng) -> AllSeen {
+fn look(
+    scope: &Scope<'_>,
+    demand: &Demand<'_>,
+    judge: &Judge<'_>,
+    rng: &mut impl Rng,
+) -> Candidates {
     let mut indices: Indices = SmallVec::new();
     for role in [Role::Prefill, Role::Decoding, Role::Mixed] {
         indices.extend(scope.pool.some(role, LOOKED_AT, rng));
@@ -111,14 +116,15 @@ fn look(scope: &Scope<'_>, demand: &Demand<'_>, judge: &Judge<'_>, rng: &mut imp
 fn looked_at(
     scope: &Scope<'_>,
     endpoints: impl IntoIterator<Item = (usize, u32)>,
-) -> SmallVec<[Looked; MOST]> {
+) -> SmallVec<[CandidateFacts; MOST]> {
     let now = scope.now;
-    let look = |(at, held)| Looked { at, held, lately: scope.pool[at].state.pace.lately(now) };
+    let look =
+        |(at, held)| CandidateFacts { at, held, lately: scope.pool[at].state.pace.lately(now) };
     endpoints.into_iter().map(look).collect()
 }
 
 /// What was held of each that was asked for; nothing, where there was nothing to ask about.
-fn depths(held: &Held) -> impl Iterator<Item = u32> {
+fn depths(held: &PrefixHits) -> impl Iterator<Item = u32> {
     held.depths.iter().copied().chain(std::iter::repeat(0))
 }
 
@@ -127,10 +133,10 @@ fn best_local(
     scope: &Scope<'_>,
     demand: &Demand<'_>,
     judge: &Judge<'_>,
-    looked: &AllSeen,
+    looked: &Candidates,
     rules: Predictive,
     rng: &mut impl Rng,
-) -> Option<(usize, Verdict)> {
+) -> Option<(usize, PlanCost)> {
     let one_token = demand.whole == Some(Reason::Whole(WholeReason::SingleToken));
     let prefill_too = rules.cross_phase
         || one_token
@@ -146,10 +152,10 @@ fn best_local(
 fn best_pair(
     scope: &Scope<'_>,
     judge: &Judge<'_>,
-    looked: &AllSeen,
+    looked: &Candidates,
     rng: &mut impl Rng,
-) -> Result<(Plan, Verdict), Reason> {
-    let is = |seen: &&Seen, other: Role| scope.pool[seen.at].role != other;
+) -> Result<(Plan, PlanCost), Reason> {
+    let is = |seen: &&Candidate, other: Role| scope.pool[seen.at].role != other;
     let mut readers: Several<'_> = looked.iter().filter(|seen| is(seen, Role::Decoding)).collect();
     let writers: Several<'_> = looked.iter().filter(|seen| is(seen, Role::Prefill)).collect();
     if readers.is_empty() {
@@ -178,11 +184,14 @@ fn best_pair(
     Ok((plan, judge.handoff(reader, writer)))
 }
 
-type Several<'a> = SmallVec<[&'a Seen; MOST]>;
+type Several<'a> = SmallVec<[&'a Candidate; MOST]>;
 
 /// Those of the lowest cost.
-fn best<'a>(all: &Several<'a>, cost: impl Fn(&Seen) -> f64) -> SmallVec<[&'a Seen; PAIRED]> {
-    let mut best: SmallVec<[(f64, &Seen); PAIRED + 1]> = SmallVec::new();
+fn best<'a>(
+    all: &Several<'a>,
+    cost: impl Fn(&Candidate) -> f64,
+) -> SmallVec<[&'a Candidate; PAIRED]> {
+    let mut best: SmallVec<[(f64, &Candidate); PAIRED + 1]> = SmallVec::new();
     for seen in all {
         let cost = cost(seen);
         let place = best.iter().position(|(other, _)| cost < *other).unwrap_or(best.len());

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use crate::memory::prefix::Held;
+use crate::memory::prefix::PrefixHits;
 use crate::phase::{Phase, Role};
 use crate::plan::occasion::Occasion;
 use crate::plan::reason::Reason;
@@ -20,7 +20,7 @@ pub(crate) struct Chooser<'a, R> {
     pub(crate) scope: &'a Scope<'a>,
     pub(crate) demand: &'a Demand<'a>,
     pub(crate) usable: &'a [usize],
-    pub(crate) held: Held,
+    pub(crate) held: PrefixHits,
     pub(crate) rng: &'a mut R,
 }
 

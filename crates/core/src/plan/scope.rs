@@ -5,8 +5,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::endpoint::pool::Pool;
-use crate::memory::Memory;
-use crate::memory::prefix::Held;
+use crate::memory::RouteMemory;
+use crate::memory::prefix::PrefixHits;
 use crate::phase::Phase;
 use crate::plan::policy::Policy;
 use crate::plan::reason::Reason;
@@ -77,7 +77,7 @@ pub struct Scope<'a> {
     /// When to part the phases.
     pub handoff: HandoffRule,
     /// What the route remembers.
-    pub memory: &'a Memory,
+    pub memory: &'a RouteMemory,
     /// Who was tried in vain for this request.
     pub tried: &'a Tried,
     /// Time since the process's epoch.
@@ -95,9 +95,13 @@ impl Scope<'_> {
     }
 
     /// How much of its prompt these endpoints hold, and some that hold the most.
-    pub(crate) fn held(&self, demand: &Demand<'_>, asked: impl Iterator<Item = usize>) -> Held {
+    pub(crate) fn held(
+        &self,
+        demand: &Demand<'_>,
+        asked: impl Iterator<Item = usize>,
+    ) -> PrefixHits {
         match demand.blocks {
-            [] => Held::default(),
+            [] => PrefixHits::default(),
             blocks => {
                 let tags = asked.map(|i| self.pool[i].state.tag);
                 self.memory.prefixes().held(blocks, tags)

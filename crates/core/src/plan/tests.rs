@@ -9,7 +9,7 @@ use crate::endpoint::connector::Connector;
 use crate::endpoint::pool::Pool;
 use crate::endpoint::state::Served;
 use crate::endpoint::tests::endpoint;
-use crate::memory::Memory;
+use crate::memory::RouteMemory;
 use crate::phase::{Phase, Role};
 use crate::plan::scope::{HandoffMode, HandoffRule, Tried};
 use crate::request::analyze::WholeReason;
@@ -52,7 +52,7 @@ impl<'a> Case<'a> {
     }
 
     fn plan(&self, demand: Demand<'_>) -> Option<(Plan, Reason)> {
-        let memory = Memory::default();
+        let memory = RouteMemory::default();
         let scope = Scope {
             pool: self.pool,
             policy: &Policy::LeastRequest,

@@ -12,7 +12,7 @@ mod tests;
 
 use memchr::memchr;
 
-use self::line::{Line, Named};
+use self::line::{Named, SseLine};
 use crate::response::usage::Usage;
 
 /// How much of a line is looked at, in bytes.
@@ -121,17 +121,17 @@ impl Scan {
 
     /// Reads a line: the whole of it, or its first [`LOOKED_AT`] bytes.
     fn line(&mut self, line: &[u8]) {
-        match Line::of(line) {
-            Line::End => {
+        match SseLine::of(line) {
+            SseLine::End => {
                 self.named = Named::Not;
                 self.has_data = false;
             }
-            Line::Name(name) => self.named = Named::of(name),
-            Line::Data(data) if !self.has_data => {
+            SseLine::Name(name) => self.named = Named::of(name),
+            SseLine::Data(data) if !self.has_data => {
                 self.has_data = true;
                 self.data(data);
             }
-            Line::Data(_) | Line::Ignored => {}
+            SseLine::Data(_) | SseLine::Ignored => {}
         }
     }
 

@@ -25,19 +25,19 @@ fn kv(kv_use: f64) -> DecodingSeen {
     DecodingSeen { kv_use: Some(kv_use), itl: Some(0.02) }
 }
 
-fn hint(desired: u32, reason: Reason) -> Hint {
+fn hint(desired: u32, reason: ScaleReason) -> Hint {
     Hint { desired, reason }
 }
 
 #[test]
 fn prefill_is_backlog_by_speed_and_by_what_the_target_leaves() {
     for (unread, desired, reason) in [
-        (0.0, 2, Reason::CoolingDown),
-        (6_000.0, 2, Reason::Steady),
-        (8_000.0, 2, Reason::Steady),
-        (8_100.0, 3, Reason::PromptBacklog),
-        (20_000.0, 5, Reason::PromptBacklog),
-        (90_000.0, 8, Reason::AtMaximum),
+        (0.0, 2, ScaleReason::CoolingDown),
+        (6_000.0, 2, ScaleReason::Steady),
+        (8_000.0, 2, ScaleReason::Steady),
+        (8_100.0, 3, ScaleReason::PromptBacklog),
+        (20_000.0, 5, ScaleReason::PromptBacklog),
+        (90_000.0, 8, ScaleReason::AtMaximum),
     ] {
         let got = Scaler::default().prefill(Some(&prompts(unread)), capacity(2, 0), TTFT, s(0));
         assert_eq!(got, hint(desired, reason), "{unread}");
@@ -48,17 +48,17 @@ fn prefill_is_backlog_by_speed_and_by_what_the_target_leaves() {
 fn a_prompt_that_takes_longer_than_the_target_leaves_a_tenth_of_it() {
     let long = PrefillSeen { prompt_tokens: Some(50_000.0), ..prompts(1_000.0) };
     let got = Scaler::default().prefill(Some(&long), capacity(1, 0), TTFT, s(0));
-    assert_eq!(got, hint(2, Reason::PromptBacklog), "0.1 s of work in 0.05 s");
+    assert_eq!(got, hint(2, ScaleReason::PromptBacklog), "0.1 s of work in 0.05 s");
 }
 
 #[test]
 fn decoding_is_kv_in_use_by_what_is_full() {
     for (used, desired, reason) in [
-        (0.8, 4, Reason::Steady),
-        (0.81, 5, Reason::KvPressure),
-        (1.0, 5, Reason::KvPressure),
-        (0.72, 4, Reason::Steady),
-        (0.3, 4, Reason::CoolingDown),
+        (0.8, 4, ScaleReason::Steady),
+        (0.81, 5, ScaleReason::KvPressure),
+        (1.0, 5, ScaleReason::KvPressure),
+        (0.72, 4, ScaleReason::Steady),
+        (0.3, 4, ScaleReason::CoolingDown),
     ] {
         let got = Scaler::default().decoding(Some(&kv(used)), capacity(4, 0), ITL, s(0));
         assert_eq!(got, hint(desired, reason), "{used}");
@@ -69,50 +69,50 @@ fn decoding_is_kv_in_use_by_what_is_full() {
 fn a_broken_promise_asks_for_one_more_and_whoever_is_on_its_way_is_that_one() {
     let slow = DecodingSeen { itl: Some(0.06), ..kv(0.2) };
     let decode = |pending| Scaler::default().decoding(Some(&slow), capacity(3, pending), ITL, s(0));
-    assert_eq!(decode(0), hint(4, Reason::ItlAboveTarget));
-    assert_eq!(decode(1), hint(4, Reason::Steady), "it is pending already");
+    assert_eq!(decode(0), hint(4, ScaleReason::ItlAboveTarget));
+    assert_eq!(decode(1), hint(4, ScaleReason::Steady), "it is pending already");
     let late = PrefillSeen { ttft: Some(0.6), ..prompts(0.0) };
     let got = Scaler::default().prefill(Some(&late), capacity(3, 0), TTFT, s(0));
-    assert_eq!(got, hint(4, Reason::TtftAboveTarget));
+    assert_eq!(got, hint(4, ScaleReason::TtftAboveTarget));
 }
 
 #[test]
 fn what_is_not_known_holds() {
     let mut scaler = Scaler::default();
-    assert_eq!(scaler.prefill(None, capacity(3, 0), TTFT, s(0)), hint(3, Reason::NoData));
+    assert_eq!(scaler.prefill(None, capacity(3, 0), TTFT, s(0)), hint(3, ScaleReason::NoData));
     scaler.prefill(Some(&prompts(20_000.0)), capacity(3, 0), TTFT, s(1));
     let cold = PrefillSeen { tokens_per_second: None, ..prompts(5_000.0) };
     assert_eq!(
         scaler.prefill(Some(&cold), capacity(3, 0), TTFT, s(2)),
-        hint(5, Reason::NoData),
+        hint(5, ScaleReason::NoData),
         "work, and nobody knows how fast it goes"
     );
     let silent = DecodingSeen { kv_use: None, itl: None };
     let got = Scaler::default().decoding(Some(&silent), capacity(2, 1), ITL, s(0));
-    assert_eq!(got, hint(3, Reason::NoData));
+    assert_eq!(got, hint(3, ScaleReason::NoData));
     let got = Scaler::default().decoding(None, capacity(0, 0), ITL, s(0));
-    assert_eq!(got, hint(1, Reason::NoData), "within the bounds also then");
+    assert_eq!(got, hint(1, ScaleReason::NoData), "within the bounds also then");
 }
 
 #[test]
 fn what_is_there_when_the_first_load_is_seen_is_where_it_begins() {
     let mut scaler = Scaler::default();
-    assert_eq!(scaler.decoding(None, capacity(0, 0), ITL, s(0)), hint(1, Reason::NoData));
+    assert_eq!(scaler.decoding(None, capacity(0, 0), ITL, s(0)), hint(1, ScaleReason::NoData));
     let got = scaler.decoding(Some(&kv(0.1)), capacity(4, 0), ITL, s(1));
-    assert_eq!(got, hint(4, Reason::CoolingDown));
+    assert_eq!(got, hint(4, ScaleReason::CoolingDown));
 }
 
 #[test]
 fn it_goes_down_after_a_while_and_to_the_most_that_was_needed_meanwhile() {
     let mut scaler = Scaler::default();
     let mut at = |second, used| scaler.decoding(Some(&kv(used)), capacity(8, 0), ITL, s(second));
-    assert_eq!(at(0, 0.8), hint(8, Reason::Steady));
-    assert_eq!(at(100, 0.2), hint(8, Reason::CoolingDown));
-    assert_eq!(at(200, 0.5), hint(8, Reason::CoolingDown));
-    assert_eq!(at(300, 0.2), hint(8, Reason::CoolingDown));
-    assert_eq!(at(399, 0.2), hint(8, Reason::CoolingDown));
+    assert_eq!(at(0, 0.8), hint(8, ScaleReason::Steady));
+    assert_eq!(at(100, 0.2), hint(8, ScaleReason::CoolingDown));
+    assert_eq!(at(200, 0.5), hint(8, ScaleReason::CoolingDown));
+    assert_eq!(at(300, 0.2), hint(8, ScaleReason::CoolingDown));
+    assert_eq!(at(399, 0.2), hint(8, ScaleReason::CoolingDown));
     let Hint { desired, reason } = at(400, 0.2);
-    assert_eq!(reason, Reason::Underused);
+    assert_eq!(reason, ScaleReason::Underused);
     assert_eq!(desired, 6, "0.5 × 8 ÷ 0.8 = 5, and room to spare");
     assert_eq!(at(401, 0.2).desired, 6, "the next step waits again");
 }
@@ -123,7 +123,7 @@ fn silence_does_not_count_as_time_in_which_fewer_would_have_done() {
     scaler.decoding(Some(&kv(0.1)), capacity(4, 0), ITL, s(0));
     scaler.decoding(None, capacity(4, 0), ITL, s(250));
     let got = scaler.decoding(Some(&kv(0.1)), capacity(4, 0), ITL, s(301));
-    assert_eq!(got, hint(4, Reason::CoolingDown));
+    assert_eq!(got, hint(4, ScaleReason::CoolingDown));
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::estimate::bias::Bias;
-use crate::estimate::rate::Decayed;
-use crate::speed::line::{Busy, Line, Place};
+use crate::estimate::rate::DecayedRate;
 use crate::speed::models::{Models, OwnModels};
-use crate::speed::reading::{Lately, MOST_READING, Reading};
+use crate::speed::prefill_time::{MOST_READING, PrefillTime, RecentLoad};
+use crate::speed::virtual_queue::{Busy, QueueSlot, VirtualQueue};
 use crate::speed::work::{PromptWork, StreamLoad};
 
 /// What is known of one endpoint's speed, and what waits there.
@@ -18,22 +18,22 @@ pub struct Pace {
     /// How far forecasts of the time between its tokens are off.
     pub itl_bias: Bias,
     /// Prompts that it reads.
-    pub prompts: Line<4>,
+    pub prompts: VirtualQueue<4>,
     /// KV caches that it fetches.
-    pub transfers: Line<2>,
+    pub transfers: VirtualQueue<2>,
     /// In each second: seconds and steps in which it read prompts, and prompts that were sent to it.
-    lately: Decayed<3>,
+    lately: DecayedRate<3>,
     /// When its streams were last learned from, in nanoseconds.
     learned_at: AtomicU64,
 }
 
 /// A prompt's place in an endpoint's line.
 #[derive(Clone, Copy, Debug)]
-pub struct PromptPlace(Place<4>);
+pub struct PromptPlace(QueueSlot<4>);
 
 /// A KV cache's place in the line to an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub struct TransferPlace(Place<2>);
+pub struct TransferPlace(QueueSlot<2>);
 
 impl Pace {
     /// A prompt departs to this endpoint.
@@ -89,16 +89,16 @@ impl Pace {
 
     /// What it does in each second, of late.
     #[must_use]
-    pub fn lately(&self, now: Duration) -> Lately {
+    pub fn lately(&self, now: Duration) -> RecentLoad {
         let [seconds, steps, arrivals] = self.lately.rates(now);
-        Lately { reading: Reading { seconds: seconds.min(MOST_READING), steps }, arrivals }
+        RecentLoad { reading: PrefillTime { seconds: seconds.min(MOST_READING), steps }, arrivals }
     }
 
     /// How much it has read so far.
     #[must_use]
-    pub fn has_read_so_far(&self, now: Duration) -> Reading {
+    pub fn has_read_so_far(&self, now: Duration) -> PrefillTime {
         let Busy { seconds, steps } = self.prompts.busy(now);
-        Reading { seconds, steps }
+        PrefillTime { seconds, steps }
     }
 
     /// Tokens came `gap` seconds one after the other for `window` seconds, beside `load` and `reading`: what they
@@ -108,7 +108,7 @@ impl Pace {
         &self,
         load: StreamLoad,
         (gap, window): (f64, f64),
-        reading: Reading,
+        reading: PrefillTime,
         pool: &Models,
         now: Duration,
     ) {
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_window_in_which_a_long_prompt_was_given_up_tells_nothing() {
-        let read = |seconds| Reading { seconds, steps: 1.0 };
+        let read = |seconds| PrefillTime { seconds, steps: 1.0 };
         assert_eq!((read(2.0) - read(5.0)).alone(0.05, 0.5), None);
         assert!((read(5.1) - read(5.0)).alone(0.05, 0.5).is_some());
     }
@@ -169,7 +169,7 @@ mod tests {
         for i in 0..200_u32 {
             let load = StreamLoad { streams: f64::from(i % 40), tokens: f64::from(i % 40) * 1e3 };
             let alone = 0.006 + 0.0001 * load.streams + 4e-8 * load.tokens;
-            let half = Reading { seconds: 0.5, steps: 10.0 };
+            let half = PrefillTime { seconds: 0.5, steps: 10.0 };
             let gap = half.beside(alone);
             pace.streamed(load, (gap, 1.0), half, &pool, seconds(f64::from(i)));
         }

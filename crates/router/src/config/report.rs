@@ -15,8 +15,8 @@ pub(crate) fn report(route: &Route, now: Duration) -> RouteLoad {
     let sums = &route.state.load;
     let take = |sum: &AtomicU64| sum.swap(0, Ordering::Relaxed);
     let seconds = |micros: u64| micros as f64 / 1e6;
-    let readers: Vec<&Endpoint> = those_for(route, Role::Decoding);
-    let decoders: Vec<&Endpoint> = those_for(route, Role::Prefill);
+    let readers: Vec<&Endpoint> = able_to(route, Role::Decoding);
+    let decoders: Vec<&Endpoint> = able_to(route, Role::Prefill);
     let speeds: Vec<f64> = readers
         .iter()
         .filter_map(|e| e.state.signals.prefill_speed.get(now))
@@ -56,7 +56,7 @@ pub(crate) fn report(route: &Route, now: Duration) -> RouteLoad {
 const KNOWN: f64 = 0.3;
 
 /// The endpoints that are not only for the `other` phase; all of them, where all are only for that.
-fn those_for(route: &Route, other: Role) -> Vec<&Endpoint> {
+fn able_to(route: &Route, other: Role) -> Vec<&Endpoint> {
     let able: Vec<_> = route.pool.iter().filter(|endpoint| endpoint.role != other).collect();
     if able.is_empty() { route.pool.iter().collect() } else { able }
 }
@@ -68,7 +68,7 @@ mod tests {
     use prometheus_client::registry::Registry;
     use qoe_core::admit::ask::Ask;
     use qoe_core::endpoint::connector::Connector;
-    use qoe_core::endpoint::holds::Reading;
+    use qoe_core::endpoint::holds::PromptHold;
     use qoe_core::endpoint::state::{EndpointState, Scheduling};
     use qoe_core::phase::RoleSource;
     use qoe_core::request::analyze::Priority;
@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
     use crate::observe::metrics::Metrics;
-    use crate::queue::place::Place;
+    use crate::queue::place::QueuePlace;
     use crate::routes::snapshot::Snapshot;
     use crate::routes::source::{EndpointSource, RouteSource};
     use crate::shared::Shared;
@@ -106,7 +106,7 @@ mod tests {
         Arc::clone(&snapshot.routes[0])
     }
 
-    fn read(state: &Arc<EndpointState>, tokens: u32) -> Reading {
+    fn read(state: &Arc<EndpointState>, tokens: u32) -> PromptHold {
         let work = PromptWork { uncached: f64::from(tokens), ..PromptWork::default() };
         state.reads(work, true, &Models::default(), NOW)
     }
@@ -147,7 +147,8 @@ mod tests {
             within: Duration::from_secs(1),
             needs: Duration::ZERO,
         };
-        let place = Place::enter(&shared, &route.state, ask, 500).map_err(|refusal| refusal.why);
+        let place =
+            QueuePlace::enter(&shared, &route.state, ask, 500).map_err(|refusal| refusal.why);
         assert_eq!(parts(&route).0.unread_tokens, 530.0);
         drop(place);
         assert_eq!(parts(&route).0.unread_tokens, 30.0);

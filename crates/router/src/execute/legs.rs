@@ -64,7 +64,7 @@ impl Attempts<'_> {
         let answered = self.answer(Party::decoding(to, true), leg).await;
         let worked = match &answered {
             Ok(_) => Some(true),
-            Err(setback) if setback.may_be_the_kv() => Some(false),
+            Err(setback) if setback.could_be_kv_failure() => Some(false),
             Err(_) => None,
         };
         let distrusted =

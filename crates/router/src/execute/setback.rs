@@ -34,7 +34,7 @@ pub(crate) enum Setback {
 
 impl Setback {
     /// Whether a decoding endpoint may have said this because the KV cache it was promised did not come.
-    pub(super) fn may_be_the_kv(&self) -> bool {
+    pub(super) fn could_be_kv_failure(&self) -> bool {
         match self {
             Self::Another(Failure::Upstream { error, .. }) => {
                 matches!(error, UpstreamError::ErrorEvent)

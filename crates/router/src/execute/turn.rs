@@ -11,7 +11,7 @@ use qoe_core::speed::work::PromptWork;
 use crate::execute::attempts::Attempts;
 use crate::failure::Failure;
 use crate::queue::admission::{Refusal, Shedding};
-use crate::queue::place::{Place, Standing};
+use crate::queue::place::{QueuePlace, Standing};
 
 /// What came of a try to begin.
 enum Begun {
@@ -29,7 +29,7 @@ impl Attempts<'_> {
         let ask = self.ask();
         let state = Arc::clone(&self.ticket.route().state);
         let now = self.ticket.now();
-        state.memory.urgency.note(ask.priority, now);
+        state.memory.arrivals.note(ask.priority, now);
         if self.rejects() && !ask.attainable(now) {
             let retry_after = state.admission.retry_after(now);
             return Err(self.shed(Refusal { why: Shedding::Unattainable, retry_after }));
@@ -40,7 +40,7 @@ impl Attempts<'_> {
             return Ok(choice);
         }
         let shared = &self.worker.shared;
-        let place = Place::enter(shared, &state, ask, self.unread())
+        let place = QueuePlace::enter(shared, &state, ask, self.unread())
             .map_err(|refusal| self.shed(refusal))?;
         self.ticket.queued();
         let admitted = self.in_turn(&place).await;
@@ -49,7 +49,7 @@ impl Attempts<'_> {
     }
 
     /// Waits until it is its turn and there is room.
-    async fn in_turn(&mut self, place: &Place) -> Result<Choice, Failure> {
+    async fn in_turn(&mut self, place: &QueuePlace) -> Result<Choice, Failure> {
         let mut standing = place.entered();
         loop {
             if standing == Standing::First {
@@ -69,7 +69,7 @@ impl Attempts<'_> {
     }
 
     /// Begins, if there is room: the endpoints of the plan are held from now on.
-    fn begin(&mut self, place: Option<&Place>) -> Result<Begun, Failure> {
+    fn begin(&mut self, place: Option<&QueuePlace>) -> Result<Begun, Failure> {
         let state = Arc::clone(&self.ticket.route().state);
         let _turn = place.map(|_| state.admission.turn());
         if place.is_some() {
@@ -93,7 +93,7 @@ impl Attempts<'_> {
     }
 
     /// What becomes of it by its best plan; where nothing is in flight there is nothing to wait for.
-    fn prospect(&self, forecast: &Forecast, place: Option<&Place>) -> Prospect {
+    fn prospect(&self, forecast: &Forecast, place: Option<&QueuePlace>) -> Prospect {
         let route = self.ticket.route();
         let analysis = &self.ticket.asked().analysis;
         let target = route.target(analysis);
@@ -112,7 +112,7 @@ impl Attempts<'_> {
     /// Whether requests come that are more urgent.
     fn is_behind(&self) -> bool {
         let memory = &self.ticket.route().state.memory;
-        memory.urgency.beyond(self.ticket.asked().analysis.priority, self.ticket.now())
+        memory.arrivals.beyond(self.ticket.asked().analysis.priority, self.ticket.now())
     }
 
     fn ask(&self) -> Ask {

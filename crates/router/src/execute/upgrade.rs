@@ -25,7 +25,7 @@ use crate::headers;
 use crate::routes::route::Route;
 use crate::routes::snapshot::Snapshot;
 use crate::ticket::Ticket;
-use crate::ticket::asked::Asked;
+use crate::ticket::routed_request::RoutedRequest;
 use crate::upstream::connection::upgradable;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::leg::Leg;
@@ -42,7 +42,7 @@ pub(crate) async fn answer(
     let route = Arc::clone(snapshot.route(model.as_deref())?);
     let analysis = Analysis { model, ..Analysis::without_body(request.headers(), &route.headers) };
     let analysis = Arc::new(analysis);
-    let asked = Asked {
+    let asked = RoutedRequest {
         request_id: request_id.clone(),
         api: "upgrade",
         prompt_tokens: 0,

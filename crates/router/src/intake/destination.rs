@@ -19,36 +19,36 @@ fn stored_response<'a>(surface: Surface, path: &'a str, analysis: &'a Analysis) 
     }
 }
 
-/// Whose a request is.
-pub(crate) struct Whose<'a> {
+/// Destination a request is.
+pub(crate) struct Destination<'a> {
     pub(crate) route: &'a Arc<Route>,
     /// The only endpoints that may serve it, as indices into the route's pool; empty: any.
     pub(crate) pinned: Vec<usize>,
 }
 
 /// The route of a request: by the path that it allows, by the stored response, or by the model.
-pub(crate) fn whose<'a>(
+pub(crate) fn destination_of<'a>(
     worker: &Worker,
     snapshot: &'a Snapshot,
     surface: Surface,
     path: &str,
     analysis: &Analysis,
-) -> Result<Whose<'a>, Failure> {
+) -> Result<Destination<'a>, Failure> {
     if surface == Surface::Administrative
         && let Some(route) = snapshot.route_allowing(path)
     {
-        return Ok(Whose { route, pinned: Vec::new() });
+        return Ok(Destination { route, pinned: Vec::new() });
     }
     if let Some(id) = stored_response(surface, path, analysis) {
-        let (route, pinned) = keeper(worker, snapshot, analysis, id)?;
-        return Ok(Whose { route, pinned });
+        let (route, pinned) = holder_of(worker, snapshot, analysis, id)?;
+        return Ok(Destination { route, pinned });
     }
-    Ok(Whose { route: snapshot.route(analysis.model.as_deref())?, pinned: Vec::new() })
+    Ok(Destination { route: snapshot.route(analysis.model.as_deref())?, pinned: Vec::new() })
 }
 
 /// The route and the endpoints that may keep a stored response: the one that made it, or, where that is not known
 /// (another router passed it on), each healthy endpoint in turn.
-fn keeper<'a>(
+fn holder_of<'a>(
     worker: &Worker,
     snapshot: &'a Snapshot,
     analysis: &Analysis,

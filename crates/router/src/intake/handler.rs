@@ -1,4 +1,4 @@
-//! A request's way in: what it is, whether it may, whose it is. From there on [`crate::execute::attempts`] has it.
+//! A request's way in: what it is, whether it may, destination_of it is. From there on [`crate::execute::attempts`] has it.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -16,13 +16,13 @@ use crate::execute::upgrade;
 use crate::failure::Failure;
 use crate::headers::{self, EXPLAIN, REQUEST_ID};
 use crate::intake::body::read;
-use crate::intake::destination::{Whose, whose};
+use crate::intake::destination::{Destination, destination_of};
 use crate::intake::models;
 use crate::intake::surface::Surface;
 use crate::intake::understand::understand;
 use crate::routes::snapshot::Snapshot;
 use crate::ticket::Ticket;
-use crate::ticket::asked::Asked;
+use crate::ticket::routed_request::RoutedRequest;
 use crate::worker::Worker;
 
 /// Longer targets are refused.
@@ -98,12 +98,13 @@ async fn proxied(
     let mut reserved = worker.shared.body_memory.reserve();
     let body = read(body, &head.headers, snapshot.max_body_bytes(), &mut reserved).await?;
     let analysis = understand(surface, &head, &body)?;
-    let Whose { route, pinned } = whose(worker, snapshot, surface, head.uri.path(), &analysis)?;
+    let Destination { route, pinned } =
+        destination_of(worker, snapshot, surface, head.uri.path(), &analysis)?;
     if body.len() > route.max_body_bytes {
         return Err(Failure::BodyTooLarge(route.max_body_bytes as u64));
     }
     let analysis = Arc::new(analysis.with_headers(&head.headers, &route.headers));
-    let asked = Asked::new(request_id, name(surface), route, &analysis, &body);
+    let asked = RoutedRequest::new(request_id, name(surface), route, &analysis, &body);
     let explain = head.headers.get(EXPLAIN).is_some_and(|value| value == "1");
     headers::prepare(&mut head.headers, request_id);
     let call = Call {

@@ -1,4 +1,4 @@
-//! Taking a request in: its body, what it is and needs, and whose it is.
+//! Taking a request in: its body, what it is and needs, and destination_of it is.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

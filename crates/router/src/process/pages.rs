@@ -7,7 +7,7 @@ use qoe_core::endpoint::Endpoint;
 use qoe_core::endpoint::state::EndpointState;
 use qoe_core::estimate::average::Average;
 use qoe_core::estimate::likeness::Likeness;
-use qoe_core::memory::Memory;
+use qoe_core::memory::RouteMemory;
 use qoe_core::phase::Phase;
 use qoe_core::speed::pace::Pace;
 use qoe_runtime::admin::{Admin, AdminResponse, Query};
@@ -53,7 +53,7 @@ fn config_dump(shared: &Shared, _: &Query) -> Value {
 }
 
 /// What forecasts are told multiplied by, as they have been off by that of late.
-fn learned_of_route(memory: &Memory) -> Value {
+fn learned_of_route(memory: &RouteMemory) -> Value {
     let [whole, handed_over] = &memory.ttft_bias;
     json!({"ttftForecastTimes": {"whole": whole.factor(), "handedOver": handed_over.factor()}})
 }
@@ -148,7 +148,7 @@ fn learned<const N: usize>(model: &Likeness<N>) -> Value {
         "relativeError": model.own().error(),
         "timesTheOthers": model.factor(),
         "relativeErrorAsTheOthers": model.error(),
-        "goesByItsOwn": model.goes_by_its_own(),
+        "goesByItsOwn": model.prefers_own_model(),
     })
 }
 

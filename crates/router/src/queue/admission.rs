@@ -52,7 +52,7 @@ pub(crate) struct Refusal {
 
 /// The queue of one route.
 pub(crate) struct Admission {
-    line: Mutex<Line>,
+    line: Mutex<Waiters>,
     turn: Mutex<()>,
     /// How many wait; read without the lock.
     waiting: AtomicUsize,
@@ -60,7 +60,7 @@ pub(crate) struct Admission {
     pub(crate) tokens: AtomicU64,
 }
 
-pub(crate) struct Line {
+pub(crate) struct Waiters {
     pub(crate) queue: Queue<Arc<Waiter>>,
     /// Somebody was woken, and has not looked yet.
     pub(crate) woken: bool,
@@ -83,7 +83,7 @@ impl Admission {
     /// An empty queue for at most so many.
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            line: Mutex::new(Line { queue: Queue::new(most), woken: false }),
+            line: Mutex::new(Waiters { queue: Queue::new(most), woken: false }),
             turn: Mutex::default(),
             waiting: AtomicUsize::new(0),
             tokens: AtomicU64::new(0),
@@ -122,16 +122,16 @@ impl Admission {
         }
     }
 
-    pub(crate) fn line(&self) -> MutexGuard<'_, Line> {
+    pub(crate) fn line(&self) -> MutexGuard<'_, Waiters> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn counted(&self, line: &Line) {
+    pub(crate) fn counted(&self, line: &Waiters) {
         self.waiting.store(line.queue.len(), Ordering::Relaxed);
     }
 }
 
-impl Line {
+impl Waiters {
     pub(crate) fn wake_first(&mut self, now: Duration) {
         if !self.woken
             && let Some(first) = self.queue.next(now)

@@ -13,7 +13,7 @@ use qoe_core::target::Target;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::queue::admission::{Line, Refusal, Shedding, Waiter};
+use crate::queue::admission::{Refusal, Shedding, Waiter, Waiters};
 use crate::routes::state::RouteState;
 use crate::shared::Shared;
 
@@ -31,7 +31,7 @@ pub(crate) enum Standing {
 }
 
 /// A request's place in the queue; it is left on drop, and the next one is woken.
-pub(crate) struct Place {
+pub(crate) struct QueuePlace {
     shared: Arc<Shared>,
     state: Arc<RouteState>,
     pub(super) waiter: Arc<Waiter>,
@@ -39,7 +39,7 @@ pub(crate) struct Place {
     tokens: u64,
 }
 
-impl Place {
+impl QueuePlace {
     /// Enters the queue, with so many prompt tokens to read. In a full one somebody has to go, maybe this one.
     pub(crate) fn enter(
         shared: &Arc<Shared>,
@@ -108,7 +108,7 @@ impl Place {
         let mut line = self.line();
         match self.is_first(&line) {
             true => {
-                let urgency = &self.state.memory.urgency;
+                let urgency = &self.state.memory.arrivals;
                 line.queue.weigh(forecast, target, urgency, self.shared.now())
             }
             false => Prospect::Wait,
@@ -126,17 +126,17 @@ impl Place {
         first
     }
 
-    fn is_first(&self, line: &Line) -> bool {
+    fn is_first(&self, line: &Waiters) -> bool {
         let first = line.queue.next(self.shared.now());
         first.is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, Waiters> {
         self.state.admission.line()
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         let admission = &self.state.admission;
         let mut line = admission.line();

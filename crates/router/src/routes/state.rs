@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use qoe_core::memory::Memory;
+use qoe_core::memory::RouteMemory;
 use qoe_core::memory::budget::Budget;
 use qoe_core::request::analyze::Analysis;
 
@@ -12,7 +12,7 @@ use crate::queue::admission::Admission;
 
 /// The live state of a route.
 pub(crate) struct RouteState {
-    pub(crate) memory: Memory,
+    pub(crate) memory: RouteMemory,
     pub(crate) budget: Budget,
     /// Requests that have begun and not ended; those that wait are not among them.
     pub(crate) in_flight: AtomicU32,
@@ -34,7 +34,7 @@ impl RouteState {
         Self {
             metrics,
             load: LoadSums::default(),
-            memory: Memory::default(),
+            memory: RouteMemory::default(),
             budget: Budget::default(),
             in_flight: AtomicU32::new(0),
             admission: Admission::new(max_queued),

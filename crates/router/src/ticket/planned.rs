@@ -7,7 +7,7 @@ use qoe_core::plan::reason::Reason;
 
 /// What became of the last plan.
 #[derive(Default)]
-pub(crate) struct Planned {
+pub(crate) struct PlanRecord {
     pub(crate) plan: Option<&'static str>,
     pub(crate) reason: Option<Reason>,
     pub(crate) prefill: Option<Arc<str>>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qoe_core::flight::{Cargo, Flight};
-use qoe_core::memory::Memory;
+use qoe_core::memory::RouteMemory;
 use qoe_core::phase::Phase;
 use qoe_core::plan::choice::{Choice, Plan};
 use qoe_core::plan::reason::Reason;
@@ -34,7 +34,7 @@ pub(super) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    pub(super) fn new(arrival: &'a Arrival, router: usize, memory: &Memory) -> Self {
+    pub(super) fn new(arrival: &'a Arrival, router: usize, memory: &RouteMemory) -> Self {
         let prompt_tokens = u64::from(arrival.prompt_tokens());
         let output_tokens =
             memory.lengths.expected(prompt_tokens, arrival.expected_output_tokens, None);
@@ -80,7 +80,7 @@ impl<'a> Job<'a> {
     }
 
     /// A token came. The pause before it, in seconds.
-    pub(super) fn token(&mut self, memory: &Memory, now: Duration) -> Option<f64> {
+    pub(super) fn token(&mut self, memory: &RouteMemory, now: Duration) -> Option<f64> {
         self.flight.streamed(1, memory, now);
         let gap = self.last_token.map(|last| now.saturating_sub(last).as_secs_f64());
         self.last_token = Some(now);
@@ -95,7 +95,7 @@ impl<'a> Job<'a> {
     }
 
     /// It is over. What it held is given back.
-    pub(super) fn end(&mut self, whole: bool, memory: &Memory, now: Duration) {
+    pub(super) fn end(&mut self, whole: bool, memory: &RouteMemory, now: Duration) {
         if whole {
             self.flight.answered(memory, now);
         }

@@ -9,7 +9,7 @@ use qoe_core::endpoint::connector::Connector;
 use qoe_core::endpoint::pool::Pool;
 use qoe_core::endpoint::scraped::Counters;
 use qoe_core::endpoint::state::EndpointState;
-use qoe_core::memory::Memory;
+use qoe_core::memory::RouteMemory;
 use qoe_core::phase::RoleSource;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -20,7 +20,7 @@ use super::prompt::ROUTER_BLOCK;
 
 pub(super) struct Replica {
     pub(super) pool: Pool,
-    pub(super) memory: Memory,
+    pub(super) memory: RouteMemory,
     pub(super) queue: Queue<JobId>,
     pub(super) rng: Xoshiro256PlusPlus,
     counters: Vec<Counters>,
@@ -39,7 +39,7 @@ impl Replica {
         };
         Self {
             pool: machines.iter().map(endpoint).collect(),
-            memory: Memory::default(),
+            memory: RouteMemory::default(),
             queue: Queue::new(most_queued),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             counters: vec![Counters::default(); machines.len()],

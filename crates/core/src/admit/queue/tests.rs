@@ -72,7 +72,7 @@ fn those_that_cannot_be_kept_can_be_found_and_told_when_to_come_back() {
 fn whose_promise_no_plan_would_keep_goes_behind_the_others_and_is_served_all_the_same() {
     let target = Target { ttft: ms(500), itl: ms(50) };
     let forecast = |ttft, wait| Forecast { ttft, wait, itl: 0.02, ..Forecast::default() };
-    let urgency = Urgency::default();
+    let urgency = ArrivalRates::default();
     let mut queue = Queue::new(9);
     queue.push("late", ask(Priority::Medium, 0, 500), ms(0)).expect("room");
     queue.push("fresh", ask(Priority::Medium, 300, 500), ms(300)).expect("room");
@@ -98,7 +98,7 @@ fn the_line_before_an_endpoint_is_longer_for_who_is_more_urgent() {
 
 #[test]
 fn room_for_streams_is_left_where_more_urgent_requests_come() {
-    let urgency = Urgency::default();
+    let urgency = ArrivalRates::default();
     (0..100).for_each(|i| urgency.note(Priority::Medium, ms(i)));
     assert!(!urgency.beyond(Priority::Medium, ms(100)));
     assert!(urgency.beyond(Priority::Low, ms(100)));

@@ -3,10 +3,10 @@
 use crate::endpoint::state::EndpointState;
 use crate::phase::{Phase, Role};
 use crate::plan::forecast::Forecast;
-pub(crate) use crate::plan::predictive::verdict::Verdict;
+pub(crate) use crate::plan::predictive::cost::PlanCost;
 use crate::plan::scope::{Demand, Scope};
 use crate::speed::models::Speed;
-use crate::speed::reading::{Lately, Reading};
+use crate::speed::prefill_time::{PrefillTime, RecentLoad};
 use crate::speed::work::{PromptWork, StreamLoad};
 
 /// A promise costs nothing while it is expected to need less than this share of its time; at the other, it is broken.
@@ -40,21 +40,21 @@ const OVERFULL: f64 = 0.95;
 const LEAST_LEFT: f64 = 8.0;
 
 /// How much endpoints of each role read.
-pub(super) type Usual = [Reading; 3];
+pub(super) type TypicalPrefill = [PrefillTime; 3];
 
 /// One endpoint that is looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Looked {
+pub(super) struct CandidateFacts {
     /// Its index in the pool.
     pub(super) at: usize,
     /// Blocks of the prompt that it holds.
     pub(super) held: u32,
-    pub(super) lately: Lately,
+    pub(super) lately: RecentLoad,
 }
 
 /// What is seen of one endpoint for one request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(super) struct Candidate {
     /// Its index in the pool.
     pub(super) at: usize,
     /// Seconds until it is the prompt's turn.
@@ -73,7 +73,7 @@ pub(super) struct Seen {
     writing_harm: f64,
 }
 
-impl Seen {
+impl Candidate {
     /// Seconds until it has read the prompt.
     fn ready(&self) -> f64 {
         self.wait + self.read
@@ -117,9 +117,9 @@ impl<'a> Judge<'a> {
 
     /// How much endpoints read, of late, on average over those of a role. *Why not each its own*: what one has read of
     /// late is over; to avoid it for that makes all requests go to the others, and then the same the other way round.
-    pub(super) fn usual(&self, looked: &[Looked]) -> Usual {
-        let mut sums = [(Reading::default(), 0.0); 3];
-        for Looked { at, lately, .. } in looked {
+    pub(super) fn usual(&self, looked: &[CandidateFacts]) -> TypicalPrefill {
+        let mut sums = [(PrefillTime::default(), 0.0); 3];
+        for CandidateFacts { at, lately, .. } in looked {
             let (sum, count) = &mut sums[self.scope.pool[*at].role as usize];
             sum.seconds += lately.reading.seconds;
             sum.steps += lately.reading.steps;
@@ -127,13 +127,13 @@ impl<'a> Judge<'a> {
         }
         sums.map(|(sum, count)| {
             let count = f64::max(count, 1.0);
-            Reading { seconds: sum.seconds / count, steps: sum.steps / count }
+            PrefillTime { seconds: sum.seconds / count, steps: sum.steps / count }
         })
     }
 
     /// Looks at one endpoint.
-    pub(super) fn see(&self, looked: Looked, usual: &Usual) -> Seen {
-        let Looked { at, held, lately } = looked;
+    pub(super) fn see(&self, looked: CandidateFacts, usual: &TypicalPrefill) -> Candidate {
+        let CandidateFacts { at, held, lately } = looked;
         let endpoint = &self.scope.pool[at];
         let (state, now) = (&*endpoint.state, self.scope.now);
         let speed = state.pace.models.speed_or(&self.others);
@@ -150,7 +150,7 @@ impl<'a> Judge<'a> {
         let step = speed.step(load);
         let (before, itl) = (reading.beside(step), reading.beside(speed.step(one_more)));
         let behind = self.behind((wait, read), lately, reading);
-        Seen {
+        Candidate {
             at,
             wait,
             read,
@@ -190,42 +190,42 @@ impl<'a> Judge<'a> {
     }
 
     /// What orders those who could read the prompt, before they are paired.
-    pub(super) fn reading_cost(&self, reader: &Seen) -> f64 {
+    pub(super) fn reading_cost(&self, reader: &Candidate) -> f64 {
         self.late(reader.ready()) + reader.reading_harm
     }
 
     /// What orders those who could write the answer, before they are paired.
-    pub(super) fn writing_cost(&self, writer: &Seen) -> f64 {
+    pub(super) fn writing_cost(&self, writer: &Candidate) -> f64 {
         let slow = self.slow_from(writer, writer.transfer);
         slow + writer.writing_harm + self.late(writer.transfer)
     }
 
     /// What it costs that one endpoint serves it whole.
-    pub(super) fn local_cost(&self, seen: &Seen) -> f64 {
+    pub(super) fn local_cost(&self, seen: &Candidate) -> f64 {
         self.late(seen.ready()) + seen.slow + seen.reading_harm + seen.writing_harm
     }
 
     /// One endpoint serves it whole.
-    pub(super) fn local(&self, seen: &Seen) -> Verdict {
+    pub(super) fn local(&self, seen: &Candidate) -> PlanCost {
         self.verdict(seen, seen, seen.ready(), 0.0)
     }
 
     /// What it costs that `reader` reads the prompt and `writer` writes the answer.
-    pub(super) fn handoff_cost(&self, reader: &Seen, writer: &Seen) -> f64 {
+    pub(super) fn handoff_cost(&self, reader: &Candidate, writer: &Candidate) -> f64 {
         let ttft = handed_over(reader, writer);
         let harm = reader.reading_harm + writer.writing_harm;
         self.late(ttft) + self.slow_from(writer, ttft) + harm
     }
 
     /// `reader` reads the prompt, `writer` writes the answer.
-    pub(super) fn handoff(&self, reader: &Seen, writer: &Seen) -> Verdict {
+    pub(super) fn handoff(&self, reader: &Candidate, writer: &Candidate) -> PlanCost {
         self.verdict(reader, writer, handed_over(reader, writer), self.tokens - writer.cached)
     }
 
-    fn verdict(&self, reader: &Seen, writer: &Seen, ttft: f64, moved: f64) -> Verdict {
-        let Seen { wait, cached, .. } = *reader;
+    fn verdict(&self, reader: &Candidate, writer: &Candidate, ttft: f64, moved: f64) -> PlanCost {
+        let Candidate { wait, cached, .. } = *reader;
         let itl = self.itl_from(writer, ttft);
-        Verdict {
+        PlanCost {
             forecast: Forecast { ttft, itl, wait, cached, moved },
             ttft: self.late(ttft),
             itl: self.slow(itl),
@@ -240,12 +240,12 @@ impl<'a> Judge<'a> {
     }
 
     /// Seconds between its tokens if they come after `ttft`: what its endpoint still reads then stops them.
-    fn itl_from(&self, writer: &Seen, ttft: f64) -> f64 {
+    fn itl_from(&self, writer: &Candidate, ttft: f64) -> f64 {
         writer.itl + (writer.wait - ttft).max(0.0) / self.output
     }
 
     /// What that costs its user.
-    fn slow_from(&self, writer: &Seen, ttft: f64) -> f64 {
+    fn slow_from(&self, writer: &Candidate, ttft: f64) -> f64 {
         if writer.wait > ttft { self.slow(self.itl_from(writer, ttft)) } else { writer.slow }
     }
 
@@ -257,7 +257,7 @@ impl<'a> Judge<'a> {
 
     /// What a prompt that is `read` after a `wait` costs those behind it: all that come before the line is empty again
     /// are that much later.
-    fn behind(&self, (wait, read): (f64, f64), lately: Lately, reading: Reading) -> f64 {
+    fn behind(&self, (wait, read): (f64, f64), lately: RecentLoad, reading: PrefillTime) -> f64 {
         let empty_in = (wait + read) / (1.0 - reading.seconds.min(ALWAYS_READS));
         let behind = (lately.arrivals * empty_in.min(FORESEEN)).min(MOST_BEHIND);
         let (before, after) = (wait / self.ttft_target, (wait + read) / self.ttft_target);
@@ -280,7 +280,7 @@ impl<'a> Judge<'a> {
 }
 
 /// Seconds until the first token after a handoff.
-fn handed_over(reader: &Seen, writer: &Seen) -> f64 {
+fn handed_over(reader: &Candidate, writer: &Candidate) -> f64 {
     reader.ready() + writer.transfer + writer.itl
 }
 

@@ -3,10 +3,10 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::endpoint::holds::{Hold, Reading};
+use crate::endpoint::holds::{Hold, PromptHold};
 use crate::endpoint::pool::Pool;
 use crate::endpoint::tests::endpoint;
-use crate::memory::Memory;
+use crate::memory::RouteMemory;
 use crate::phase::{Phase, Role};
 use crate::plan::choice::{Choice, Plan};
 use crate::plan::plan;
@@ -21,7 +21,7 @@ const NOW: Duration = Duration::from_secs(100);
 /// A pool with its memory, from one letter each: `p`refill, `d`ecoding, `m`ixed.
 struct World {
     pool: Pool,
-    memory: Memory,
+    memory: RouteMemory,
     cross_phase: bool,
     mode: HandoffMode,
 }
@@ -35,7 +35,7 @@ impl World {
         };
         let endpoints = roles.chars().enumerate();
         let pool = endpoints.map(|(i, c)| endpoint(&format!("{c}{i}"), role(c))).collect();
-        Self { pool, memory: Memory::default(), cross_phase: true, mode: HandoffMode::Auto }
+        Self { pool, memory: RouteMemory::default(), cross_phase: true, mode: HandoffMode::Auto }
     }
 
     fn choose(&self, demand: Demand<'_>) -> Choice {
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// An endpoint has so many tokens to read, and reads about half of its time.
-    fn reads(&self, at: usize, tokens: f64) -> Reading {
+    fn reads(&self, at: usize, tokens: f64) -> PromptHold {
         self.has_read(at, 40, Duration::from_millis(50), (1000.0, Duration::from_millis(27)));
         let work = PromptWork { uncached: tokens, ..PromptWork::default() };
         self.pool[at].state.reads(work, true, &self.memory.models, NOW)

@@ -10,7 +10,7 @@ use crate::response::usage::{self as said, Usage};
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(super) enum SseLine<'a> {
     /// An empty line: the event is complete.
     End,
     /// `data:`
@@ -21,7 +21,7 @@ pub(super) enum Line<'a> {
     Ignored,
 }
 
-impl<'a> Line<'a> {
+impl<'a> SseLine<'a> {
     /// Reads a line without its line feed; a carriage return before that belongs to the end, too.
     pub(super) fn of(line: &'a [u8]) -> Self {
         let line = line.strip_suffix(b"\r").unwrap_or(line);

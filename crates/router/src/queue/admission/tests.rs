@@ -10,7 +10,7 @@ use qoe_core::target::Target;
 use super::*;
 use crate::observe::metrics::Metrics;
 use crate::process::router::TICK;
-use crate::queue::place::{Place, Standing};
+use crate::queue::place::{QueuePlace, Standing};
 use crate::routes::state::RouteState;
 use crate::shared::Shared;
 
@@ -40,11 +40,11 @@ impl Scene {
         Self { state: route(&shared, most), shared }
     }
 
-    fn enter(&self, ask: Ask) -> Result<Place, Refusal> {
-        Place::enter(&self.shared, &self.state, ask, 100)
+    fn enter(&self, ask: Ask) -> Result<QueuePlace, Refusal> {
+        QueuePlace::enter(&self.shared, &self.state, ask, 100)
     }
 
-    fn medium(&self, within: u64) -> Place {
+    fn medium(&self, within: u64) -> QueuePlace {
         self.enter(ask(Priority::Medium, within)).expect("room")
     }
 
@@ -54,7 +54,7 @@ impl Scene {
 }
 
 /// Whether it was woken since it was last asked.
-fn woken(place: &Place) -> bool {
+fn woken(place: &QueuePlace) -> bool {
     let waiting = std::pin::pin!(place.waiter.wake.notified());
     waiting.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
 }

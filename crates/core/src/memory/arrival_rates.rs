@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::estimate::rate::Decayed;
+use crate::estimate::rate::DecayedRate;
 use crate::request::analyze::Priority;
 
 /// How many requests of each priority come, lately.
 #[derive(Debug, Default)]
-pub struct Urgency(Decayed<3>);
+pub struct ArrivalRates(DecayedRate<3>);
 
 /// Less than this share of all that come is no reason to leave room.
 const FEW: f64 = 0.03;
 
-impl Urgency {
+impl ArrivalRates {
     /// A request comes.
     pub fn note(&self, priority: Priority, now: Duration) {
         let mut one = [0.0; 3];

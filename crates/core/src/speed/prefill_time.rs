@@ -2,23 +2,23 @@
 
 /// What an endpoint does in each second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Lately {
+pub struct RecentLoad {
     /// How much it reads prompts.
-    pub reading: Reading,
+    pub reading: PrefillTime,
     /// Prompts that are sent to it.
     pub arrivals: f64,
 }
 
 /// How much of its time an endpoint reads prompts. A step that reads one gives each stream beside it a token too.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Reading {
+pub struct PrefillTime {
     /// Seconds.
     pub seconds: f64,
     /// Steps.
     pub steps: f64,
 }
 
-impl Reading {
+impl PrefillTime {
     /// Seconds between tokens of the streams beside it, which are `step` apart while nothing is read; `self` is of one
     /// second. In the time that is left steps follow at their own pace.
     #[must_use]
@@ -45,7 +45,7 @@ impl Reading {
     }
 }
 
-impl std::ops::Sub for Reading {
+impl std::ops::Sub for PrefillTime {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {

@@ -6,14 +6,14 @@ use crate::plan::scope::Demand;
 
 /// A plan judged.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Verdict {
+pub(crate) struct PlanCost {
     pub(super) forecast: Forecast,
     pub(crate) ttft: f64,
     pub(crate) itl: f64,
     pub(crate) harm: f64,
 }
 
-impl Verdict {
+impl PlanCost {
     /// All of it.
     pub(super) fn cost(&self) -> f64 {
         self.ttft + self.itl + self.harm

@@ -9,7 +9,7 @@ use qoe_core::request::analyze::{Analysis, BLOCK_BYTES};
 use crate::routes::route::Route;
 
 /// What the client asked.
-pub(crate) struct Asked {
+pub(crate) struct RoutedRequest {
     pub(crate) request_id: HeaderValue,
     pub(crate) api: &'static str,
     pub(crate) prompt_tokens: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Asked {
     pub(crate) analysis: Arc<Analysis>,
 }
 
-impl Asked {
+impl RoutedRequest {
     /// What is asked for on this route.
     pub(crate) fn new(
         request_id: &HeaderValue,

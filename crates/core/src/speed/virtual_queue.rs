@@ -18,7 +18,7 @@ const OVERDUE: f64 = 0.5;
 
 /// The line, with features of its work in `N` numbers.
 #[derive(Debug, Default)]
-pub struct Line<const N: usize> {
+pub struct VirtualQueue<const N: usize> {
     /// Nanoseconds; read without the lock.
     until: AtomicU64,
     /// Bits of the seconds of work that are expected of all pieces in the line.
@@ -57,7 +57,7 @@ struct Step<const N: usize> {
 
 /// A piece of work in the line.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<const N: usize> {
+pub struct QueueSlot<const N: usize> {
     work: [f64; N],
     seconds: f64,
     entered: Duration,
@@ -68,14 +68,14 @@ pub struct Place<const N: usize> {
 
 /// What a step of one or more pieces took.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample<const N: usize> {
+pub struct TimedWork<const N: usize> {
     /// Features of the work; the first is the step itself, and 1.
     pub work: [f64; N],
     /// Seconds from its beginning to its end.
     pub seconds: f64,
 }
 
-impl<const N: usize> Line<N> {
+impl<const N: usize> VirtualQueue<N> {
     /// Seconds until the line is empty, as far as is known.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a line is no years long")]
@@ -87,7 +87,7 @@ impl<const N: usize> Line<N> {
     }
 
     /// A piece of work enters, which is expected to take so many seconds once it is its turn.
-    pub fn enter(&self, work: [f64; N], seconds: f64, now: Duration) -> Place<N> {
+    pub fn enter(&self, work: [f64; N], seconds: f64, now: Duration) -> QueueSlot<N> {
         let seconds = sane(seconds);
         let mut inner = self.lock();
         let ready = now + Duration::from_secs_f64(self.wait(now) + seconds);
@@ -96,11 +96,11 @@ impl<const N: usize> Line<N> {
             inner.since = now;
         }
         inner.pieces += 1;
-        Place { work, seconds, entered: now, ready, late: inner.late }
+        QueueSlot { work, seconds, entered: now, ready, late: inner.late }
     }
 
     /// The piece is done. Returns what the step before took, now that it is known to be over.
-    pub fn done(&self, place: &Place<N>, now: Duration) -> Option<Sample<N>> {
+    pub fn done(&self, place: &QueueSlot<N>, now: Duration) -> Option<TimedWork<N>> {
         let mut inner = self.lock();
         let ready = place.ready.as_secs_f64() + inner.late - place.late;
         let late = now.as_secs_f64() - ready;
@@ -114,7 +114,7 @@ impl<const N: usize> Line<N> {
     }
 
     /// The piece is given up: what it would have taken is not waited for.
-    pub fn given_up(&self, place: &Place<N>) {
+    pub fn given_up(&self, place: &QueueSlot<N>) {
         let mut inner = self.lock();
         self.leave(&mut inner, place, -place.seconds);
     }
@@ -141,7 +141,7 @@ impl<const N: usize> Line<N> {
     }
 
     /// One piece less; those behind it are ready so many seconds later than was expected.
-    fn leave(&self, inner: &mut Inner<N>, place: &Place<N>, later: f64) {
+    fn leave(&self, inner: &mut Inner<N>, place: &QueueSlot<N>, later: f64) {
         inner.pieces = inner.pieces.saturating_sub(1);
         inner.late += later;
         let shift = Duration::from_secs_f64(later.abs());
@@ -177,7 +177,7 @@ fn sane(seconds: f64) -> f64 {
 
 impl<const N: usize> Inner<N> {
     /// Adds a piece to the step that it was done in; a step that is over is returned.
-    fn step(&mut self, place: &Place<N>, now: Duration) -> Option<Sample<N>> {
+    fn step(&mut self, place: &QueueSlot<N>, now: Duration) -> Option<TimedWork<N>> {
         if let Some(step) = &mut self.step
             && now.saturating_sub(step.done) <= ONE_STEP
         {
@@ -191,7 +191,7 @@ impl<const N: usize> Inner<N> {
         let began = self.last_done.max(place.entered);
         let over = self.step.replace(Step { work: place.work, began, done: now })?;
         let seconds = over.done.saturating_sub(over.began).as_secs_f64();
-        Some(Sample { work: over.work, seconds })
+        Some(TimedWork { work: over.work, seconds })
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn work_in_the_line_counts_at_once_and_melts_with_time() {
-        let line = Line::<2>::default();
+        let line = VirtualQueue::<2>::default();
         assert!(near(line.wait(ms(0)), 0.0));
         let _one = line.enter([1.0, 2.0], 0.2, ms(0));
         let _two = line.enter([1.0, 3.0], 0.3, ms(0));
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_comes_late_moves_all_behind_it() {
-        let line = Line::<2>::default();
+        let line = VirtualQueue::<2>::default();
         let one = line.enter([1.0, 2.0], 0.2, ms(0));
         let two = line.enter([1.0, 3.0], 0.3, ms(0));
         assert_eq!(line.done(&one, ms(300)), None, "the step may go on");
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn pieces_of_one_step_are_one_sample() {
-        let line = Line::<2>::default();
+        let line = VirtualQueue::<2>::default();
         let places = [1.0, 2.0, 4.0].map(|work| line.enter([1.0, work], 0.1, ms(0)));
         places.iter().for_each(|place| assert_eq!(line.done(place, ms(90)), None));
         let next = line.enter([1.0, 9.0], 0.1, ms(100));
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn it_is_busy_while_a_piece_is_being_done() {
-        let line = Line::<2>::default();
+        let line = VirtualQueue::<2>::default();
         let one = line.enter([1.0, 2.0], 0.2, ms(0));
         assert!(near(line.busy(ms(3000)).seconds, 3.0), "long before it is done");
         line.done(&one, ms(4000));
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_given_up_is_not_waited_for() {
-        let line = Line::<2>::default();
+        let line = VirtualQueue::<2>::default();
         let one = line.enter([1.0, 2.0], 0.2, ms(0));
         let two = line.enter([1.0, 3.0], 0.3, ms(0));
         line.given_up(&two);
