@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use qoe_api as api;
-use qoe_api::standalone::{EndpointSpec, NamedRoute, StandaloneConfig};
+use qoe_api::standalone::{self, EndpointSpec, NamedRoute, StandaloneConfig};
 use qoe_core::endpoint;
 use qoe_core::endpoint::connector::Connector;
 use qoe_core::endpoint::state::Scheduling;
