@@ -42,7 +42,7 @@ test: build-tests ## Unit, property, system and control-plane tests, against a r
 	tests/kubernetes/install.sh control-plane >/dev/null
 	$(CARGO) test --workspace
 
-test-fast: build-tests ## The same without Kubernetes: what to run all day
+test-fast: ## The same without Kubernetes: what to run all day
 	$(CARGO) test --workspace --exclude qoe-control-tests
 
 build-tests:
@@ -72,17 +72,18 @@ bench-control: build ## From a pod's change to the routers, against a real API s
 peers:
 	tests/peers/install.sh
 
-lint: clippy deny ## Format, clippy, licences and forbidden dependencies
+lint: ## Format, clippy, licences and forbidden dependencies
 	$(CARGO) fmt --all --check
 	@tree=$$($(CARGO) tree -p qoe-router -e normal --prefix none) || exit 1; \
 	if printf '%s\n' "$$tree" | grep -E '^kube'; then echo 'qoe-router must not depend on kube' >&2; exit 1; fi
+	@$(MAKE) --no-print-directory clippy deny
 
 clippy:
 	@echo 'checking with clippy: some 3 minutes when nothing is checked yet' >&2
 	$(CARGO) clippy $(QUIET) --workspace --all-targets --all-features -- -D warnings
 
 deny:
-	deny=$$(tests/lint/cargo-deny.sh) && $$deny --log-level error check bans licenses sources
+	deny=$$(tests/lint/cargo-deny.sh) && "$$deny" --log-level error check bans licenses sources
 
 clean: ## Remove what was built here (the cache of large tools stays: $QOE_ROUTER_CACHE)
 	$(CARGO) clean

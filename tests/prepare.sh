@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=python.sh
 . tests/python.sh
 
-rust() { make --no-print-directory build-tests build clippy; }
+debug() { make --no-print-directory build-tests clippy; }
+release() { make --no-print-directory build; }
 kubernetes() { tests/kubernetes/install.sh cli control-plane node; }
 python() {
   tests/lint/cargo-deny.sh
@@ -34,7 +35,7 @@ end_parts() {
 trap end_parts EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-for one in rust kubernetes python; do part "$one"; done
+for one in debug release kubernetes python; do part "$one"; done
 while [ ${#parts[@]} -gt 0 ]; do
   ended='' status=0
   wait -n -p ended "${!parts[@]}" || status=$?
