@@ -17,11 +17,11 @@ help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the release binaries into target/TRIPLE/release
-	@echo 'building the release: some 8 minutes when nothing is built yet' >&2
+	@echo 'building the release: 6 minutes if nothing is built yet' >&2
 	RUSTFLAGS="$$RUSTFLAGS $(STATIC)" $(CARGO) build $(QUIET) --release --target $(HOST) \
 	  -p qoe-controller -p qoe-router -p qoe-sim -p qoe-bench --features qoe-bench/control
 
-prepare: ## Fetch and build all that the tests need, side by side: some 25 minutes on two cores, once
+prepare: ## Fetch and build all that the tests need, side by side: 20 minutes on two cores, once
 	tests/prepare.sh
 
 demo: build ## Round-robin against QoE routing on four simulated GPUs, side by side (KEEP=1 leaves it running)
@@ -46,7 +46,7 @@ test-fast: ## The same without Kubernetes: what to run all day
 	$(CARGO) test --workspace --exclude qoe-control-tests
 
 build-tests:
-	@echo 'building the tests: some 6 minutes when nothing is built yet' >&2
+	@echo 'building the tests: 3 minutes if nothing is built yet' >&2
 	$(CARGO) test $(QUIET) --workspace --no-run
 
 test-vllm: build ## The same router before real vLLM servers on this CPU, with real KV transfer (ONLY=word for some)
@@ -79,7 +79,7 @@ lint: ## Format, clippy, licences and forbidden dependencies
 	@$(MAKE) --no-print-directory clippy deny
 
 clippy:
-	@echo 'checking with clippy: some 3 minutes when nothing is checked yet' >&2
+	@echo 'running clippy: 2 minutes if nothing is checked yet' >&2
 	$(CARGO) clippy $(QUIET) --workspace --all-targets --all-features -- -D warnings
 
 deny:

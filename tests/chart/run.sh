@@ -27,7 +27,7 @@ schemas() {
   command -v go >/dev/null || die "needs Go 1.24 or newer on the PATH, to fetch the API schemas of Kubernetes"
   say "fetching the API schemas of Kubernetes $1, half a minute"
   local scratch
-  scratch=$(mktemp -d "$2.XXXXXX")
+  scratch=$(mktemp -d "$root/.unfinished-schemas.XXXXXX")
   # A module cache of its own: the module is 18 MB, unpacked 100, and nothing else needs this version.
   (cd "$scratch" && GOMODCACHE=$scratch/modules GOFLAGS=-modcacherw GOWORK=off go mod download "k8s.io/kubernetes@$1" >&2)
   mkdir "$scratch/schemas"
@@ -43,6 +43,8 @@ root=$(cache_root)
 venv=$root/chart-tests-$(recipe_hash "$here/requirements.txt")
 build_once "$venv" packages
 lock_cache "$root/kubernetes-schemas.lock"
+# What an interrupted run left.
+rm -rf "$root"/.unfinished-schemas.*
 for version in "${versions[@]}"; do schemas "$version" "$root/kubernetes-schemas-${version#v}"; done
 exec 9>&-
 
