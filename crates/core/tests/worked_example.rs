@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qoe_core::connector::Connector;
-use qoe_core::endpoint::{Endpoint, EndpointState, Hold};
-use qoe_core::memory::Memory;
+use qoe_core::endpoint::Endpoint;
+use qoe_core::endpoint::connector::Connector;
+use qoe_core::endpoint::holds::Hold;
+use qoe_core::endpoint::pool::Pool;
+use qoe_core::endpoint::state::EndpointState;
+use qoe_core::memory::RouteMemory;
 use qoe_core::phase::{Phase, Role, RoleSource};
-use qoe_core::plan::{
-    Choice, Demand, Forecast, HandoffMode, HandoffRule, Plan, Predictive, Reason, Scope, Tried,
-    plan,
-};
-use qoe_core::policy::Policy;
-use qoe_core::pool::Pool;
-use qoe_core::qoe::Target;
-use qoe_core::speed::PromptWork;
+use qoe_core::plan::choice::{Choice, Plan};
+use qoe_core::plan::forecast::Forecast;
+use qoe_core::plan::plan;
+use qoe_core::plan::policy::{Policy, Predictive};
+use qoe_core::plan::reason::Reason;
+use qoe_core::plan::scope::{Demand, HandoffMode, HandoffRule, Scope, Tried};
+use qoe_core::speed::work::PromptWork;
+use qoe_core::target::Target;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -26,7 +29,7 @@ const DECODING: usize = 1;
 /// 1,000 tokens. Nothing is learned: their speed is the prior.
 struct Scene {
     pool: Pool,
-    memory: Memory,
+    memory: RouteMemory,
     _streams: Vec<Hold>,
 }
 
@@ -43,7 +46,7 @@ impl Scene {
             .into_iter()
             .map(|(name, role)| endpoint(name, role))
             .collect();
-        let memory = Memory::default();
+        let memory = RouteMemory::default();
         let prompt = PromptWork { uncached: 1000.0, ..PromptWork::default() };
         for i in 0..300 {
             let then = NOW - Duration::from_millis(200) * (300 - i);
