@@ -21,6 +21,7 @@ use crate::flight::track::Track;
 use crate::memory::RouteMemory;
 use crate::phase::Phase;
 use crate::plan::forecast::Forecast;
+use crate::speed::busy_time::BusyTime;
 use crate::speed::work::PromptWork;
 use crate::target::Target;
 
@@ -60,7 +61,7 @@ struct Window {
     count: u32,
     since: Duration,
     /// What the endpoint had read when it began.
-    read: crate::speed::prefill_time::PrefillTime,
+    read: BusyTime,
 }
 
 /// What a handful of tokens meant.
@@ -224,7 +225,7 @@ impl Flight {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens")]
             let tokens = self.cargo.prompt_tokens + (self.cargo.output_tokens / 2.0) as u64;
             self.streaming = Some(decoding.streams(tokens));
-            let read = decoding.pace.has_read_so_far(now);
+            let read = decoding.pace.prompts.busy(now);
             self.window = Window { since: now, read, ..Window::default() };
         }
         let waited = now.saturating_sub(self.planned.at).as_secs_f64();
@@ -252,7 +253,7 @@ impl Flight {
         let length = now.saturating_sub(window.since);
         let mean = window.gaps / f64::from(window.count);
         decoding.signals.itl.observe(mean, now);
-        let read = decoding.pace.has_read_so_far(now);
+        let read = decoding.pace.prompts.busy(now);
         let gap = (mean, length.as_secs_f64());
         let load = decoding.ledger.stream_load();
         decoding.pace.streamed(load, gap, read - window.read, &memory.models, now);
