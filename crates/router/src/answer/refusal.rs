@@ -141,4 +141,27 @@ mod tests {
         );
         assert_eq!(shed.into_response().headers()[header::RETRY_AFTER], "7");
     }
+
+    #[test]
+    fn an_endpoints_own_error_is_passed_on_as_it_is() {
+        for (status, own, retry_after) in [
+            (StatusCode::NOT_FOUND, None, None),
+            (StatusCode::TOO_MANY_REQUESTS, None, Some("1")),
+            (StatusCode::TOO_MANY_REQUESTS, Some("30"), Some("30")),
+            (StatusCode::SERVICE_UNAVAILABLE, None, Some("1")),
+        ] {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            headers.extend(own.map(|own| (header::RETRY_AFTER, HeaderValue::from_static(own))));
+            let answer = Box::new(crate::failure::Answer { status, headers, body: "full".into() });
+            let (route, endpoint) = ("llama".to_owned(), "d0".to_owned());
+            let phase = Phase::Decoding;
+            let response = Failure::Answered { route, phase, endpoint, answer }.into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[CONTENT_TYPE], "text/plain");
+            let retry = response.headers().get(header::RETRY_AFTER);
+            assert_eq!(retry.and_then(|value| value.to_str().ok()), retry_after, "{status}");
+            assert!(matches!(response.body(), Reply::Full(Some(body)) if body == "full"));
+        }
+    }
 }

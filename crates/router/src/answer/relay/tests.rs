@@ -213,6 +213,22 @@ async fn silence_breaks_a_stream_off_counted_from_the_last_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bytes_that_came_before_the_alarm_was_heard_count() {
+    let mut scene = Scene::stream().await;
+    let idle = scene.router.route.timeouts.idle;
+    assert!(scene.take().is_pending());
+    scene.peer.say_chunk(TOKEN).await;
+    // The task was busy elsewhere: it is polled when both the bytes and the alarm are ready.
+    advance(2 * idle).await;
+    assert!(scene.take().is_pending(), "it did speak");
+    assert_eq!(scene.client, TOKEN.as_bytes());
+    advance(idle).await;
+    assert_eq!(scene.take(), Poll::Ready(Ok(())));
+    assert_eq!(scene.ended(), (Outcome::Failure, Some("idle")));
+    assert_eq!(scene.take(), Poll::Ready(Ok(())), "polled after its end");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_alarm_is_moved_only_when_it_rings() {
     let mut scene = Scene::stream().await;
     let idle = scene.router.route.timeouts.idle;
