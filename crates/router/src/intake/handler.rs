@@ -95,8 +95,8 @@ async fn proxied(
 ) -> Result<Response<Reply>, Failure> {
     let began = worker.shared.now();
     let (mut head, body) = request.into_parts();
-    let mut reserved = worker.shared.body_memory.reserve();
-    let body = read(body, &head.headers, snapshot.max_body_bytes(), &mut reserved).await?;
+    let memory = &worker.shared.body_memory;
+    let body = read(body, &head.headers, snapshot.max_body_bytes(), memory).await?;
     let analysis = understand(surface, &head, &body)?;
     let Destination { route, pinned } =
         destination_of(worker, snapshot, surface, head.uri.path(), &analysis)?;
@@ -116,7 +116,6 @@ async fn proxied(
         pinned,
         stores: surface == Surface::Responses,
         explain,
-        _reserved: reserved,
     };
     // Only what generates by plan waits: an endpoint's time for anything else is not forecast.
     let waits = call.generate.is_some() && call.pinned.is_empty() && route.queues();
