@@ -15,6 +15,9 @@ use crate::upstream::error::UpstreamError;
 /// What a client that was refused for load is asked to wait, where nothing better is known.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The kind of a failure, in metrics and records, of what the router ended because its drain's deadline had passed.
+pub(crate) const DRAIN_DEADLINE: &str = "drain_deadline";
+
 /// Why a request is not answered as asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -66,6 +69,12 @@ pub(crate) enum Failure {
     Answered { route: String, phase: Phase, endpoint: String, answer: Box<Answer> },
     #[error("the stored response is not on any endpoint")]
     NoStoredResponse,
+    #[error(
+        "the router is shutting down, and this request did not end within its drain (--drain-seconds); try again"
+    )]
+    DrainDeadline,
+    #[error("nothing passed through the tunnel for {} s (timeouts.idleSeconds)", .0.as_secs())]
+    TunnelIdle(Duration),
     #[error("the upgrade failed: {0}")]
     Upgrade(String),
 }
@@ -97,10 +106,13 @@ impl Failure {
             Self::TooManyInFlight { .. } | Self::QueueFull { .. } | Self::Unattainable { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::NotConfigured | Self::BodyMemory | Self::NoEndpoint { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::DrainDeadline
+            | Self::NotConfigured
+            | Self::BodyMemory
+            | Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Upstream { error: UpstreamError::Timeout(_), .. } | Self::TunnelIdle(_) => {
+                StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Upstream { error: UpstreamError::Timeout(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream { .. } | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
             Self::Answered { answer, .. } => answer.status,
         }
@@ -136,6 +148,8 @@ impl Failure {
             Self::Upstream { error, .. } => error.kind(),
             Self::Answered { .. } => "answered_error",
             Self::NoStoredResponse => "no_stored_response",
+            Self::DrainDeadline => DRAIN_DEADLINE,
+            Self::TunnelIdle(_) => "idle",
             Self::Upgrade(_) => "upgrade",
         }
     }

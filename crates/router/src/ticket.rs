@@ -15,7 +15,7 @@ use qoe_core::phase::Phase;
 use qoe_core::plan::forecast::Forecast;
 use qoe_core::plan::reason::Reason;
 
-use crate::failure::Failure;
+use crate::failure::{DRAIN_DEADLINE, Failure};
 use crate::observe::record::{Record, log, unix_ms};
 use crate::routes::route::Route;
 use crate::routes::snapshot::Snapshot;
@@ -285,6 +285,12 @@ impl Ticket {
         self.settle(Outcome::Failure, Some(failure), Some(Phase::Decoding));
     }
 
+    /// The router ended the request, because the drain's deadline has passed.
+    pub(crate) fn cut(&mut self) {
+        let phase = self.flight.track().phase();
+        self.settle(Outcome::Failure, Some(DRAIN_DEADLINE), Some(phase));
+    }
+
     fn settle(
         &mut self,
         outcome: Outcome,
@@ -344,6 +350,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if self.shared.past_deadline.load(Ordering::Relaxed) {
+            self.cut();
+        }
         let phase = self.flight.track().phase();
         self.settle(Outcome::ClientGone, None, Some(phase));
     }

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::failure::DRAIN_DEADLINE;
+
 /// Why an answer broke off after its head was sent. The client sees a stream's `error` event, or, where bytes were
 /// counted or framed, a connection that breaks: never a clean end.
 #[derive(Clone, Copy, Debug, Error)]
@@ -15,6 +17,8 @@ pub(crate) enum RelayError {
     EndedEarly,
     #[error("the endpoint aborted the request")]
     Aborted,
+    #[error("the router is shutting down, and the answer did not end within its drain")]
+    DrainDeadline,
 }
 
 impl RelayError {
@@ -24,6 +28,7 @@ impl RelayError {
             Self::Idle => "idle",
             Self::EndedEarly => "ended_early",
             Self::Aborted => "aborted",
+            Self::DrainDeadline => DRAIN_DEADLINE,
         }
     }
 

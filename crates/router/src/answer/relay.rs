@@ -195,6 +195,20 @@ impl Relay {
         Some(Err(error))
     }
 
+    /// The next bytes for the client, of an answer that has to end now because the drain's deadline has passed.
+    pub(crate) fn cut(&mut self) -> Option<Result<Bytes, RelayError>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        if self.exchange.is_none() {
+            return self.last_words.take().map(Ok);
+        }
+        if !matches!(&self.tap, Tap::Events { scan, .. } if scan.summary().clean_end) {
+            self.ticket.cut();
+        }
+        self.break_off(RelayError::DrainDeadline)
+    }
+
     fn break_off_stream(&mut self, error: RelayError) {
         let half_a_line = matches!(&self.tap, Tap::Events { scan, .. } if scan.in_line());
         self.last_words = Some(error.event(&self.ticket.route().name, half_a_line));
