@@ -17,6 +17,9 @@ use crate::upstream::error::UpstreamError;
 /// `Retry-After` can say. Half cannot be said; double leaves freed places empty for longer.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The kind of a failure, in metrics and records, of what the router ended because its drain's deadline had passed.
+pub(crate) const DRAIN_DEADLINE: &str = "drain_deadline";
+
 /// Why a request is not answered as asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -68,6 +71,12 @@ pub(crate) enum Failure {
     Answered { route: String, phase: Phase, endpoint: String, answer: Box<Answer> },
     #[error("no endpoint has the stored response")]
     NoStoredResponse,
+    #[error(
+        "the router is shutting down, and this request did not end within its drain (--drain-seconds); try again"
+    )]
+    DrainDeadline,
+    #[error("nothing passed through the tunnel for {} s (timeouts.idleSeconds)", .0.as_secs())]
+    TunnelIdle(Duration),
     #[error("the protocol upgrade failed: {0}")]
     Upgrade(String),
 }
@@ -99,10 +108,13 @@ impl Failure {
             Self::TooManyInFlight { .. } | Self::QueueFull { .. } | Self::Unattainable { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::NotConfigured | Self::BodyMemory | Self::NoEndpoint { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::DrainDeadline
+            | Self::NotConfigured
+            | Self::BodyMemory
+            | Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Upstream { error: UpstreamError::Timeout(_), .. } | Self::TunnelIdle(_) => {
+                StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Upstream { error: UpstreamError::Timeout(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream { .. } | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
             Self::Answered { answer, .. } => answer.status,
         }
@@ -138,6 +150,8 @@ impl Failure {
             Self::Upstream { error, .. } => error.kind(),
             Self::Answered { .. } => "answered_error",
             Self::NoStoredResponse => "no_stored_response",
+            Self::DrainDeadline => DRAIN_DEADLINE,
+            Self::TunnelIdle(_) => "idle",
             Self::Upgrade(_) => "upgrade",
         }
     }
