@@ -31,7 +31,7 @@ const fn rules(policy: Policy, mode: HandoffMode, min_prompt_tokens: u64) -> Rul
 }
 
 fn mixed(label: &'static str, policy: EndpointPolicy) -> Contestant {
-    let rules = rules(policy, HandoffMode::Never, 0);
+    let rules = rules(policy.into(), HandoffMode::Never, 0);
     Contestant { label, ours: false, variant: false, rules, merged: true }
 }
 
@@ -41,7 +41,7 @@ const fn variant(label: &'static str, rules: Rules, merged: bool) -> Contestant 
 
 /// What routers for disaggregated serving do: every prompt is handed over.
 fn parted(label: &'static str, policy: EndpointPolicy) -> Contestant {
-    let rules = rules(policy, HandoffMode::Always, 0);
+    let rules = rules(policy.into(), HandoffMode::Always, 0);
     Contestant { label, ours: false, variant: false, rules, merged: false }
 }
 
