@@ -4,8 +4,8 @@ use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::plan::weighted::Weights;
 
-use super::shape::Shape;
-use super::world::Rules;
+use crate::lab::shape::Shape;
+use crate::lab::world::Rules;
 
 /// A policy with its cluster.
 #[derive(Clone, Debug, PartialEq)]
