@@ -87,10 +87,11 @@ fn candidates(
     rng: &mut impl Rng,
 ) -> Candidates {
     let mut facts = sampled(scope, demand, rng);
-    facts.retain(|one| scope.may(one.at, demand.model));
+    facts.retain(|one| scope.can_serve(one.at, demand.model));
     if facts.is_empty() {
         // A sample can miss the few endpoints that serve the model, or that have not failed the request yet.
-        let all: Indices = (0..scope.pool.len()).filter(|i| scope.may(*i, demand.model)).collect();
+        let all: Indices =
+            (0..scope.pool.len()).filter(|i| scope.can_serve(*i, demand.model)).collect();
         let held = scope.held(demand, all.iter().copied());
         facts = facts_of(scope, all.into_iter().zip(depths(&held)));
     }

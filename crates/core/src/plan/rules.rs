@@ -12,7 +12,7 @@ use crate::request::analyze::WholeReason;
 
 /// The endpoints that can serve the model and have not failed this request; without ejected ones, unless all are.
 pub(crate) fn usable(scope: &Scope<'_>, model: Option<&str>) -> Indices {
-    let all: Indices = (0..scope.pool.len()).filter(|i| scope.may(*i, model)).collect();
+    let all: Indices = (0..scope.pool.len()).filter(|i| scope.can_serve(*i, model)).collect();
     let healthy: Indices = all.iter().copied().filter(|i| scope.healthy(*i)).collect();
     if healthy.is_empty() { all } else { healthy }
 }
