@@ -1,14 +1,19 @@
 //! Events: what somebody who looks at a route with `kubectl describe` should know, said once when it becomes so.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use qoe_api::QoERoute;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::kube_client::explain;
+use crate::lease::Leadership;
+use crate::metrics::Metrics;
 use crate::route::{Route, RouteKey};
 use crate::status::ConditionState;
 use crate::translate::Findings;
@@ -112,25 +117,23 @@ fn of_findings(
     news
 }
 
-/// Publishes events.
-pub(crate) struct Publisher(Recorder);
-
-/// An event must be written within this; it is not worth more.
-const WITHIN: Duration = Duration::from_secs(3);
-/// Bytes of a note that the API takes.
+/// An event must be written within this; the next one waits.
+const WRITE_WITHIN: Duration = Duration::from_secs(3);
+/// Events that wait to be written: three for each of a hundred routes. Beyond, they are dropped.
+const QUEUE: usize = 300;
+/// Bytes of a note that the API accepts are 1024; this leaves room for the ellipsis.
 const MAX_NOTE: usize = 1000;
 
-impl Publisher {
-    pub(crate) fn new(client: Client, identity: &str) -> Self {
-        let reporter = Reporter {
-            controller: "qoe-router.io/controller".into(),
-            instance: Some(identity.to_owned()),
-        };
-        Self(Recorder::new(client, reporter))
-    }
+/// Where events are handed in. They are written by a task of their own, so that an API server that is slow about
+/// events delays no status.
+pub(crate) struct EventQueue {
+    queue: mpsc::Sender<(ObjectReference, Event)>,
+    metrics: Arc<Metrics>,
+}
 
-    /// Publishes an event about a route, or logs that it could not.
-    pub(crate) async fn publish(&self, key: &RouteKey, route: &Route, notice: Notice) {
+impl EventQueue {
+    /// Hands in an event about a route. It is dropped if too many wait.
+    pub(crate) fn add(&self, key: &RouteKey, route: &Route, notice: Notice) {
         let reference = ObjectReference {
             api_version: Some(QoERoute::api_version(&()).into_owned()),
             kind: Some(QoERoute::kind(&()).into_owned()),
@@ -146,12 +149,62 @@ impl Publisher {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        match tokio::time::timeout(WITHIN, self.0.publish(&event, &reference)).await {
+        if self.queue.try_send((reference, event)).is_err() {
+            self.metrics.events_dropped.inc();
+            tracing::warn!(route = %key, reason = notice.reason, "too many events wait; one is dropped");
+        }
+    }
+}
+
+/// Writes events, one after the other, while this replica leads.
+pub(crate) struct EventWriter {
+    recorder: Recorder,
+    events: mpsc::Receiver<(ObjectReference, Event)>,
+    leadership: Leadership,
+    metrics: Arc<Metrics>,
+}
+
+impl EventWriter {
+    /// A writer that signs as `identity`, and its queue.
+    pub(crate) fn new(
+        client: Client,
+        identity: &str,
+        leadership: Leadership,
+        metrics: &Arc<Metrics>,
+    ) -> (EventQueue, Self) {
+        let reporter = Reporter {
+            controller: "qoe-router.io/controller".into(),
+            instance: Some(identity.to_owned()),
+        };
+        let recorder = Recorder::new(client, reporter);
+        let (queue, events) = mpsc::channel(QUEUE);
+        let writer = Self { recorder, events, leadership, metrics: Arc::clone(metrics) };
+        (EventQueue { queue, metrics: Arc::clone(metrics) }, writer)
+    }
+
+    /// Writes until the queue is gone.
+    pub(crate) async fn run(mut self) {
+        while let Some((route, event)) = self.events.recv().await {
+            match self.leadership.left() {
+                Some(left) => self.write(&route, &event, left.min(WRITE_WITHIN)).await,
+                // The next leader says what its routes' statuses do not say yet.
+                None => drop(self.metrics.events_dropped.inc()),
+            }
+        }
+    }
+
+    async fn write(&self, route: &ObjectReference, event: &Event, within: Duration) {
+        let name = || {
+            let part = |part: &Option<String>| part.clone().unwrap_or_default();
+            format!("{}/{}", part(&route.namespace), part(&route.name))
+        };
+        match timeout(within, self.recorder.publish(event, route)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(route = %key, error = explain(&error), "cannot write an event");
+                let error = explain(&error);
+                tracing::warn!(route = name(), error, "cannot write an event");
             }
-            Err(_) => tracing::warn!(route = %key, "an event was not written in time"),
+            Err(_) => tracing::warn!(route = name(), "an event was not written in time"),
         }
     }
 }
@@ -167,8 +220,6 @@ fn shortened(mut note: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
 
     use super::*;
