@@ -1,4 +1,4 @@
-//! Events: what somebody who looks at a route with `kubectl describe` should know, said once when it becomes so.
+//! Kubernetes events about routes, which `kubectl describe` shows: each is written once, when its reason arises.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::route::{Route, RouteKey};
 use crate::status::ConditionState;
 use crate::translate::Findings;
 
-/// One event.
+/// An event to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
     pub(crate) warning: bool,
@@ -26,13 +26,13 @@ pub(crate) struct Notice {
     pub(crate) note: String,
 }
 
-/// What was said of each route last, by topic, so that it is not said again.
+/// The last reason of each topic of each route, so that no event repeats it.
 #[derive(Debug, Default)]
 pub(crate) struct Said(BTreeMap<RouteKey, BTreeMap<&'static str, &'static str>>);
 
 impl Said {
-    /// What is new about a route. The first look at it says no more than that it is ready, or what is wrong, and nothing
-    /// that its status says already: a new leader looks at all routes.
+    /// The new events of a route. At the first call for a route these are only that it is ready, or what is wrong, and
+    /// nothing that its status says already: a new leader calls this for all routes.
     pub(crate) fn news(
         &mut self,
         key: &RouteKey,
@@ -44,13 +44,14 @@ impl Said {
         let said = self.0.entry(key.clone()).or_default();
         let mut news: Vec<Notice> = Vec::new();
         for verdict in verdicts {
-            // What is not ready yet for a moment is no news; nor is its end.
+            // Pending lasts a moment; neither it nor its end is worth an event.
             if verdict.reason == "Pending" {
                 continue;
             }
             let known = said.insert(verdict.kind, verdict.reason) == Some(verdict.reason)
-                || (first && (told(route, verdict) || (verdict.holds && verdict.kind != "Ready")));
-            // Ready says the same as what makes it so.
+                || (first
+                    && (in_status(route, verdict) || (verdict.holds && verdict.kind != "Ready")));
+            // Ready repeats the message of the condition that it depends on.
             let same =
                 |notice: &Notice| notice.reason == verdict.reason && notice.note == verdict.message;
             if known || news.iter().any(same) {
@@ -66,14 +67,14 @@ impl Said {
         news
     }
 
-    /// Routes that are no more are forgotten.
+    /// Forgets the routes that are gone.
     pub(crate) fn retain(&mut self, there: impl Fn(&RouteKey) -> bool) {
         self.0.retain(|key, _| there(key));
     }
 }
 
-/// Whether the status of a route says so already.
-fn told(route: &Route, verdict: &ConditionState) -> bool {
+/// Whether the status of a route has this condition for this reason already.
+fn in_status(route: &Route, verdict: &ConditionState) -> bool {
     let conditions = &route.observed.conditions;
     conditions.iter().any(|old| old.type_ == verdict.kind && old.reason == verdict.reason)
 }
@@ -88,22 +89,22 @@ fn of_findings(
             "PhaseUnknown",
             false,
             phase_unknown,
-            "nothing says their phase, so they serve both; label them, for example llm-d.ai/role: \
+            "they declare no phase, so they serve both: label them, for example with llm-d.ai/role: \
              prefill",
         ),
         (
             "ConnectorUnknown",
             true,
             connector_unknown,
-            "they move KV caches in a way that routers do not speak, so nothing is handed over \
-             from or to them",
+            "routers do not support their KV connector, so requests are not handed off from or to \
+             them",
         ),
         (
             "SchedulingUnknown",
             true,
             scheduling_unknown,
             "their annotation qoe-router.io/scheduling is neither priority nor fcfs, so requests \
-             reach them without a priority",
+             are sent to them without a priority",
         ),
     ];
     let mut news = Vec::new();
@@ -312,7 +313,7 @@ mod tests {
         assert!(news(&findings).is_empty());
         findings.phase_unknown = Pods::of(&["a"]);
         let notices = news(&findings);
-        assert!(notices[0].note.starts_with("Pods a: nothing says their phase"), "{notices:?}");
+        assert!(notices[0].note.starts_with("Pods a: they declare no phase"), "{notices:?}");
         assert!(!notices[0].warning, "they serve");
         assert_eq!(reasons(notices), ["PhaseUnknown"]);
         findings.phase_unknown = Pods::of(&["a", "b"]);
