@@ -1,25 +1,28 @@
 //! Controllers and routers in one process, over loopback. Nobody sleeps: conditions are awaited, and where time must
 //! pass, the clock is moved.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tonic::transport::Endpoint;
 
 use super::*;
-use crate::Origin;
 use crate::client::{Client, Subscriber};
 use crate::proto::controller_message::Kind;
 use crate::proto::discovery_client::DiscoveryClient;
-use crate::proto::{Answer, Load, PrefillLoad, Push, Removal};
+use crate::proto::{Answer, Hello, Load, PrefillLoad, Push, Removal, RouteLoad};
+use crate::{Origin, Progress, Version, Versions};
 
 mod certificates;
 mod routers;
