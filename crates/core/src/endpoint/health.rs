@@ -12,7 +12,7 @@ pub(super) const EJECT_LONGEST: Duration = Duration::from_secs(30);
 /// Handed-over KV caches in a row that could not be used, after which an endpoint is not handed from.
 const DISTRUST_AFTER: u32 = 3;
 /// How long a prefill endpoint that answered without KV parameters is not handed from.
-pub(super) const KV_DISTRUST: Duration = Duration::from_secs(30);
+pub(crate) const KV_DISTRUST: Duration = Duration::from_secs(30);
 
 /// Failures, and until when they count.
 #[derive(Debug, Default)]
