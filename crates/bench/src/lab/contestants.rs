@@ -1,5 +1,6 @@
 //! The policies that are compared, each on the cluster that it is made for: the same machines, told apart or not.
 
+use qoe_core::admit::room::OnUnattainable;
 use qoe_core::plan::policy::Policy;
 use qoe_core::plan::policy::Predictive;
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
@@ -28,7 +29,7 @@ const QUEUE: usize = 2048;
 
 const fn rules(policy: Policy, mode: HandoffMode, min_prompt_tokens: u64) -> Rules {
     let handoff = HandoffRule { mode, min_prompt_tokens };
-    Rules { policy, handoff, queue: 0, reject_unattainable: false }
+    Rules { policy, handoff, queue: 0, on_unattainable: OnUnattainable::BestEffort }
 }
 
 const fn mixed(label: &'static str, policy: Policy) -> Contestant {

@@ -1,33 +1,32 @@
 //! The world of the lab: routers, engines and requests, event by event in virtual time.
 //!
-//! Routers decide by the product's own code and engines compute by the simulator's own model; what is made up here is
-//! the network between them, the times at which routers look at endpoints, and the faults. Nothing reads a clock, and
-//! one seed gives one run.
+//! Routers decide by the product's own code, admission and the fallback ladder included, and engines compute by the
+//! simulator's own model; what is made up here is the network between them, the times at which routers look at
+//! endpoints, and the faults. Nothing reads a clock, and one seed gives one run.
 //!
 //! ```text
 //! arrive → (queue) → plan → deliver → step … step → tokens → end
-//!                       └→ prefill leg → step … → transfer ┘
+//!            turn     │ ▲      legs                    │
+//!                     │ └ attempts: the next plan ◀ failed
+//!                     └→ prefill leg → step … → transfer ┘
 //! ```
 
+mod attempts;
 mod course;
 mod job;
 mod legs;
 mod machine;
 mod prompt;
 mod replica;
+mod turn;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use qoe_core::admit::ask::Ask;
-use qoe_core::admit::room::Prospect;
-use qoe_core::plan::choice::{Choice, Plan};
-use qoe_core::plan::forecast::Forecast;
-use qoe_core::plan::plan;
+use qoe_core::admit::room::OnUnattainable;
 use qoe_core::plan::policy::Policy;
-use qoe_core::plan::reason::Reason;
-use qoe_core::plan::scope::{HandoffRule, Scope};
+use qoe_core::plan::scope::HandoffRule;
 
 use self::course::Course;
 use self::job::Job;
@@ -36,7 +35,7 @@ use self::machine::Machine;
 use self::replica::Replica;
 use super::arrival::Arrival;
 use super::draw::mix;
-use super::outcome::{REFUSED, Run};
+use super::outcome::Run;
 use super::shape::Shape;
 
 /// How requests are served: all that a route's configuration says of it.
@@ -48,8 +47,8 @@ pub struct Rules {
     pub handoff: HandoffRule,
     /// Requests that may wait in each router; 0: none waits there, all are sent on at once.
     pub queue: usize,
-    /// Those that cannot be given what they were promised are refused.
-    pub reject_unattainable: bool,
+    /// What becomes of requests that cannot be given what they were promised.
+    pub on_unattainable: OnUnattainable,
 }
 
 type JobId = usize;
@@ -77,10 +76,6 @@ enum Event {
     Second,
 }
 
-/// A queue that nothing else moves is looked at this often.
-const TICK: Duration = Duration::from_millis(10);
-/// Requests that are looked at before a queue rests.
-const LOOKED_AT: usize = 16;
 /// After the last arrival, so long until what has not ended is lost.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -179,132 +174,14 @@ impl<'a> World<'a> {
             Event::Prefilled(leg) => self.prefilled(leg),
             Event::Failed(leg) => self.failed(leg),
             Event::Scrape(router, node) => self.scrape(router, node),
-            Event::Tick(router) => {
-                self.routers[router].tick_due = false;
-                self.pump(router);
-            }
+            Event::Tick(router) => self.tick(router),
             Event::Dies(node) => self.dies(node),
             Event::Returns(node) => self.machines[node].alive = true,
             Event::Second => self.second(),
         }
     }
 
-    fn arrive(&mut self, id: JobId) {
-        if let Some(next) = self.arrivals.get(id + 1) {
-            self.at(next.at, Event::Arrive(id + 1));
-        }
-        let router = (mix(self.seed, 7_000_000 + id as u64) % self.routers.len() as u64) as usize;
-        let job = Job::new(&self.arrivals[id], router, &self.routers[router].memory);
-        self.jobs.push(job);
-        self.open += 1;
-        if self.rules.queue == 0 {
-            return self.dispatch(id);
-        }
-        let priority = self.arrivals[id].priority;
-        self.routers[router].memory.arrivals.note(priority, self.now);
-        let ask = self.ask(id);
-        let now = self.now;
-        if let Err(shed) = self.routers[router].queue.push(id, ask, now) {
-            self.refuse(shed.0);
-        }
-        self.pump(router);
-    }
-
-    fn ask(&self, id: JobId) -> Ask {
-        let Job { arrival, router, .. } = &self.jobs[id];
-        let speed = self.routers[*router].memory.models.speed();
-        let work = qoe_core::speed::work::PromptWork {
-            uncached: f64::from(arrival.prompt_tokens()),
-            ..Default::default()
-        };
-        Ask::new(arrival.priority, arrival.at, arrival.target, speed.prefill(work))
-    }
-
-    /// Sends on who is next in a router's queue, while there is room.
-    fn pump(&mut self, router: usize) {
-        let now = self.now;
-        if self.rules.reject_unattainable {
-            for job in self.routers[router].queue.unattainable(now) {
-                self.refuse(job);
-            }
-        }
-        for _ in 0..self.routers[router].queue.len().min(LOOKED_AT) {
-            let Some(&job) = self.routers[router].queue.next(now) else { break };
-            let choice = self.choose(job);
-            let forecast = choice.as_ref().and_then(|choice| choice.forecast);
-            match forecast.map_or(Prospect::Room, |forecast| self.weigh(job, &forecast)) {
-                Prospect::Late => continue,
-                Prospect::Wait => break,
-                Prospect::Room => {}
-            }
-            self.routers[router].queue.take(now);
-            self.carry_out(job, choice);
-        }
-        let replica = &mut self.routers[router];
-        if !replica.queue.is_empty() && !std::mem::replace(&mut replica.tick_due, true) {
-            self.at(now + TICK, Event::Tick(router));
-        }
-    }
-
-    /// What becomes of the next one in a queue; where nothing is in flight there is nothing to wait for.
-    fn weigh(&mut self, job: JobId, forecast: &Forecast) -> Prospect {
-        let Job { arrival, router, .. } = &self.jobs[job];
-        let Replica { pool, queue, memory, .. } = &mut self.routers[*router];
-        match pool.iter().all(|endpoint| endpoint.state.ledger.in_flight_all() == 0) {
-            true => Prospect::Room,
-            false => queue.weigh(forecast, arrival.target, &memory.arrivals, self.now),
-        }
-    }
-
-    fn dispatch(&mut self, job: JobId) {
-        let choice = self.choose(job);
-        self.carry_out(job, choice);
-    }
-
-    fn choose(&mut self, id: JobId) -> Option<Choice> {
-        let job = &self.jobs[id];
-        let Replica { pool, memory, rng, .. } = &mut self.routers[job.router];
-        let scope = Scope {
-            pool,
-            policy: &self.rules.policy,
-            handoff: self.rules.handoff,
-            memory,
-            tried: &job.tried,
-            now: self.now,
-        };
-        plan(&scope, &job.demand(self.now), rng)
-    }
-
-    fn carry_out(&mut self, id: JobId, choice: Option<Choice>) {
-        let Some(choice) = choice else { return self.end(id, false) };
-        let now = self.now;
-        let job = &mut self.jobs[id];
-        let Replica { pool, memory, .. } = &self.routers[job.router];
-        let blocks = job.made.as_ref().map_or(&[][..], |made| &made.blocks);
-        job.dispatched.get_or_insert(now);
-        job.choice = Some(choice);
-        let forecast = choice.forecast;
-        match choice.plan {
-            Plan::Local { endpoint } => {
-                let to = &pool[endpoint].state;
-                job.flight.planned(None, to, forecast, blocks, memory, now);
-                job.flight.sent(memory, now);
-                self.send(id, endpoint, legs::Kind::Whole);
-            }
-            Plan::Handoff { prefill, decoding } => {
-                let (from, to) = (&pool[prefill].state, &pool[decoding].state);
-                job.flight.planned(Some(from), to, forecast, blocks, memory, now);
-                job.flight.prefill_sent(now);
-                self.send(id, prefill, legs::Kind::Prefill { decoding });
-            }
-        }
-    }
-
-    fn refuse(&mut self, id: JobId) {
-        self.jobs[id].refused = Some(REFUSED);
-        self.end(id, false);
-    }
-
+    /// A request is over.
     fn end(&mut self, id: JobId, whole: bool) {
         let now = self.now;
         let job = &mut self.jobs[id];
@@ -342,9 +219,6 @@ impl<'a> World<'a> {
         }
     }
 }
-
-/// Why a request is served whole after its handoff came to nothing.
-const AFTER_FAILURE: Reason = Reason::HandoffFailed;
 
 #[cfg(test)]
 mod tests;

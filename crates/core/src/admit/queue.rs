@@ -2,17 +2,17 @@
 //!
 //! Engines take what they are sent in the order it came, so what is to be in another order must wait here. Three
 //! classes by priority; inside a class the earliest deadline first, behind them those that cannot keep theirs any more:
-//! to hurry for a promise that is broken already breaks others. Who waits long rises a class, so low priority is slow
-//! and never starves. A full queue sheds the lowest, latest first.
+//! to hurry for a promise that is broken already breaks others. A request that waits long rises a class: one of low
+//! priority is slow, and goes at the latest when none of the first class can be in time. A full queue sheds the request
+//! that it would serve last.
 
 use std::time::Duration;
 
 use crate::admit::ask::Ask;
-use crate::admit::room::{Prospect, has_room};
+use crate::admit::room::OnUnattainable;
+use crate::admit::shedding::{Refusal, Shed, Shedding};
+use crate::admit::step::{Outlook, Step};
 use crate::estimate::rate::DecayedRate;
-use crate::memory::arrival_rates::ArrivalRates;
-use crate::plan::forecast::Forecast;
-use crate::target::Target;
 
 /// Longest `Retry-After`.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -40,10 +40,6 @@ pub struct Queue<T> {
     taken: DecayedRate<1>,
 }
 
-/// Who does not get in: the one that came, or one that waited.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Shed<T>(pub T);
-
 impl<T> Queue<T> {
     /// An empty queue for at most so many.
     #[must_use]
@@ -68,56 +64,41 @@ impl<T> Queue<T> {
         self.waiting.is_empty()
     }
 
-    /// A request comes. In a full queue somebody has to go: who would be served last.
+    /// A request enters. A full queue sheds the one that would be served last.
     ///
     /// # Errors
-    /// Who goes.
+    /// The one that is shed.
     pub fn push(&mut self, item: T, ask: Ask, now: Duration) -> Result<(), Shed<T>> {
         self.waiting.push(Waiting { ask, item, late: false });
         if self.waiting.len() <= self.most {
             return Ok(());
         }
         let last = (0..self.waiting.len()).max_by_key(|i| self.waiting[*i].order(now));
-        match last {
-            Some(last) => Err(Shed(self.waiting.swap_remove(last).item)),
-            None => Ok(()),
-        }
+        let Some(last) = last else { return Ok(()) };
+        let item = self.waiting.swap_remove(last).item;
+        Err(Shed { item, refusal: self.refusal(Shedding::Full, now) })
     }
 
-    /// Who is next.
+    /// The request that is next.
     #[must_use]
     pub fn next(&self, now: Duration) -> Option<&T> {
         self.first(now).map(|first| &self.waiting[first].item)
     }
 
-    /// What becomes of the next one by its best plan, of which this is forecast.
-    pub fn weigh(
-        &mut self,
-        forecast: &Forecast,
-        target: Target,
-        urgency: &ArrivalRates,
-        now: Duration,
-    ) -> Prospect {
-        let Some(first) = self.first(now).map(|first| &mut self.waiting[first]) else {
-            return Prospect::Wait;
-        };
-        let waited = now.saturating_sub(first.ask.arrived).as_secs_f64();
-        let late = waited + forecast.ttft > target.ttft.as_secs_f64();
-        if late && !std::mem::replace(&mut first.late, true) {
-            return Prospect::Late;
+    /// The request that `is_candidate` says has planned: what it does next, by its outlook. It waits if it is not
+    /// the first one any more, and has left the queue if it goes.
+    pub fn step(&mut self, is_candidate: impl FnOnce(&T) -> bool, outlook: &Outlook<'_>) -> Step {
+        let Some(first) = self.first(outlook.now) else { return Step::Wait };
+        let Waiting { ask, item, late } = &mut self.waiting[first];
+        if !is_candidate(item) {
+            return Step::Wait;
         }
-        let priority = first.ask.priority;
-        match has_room(forecast, target, priority, urgency.beyond(priority, now)) {
-            true => Prospect::Room,
-            false => Prospect::Wait,
+        let step = outlook.first(ask, late);
+        if step == Step::Go {
+            self.taken.add([1.0], outlook.now);
+            self.waiting.swap_remove(first);
         }
-    }
-
-    /// Takes the next one out.
-    pub fn take(&mut self, now: Duration) -> Option<T> {
-        let first = self.first(now)?;
-        self.taken.add([1.0], now);
-        Some(self.waiting.swap_remove(first).item)
+        step
     }
 
     /// Takes out whom `which` says: they left, or are to be refused.
@@ -126,15 +107,26 @@ impl<T> Queue<T> {
         gone.map(|waiting| waiting.item).collect()
     }
 
-    /// Those whose promise can no longer be kept.
-    pub fn unattainable(&mut self, now: Duration) -> Vec<T> {
-        self.remove(|_, ask| !ask.attainable(now))
+    /// Takes out those whose TTFT target cannot be met any more, where the route refuses them.
+    pub fn shed_unattainable(&mut self, rule: OnUnattainable, now: Duration) -> Vec<Shed<T>> {
+        if rule == OnUnattainable::BestEffort {
+            return Vec::new();
+        }
+        let late = self.remove(|_, ask| !ask.attainable(now));
+        // How long the queue is without them.
+        let refusal = self.refusal(Shedding::Unattainable, now);
+        late.into_iter().map(|item| Shed { item, refusal }).collect()
+    }
+
+    /// A refusal now.
+    #[must_use]
+    pub fn refusal(&self, why: Shedding, now: Duration) -> Refusal {
+        Refusal { why, retry_after: self.retry_after(now) }
     }
 
     /// When to try again: once all who wait now are likely to be served.
-    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "bounded by the queue")]
-    pub fn retry_after(&self, now: Duration) -> Duration {
+    fn retry_after(&self, now: Duration) -> Duration {
         let [rate] = self.taken.rates(now);
         let seconds = if rate > 0.0 { self.waiting.len() as f64 / rate } else { 1.0 };
         Duration::from_secs_f64(seconds.clamp(1.0, LONGEST_RETRY.as_secs_f64()))

@@ -14,17 +14,6 @@ pub enum OnUnattainable {
     Reject,
 }
 
-/// What becomes of the next one by the best plan that there is for it now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prospect {
-    /// The plan should be carried out.
-    Room,
-    /// It waits, and all behind it: the line before the endpoint is long enough, and who is more urgent may come.
-    Wait,
-    /// The plan would break its promise: it went behind those whose promise may be kept, and another one is next.
-    Late,
-}
-
 /// Shares of the TTFT target that the line before an endpoint may have, by priority: short for low, longer for high, so
 /// that there is always room left for who is more urgent, and endpoints still have work at hand …
 const LINE: [f64; 3] = [1.0, 0.3, 0.15];
@@ -48,3 +37,6 @@ pub fn has_room(forecast: &Forecast, target: Target, priority: Priority, behind:
     let line = lines[priority as usize] * target.ttft.as_secs_f64();
     forecast.wait <= line && forecast.itl <= times * target.itl.as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests;

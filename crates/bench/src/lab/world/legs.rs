@@ -1,9 +1,10 @@
 //! Legs: what routers send to endpoints, and what comes of it.
 
+use qoe_core::ladder::setback::LegFailure;
 use qoe_sim::engine::{Event as Happened, Request, Source};
 
 use super::prompt::ENGINE_BLOCK;
-use super::{AFTER_FAILURE, Event, JobId, World};
+use super::{Event, JobId, World};
 
 /// The name of a leg; also that of its request in the engine.
 pub(super) type LegId = usize;
@@ -82,8 +83,8 @@ impl World<'_> {
         let engine = &mut self.machines[leg.node].engine;
         match engine.add(self.now, request) {
             Ok(()) => self.kick(leg.node),
-            // Longer than the KV cache: refused as the client's error.
-            Err(_) => self.end(leg.job, false),
+            // Longer than the KV cache.
+            Err(_) => self.set_back(leg.job, leg.kind, LegFailure::Status(400)),
         }
     }
 
@@ -152,12 +153,7 @@ impl World<'_> {
         let leg = &mut self.legs.all[id];
         leg.cached = cached;
         match leg.kind {
-            // The KV has been fetched: what it left can go.
-            Kind::Decoding { from } => {
-                let node = self.legs.all[from].node;
-                self.machines[node].engine.release(from as u64);
-                self.kick(node);
-            }
+            Kind::Decoding { from } => self.release(from),
             Kind::Whole | Kind::Prefill { .. } => self.jobs[leg.job].cached_tokens = cached,
         }
     }
@@ -174,8 +170,7 @@ impl World<'_> {
             self.legs.gap(gap);
         }
         if first {
-            let router = self.jobs[self.legs.all[id].job].router;
-            self.pump(router);
+            self.answered(self.legs.all[id].job);
         }
     }
 
@@ -213,28 +208,26 @@ impl World<'_> {
         self.pump(router);
     }
 
-    /// A router hears that a leg has failed: another way, as the product's ladder has it.
+    /// A router hears that a leg has failed.
     pub(super) fn failed(&mut self, id: LegId) {
         let Leg { job, node, kind, .. } = self.legs.all[id];
         if self.jobs[job].ended.is_some() {
             return;
         }
-        let router = self.jobs[job].router;
-        self.routers[router].pool[node].state.health.failed(self.now);
         if self.jobs[job].has_tokens() {
-            return self.end(job, false);
+            let router = self.jobs[job].router;
+            self.routers[router].pool[node].state.health.failed(self.now);
+            self.end(job, false);
+            return self.pump(router);
         }
-        match kind {
-            Kind::Prefill { .. } => self.jobs[job].tried.prefill.push(node),
-            Kind::Whole => self.jobs[job].tried.endpoints.push(node),
-            Kind::Decoding { from } => {
-                let reader = self.legs.all[from].node;
-                self.machines[reader].engine.release(from as u64);
-                self.jobs[job].tried.endpoints.push(node);
-                self.jobs[job].whole = Some(AFTER_FAILURE);
-            }
-        }
-        self.dispatch(job);
+        self.set_back(job, kind, LegFailure::NoAnswer);
+    }
+
+    /// The KV that a prefill leg left goes: it has been fetched, or never will be.
+    pub(super) fn release(&mut self, prefill: LegId) {
+        let node = self.legs.all[prefill].node;
+        self.machines[node].engine.release(prefill as u64);
+        self.kick(node);
     }
 
     /// An endpoint dies with all that is on it.
