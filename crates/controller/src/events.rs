@@ -8,10 +8,10 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use qoe_api::QoERoute;
 
-use crate::index::{Route, RouteKey};
-use crate::status::Verdict;
+use crate::kube_client::explain;
+use crate::route::{Route, RouteKey};
+use crate::status::ConditionState;
 use crate::translate::Findings;
-use crate::watch::told_by_client;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Said {
         &mut self,
         key: &RouteKey,
         route: &Route,
-        verdicts: &[Verdict],
+        verdicts: &[ConditionState],
         findings: Option<&Findings>,
     ) -> Vec<Notice> {
         let first = !self.0.contains_key(key);
@@ -68,7 +68,7 @@ impl Said {
 }
 
 /// Whether the status of a route says so already.
-fn told(route: &Route, verdict: &Verdict) -> bool {
+fn told(route: &Route, verdict: &ConditionState) -> bool {
     let conditions = &route.observed.conditions;
     conditions.iter().any(|old| old.type_ == verdict.kind && old.reason == verdict.reason)
 }
@@ -149,7 +149,7 @@ impl Publisher {
         match tokio::time::timeout(WITHIN, self.0.publish(&event, &reference)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(route = %key, error = told_by_client(&error), "cannot write an event");
+                tracing::warn!(route = %key, error = explain(&error), "cannot write an event");
             }
             Err(_) => tracing::warn!(route = %key, "an event was not written in time"),
         }
@@ -192,8 +192,8 @@ mod tests {
         Arc::clone(&index.publish(Duration::ZERO).1.routes[&key("r")].0)
     }
 
-    fn verdict(kind: &'static str, holds: bool, reason: &'static str) -> Verdict {
-        Verdict { kind, holds, reason, message: format!("{kind} {reason}") }
+    fn verdict(kind: &'static str, holds: bool, reason: &'static str) -> ConditionState {
+        ConditionState { kind, holds, reason, message: format!("{kind} {reason}") }
     }
 
     fn reasons(news: Vec<Notice>) -> Vec<&'static str> {
@@ -205,7 +205,7 @@ mod tests {
         let (mut said, route) = (Said::default(), route(&[]));
         let (good, bad) = (verdict("Ready", true, "Ready"), verdict("Ready", false, "NoEndpoints"));
         let accepted = verdict("Accepted", true, "Accepted");
-        let mut news = |v: &[Verdict]| reasons(said.news(&key("r"), &route, v, None));
+        let mut news = |v: &[ConditionState]| reasons(said.news(&key("r"), &route, v, None));
         assert_eq!(news(&[accepted.clone(), bad.clone()]), ["NoEndpoints"]);
         assert!(news(&[accepted.clone(), bad.clone()]).is_empty());
         assert_eq!(news(&[accepted.clone(), good.clone()]), ["Ready"]);
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_two_conditions_say_in_the_same_words_is_said_once() {
-        let same = |kind| Verdict {
+        let same = |kind| ConditionState {
             message: "the models are another's".to_owned(),
             ..verdict(kind, false, "ModelConflict")
         };

@@ -1,11 +1,13 @@
 //! The controller's end: every router that connects gets the whole [`World`], and then each of its changes.
 //!
 //! A stream sends only when its router reads, and then always the latest: a slow router gets fewer states, not a queue.
+//! While the world may be out of date no stream is served: a router that holds a state keeps it, and one that holds none
+//! is better off with another controller.
 
 mod listen;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,10 +23,10 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::proto::discovery_server::{Discovery, DiscoveryServer};
 use crate::proto::{ControllerMessage, Hello, RouteLoad, RouterMessage, router_message};
 use crate::tls::TlsFolder;
-use crate::{MAX_MESSAGE, Version, WINDOW};
+use crate::{MAX_MESSAGE, Progress, Version, Versions, WINDOW};
 use stream::RouterStream;
 
-/// A router says who it is within this.
+/// A router's first message must come within this of its request: it is sent along with it.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// All routes at one moment, as routers are to serve them.
@@ -32,11 +34,11 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 pub struct World {
     /// The routes, by `namespace/name`.
     pub routes: BTreeMap<Arc<str>, RouteState>,
-    /// How far the cluster's history was read for this world, by namespace; `""` stands for all others.
-    pub versions: BTreeMap<Arc<str>, Version>,
+    /// How far the cluster's history was read for this world.
+    pub versions: Versions,
 }
 
-/// What routers are told of one route.
+/// The state of one route.
 #[derive(Clone, Debug)]
 pub struct RouteState {
     /// Counts the states of all routes; another number is another state.
@@ -46,20 +48,24 @@ pub struct RouteState {
 }
 
 impl World {
-    /// The version of a route's state in this world.
+    /// The version of a route's state in this world. Of a namespace that is not watched any more, nothing later will be
+    /// read: the latest of all.
     #[must_use]
     pub fn version(&self, route: &str) -> Version {
-        let namespace = route.split_once('/').map_or("", |(namespace, _)| namespace);
-        let of = |name: &str| self.versions.get(name).copied();
-        // A namespace that is not looked at any more: whatever was pushed of it is old.
-        let latest = || self.versions.values().fold(Version::default(), |a, b| a.max(b));
-        of(namespace).or_else(|| of("")).unwrap_or_else(latest)
+        self.versions.of_route(route).unwrap_or_else(|| self.versions.latest())
+    }
+
+    /// What a router that was sent this world may rely on.
+    fn progress(&self) -> Progress {
+        let withheld = self.routes.iter().filter(|(_, state)| state.body.is_none());
+        let withheld: HashSet<_> = withheld.map(|(route, _)| route.to_string()).collect();
+        Progress { versions: self.versions.clone(), withheld }
     }
 }
 
-/// Who wants to know what routers say. Called from many tasks; nothing here may wait.
+/// Receives what routers say. Called from many tasks; nothing here may wait.
 pub trait Routers: Send + Sync + 'static {
-    /// A router has connected; the number stands for this connection from now on.
+    /// A router has connected; the number identifies this connection.
     fn joined(&self, connection: u64, hello: &Hello);
     /// It answered a push or a removal; `Err` says why it was refused.
     fn answered(&self, connection: u64, route: &str, nonce: u64, answer: Result<(), String>);
@@ -72,9 +78,9 @@ pub trait Routers: Send + Sync + 'static {
 /// The times of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// How often something is said, if only that nothing is new.
+    /// Between heartbeats.
     pub heartbeat: Duration,
-    /// How long a stream lives; its router opens another one. A random part of a third is taken off.
+    /// How long a stream lives at most; its router then opens another. Up to a third is taken off at random.
     pub lifetime: Duration,
 }
 
@@ -89,15 +95,22 @@ impl Default for Times {
 pub struct Server<R> {
     /// What to serve. Nothing is sent before its first change: an empty world would take everybody's routes away.
     pub world: watch::Receiver<Option<Arc<World>>>,
-    /// Who is told of routers.
+    /// Why the world may be out of date; `None` while it is not.
+    pub outage: watch::Receiver<Option<Arc<str>>>,
+    /// Receives what routers say.
     pub routers: Arc<R>,
-    /// How often, how long.
+    /// The times of each stream.
     pub times: Times,
 }
 
 impl<R> Clone for Server<R> {
     fn clone(&self) -> Self {
-        Self { world: self.world.clone(), routers: Arc::clone(&self.routers), times: self.times }
+        Self {
+            world: self.world.clone(),
+            outage: self.outage.clone(),
+            routers: Arc::clone(&self.routers),
+            times: self.times,
+        }
     }
 }
 
@@ -137,10 +150,13 @@ impl<R: Routers> Discovery for Server<R> {
         &self,
         request: Request<Streaming<RouterMessage>>,
     ) -> Result<Response<Self::ListenStream>, Status> {
+        if let Some(why) = &*self.outage.borrow() {
+            return Err(unavailable(why));
+        }
         let mut incoming = request.into_inner();
-        let first = timeout(HELLO_WITHIN, incoming.message())
-            .await
-            .map_err(|_| Status::deadline_exceeded("no hello came"))?;
+        let first = timeout(HELLO_WITHIN, incoming.message()).await.map_err(|_| {
+            Status::deadline_exceeded(format!("no hello came within {HELLO_WITHIN:?}"))
+        })?;
         let hello = match first?.and_then(|message| message.kind) {
             Some(router_message::Kind::Hello(hello)) if !hello.router.is_empty() => hello,
             _ => return Err(Status::invalid_argument("the first message must be a hello")),
@@ -148,6 +164,11 @@ impl<R: Routers> Discovery for Server<R> {
         let stream = RouterStream::open(self.clone(), hello, incoming);
         Ok(Response::new(stream.messages().boxed()))
     }
+}
+
+/// Tells a router why it gets no stream.
+fn unavailable(why: &str) -> Status {
+    Status::unavailable(format!("the controller cannot read the cluster: {why}"))
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! The policies that are compared, each on the cluster that it is made for: the same machines, told apart or not.
 
 use qoe_core::admit::room::OnUnattainable;
-use qoe_core::plan::policy::Policy;
-use qoe_core::plan::policy::Predictive;
+use qoe_core::plan::policy::{Policy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::plan::weighted::Weights;
 
-use super::shape::Shape;
-use super::world::Rules;
+use crate::lab::shape::Shape;
+use crate::lab::world::Rules;
 
 /// A policy with its cluster.
 #[derive(Clone, Debug, PartialEq)]

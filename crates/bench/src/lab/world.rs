@@ -28,15 +28,15 @@ use qoe_core::admit::room::OnUnattainable;
 use qoe_core::plan::policy::Policy;
 use qoe_core::plan::scope::HandoffRule;
 
-use self::course::Course;
-use self::job::Job;
-use self::legs::Legs;
-use self::machine::Machine;
-use self::replica::Replica;
-use super::arrival::Arrival;
-use super::draw::mix;
-use super::outcome::Run;
-use super::shape::Shape;
+use crate::lab::arrival::Arrival;
+use crate::lab::draw::mix;
+use crate::lab::outcome::Run;
+use crate::lab::shape::Shape;
+use crate::lab::world::course::Course;
+use crate::lab::world::job::Job;
+use crate::lab::world::legs::Legs;
+use crate::lab::world::machine::Machine;
+use crate::lab::world::replica::Replica;
 
 /// How requests are served: all that a route's configuration says of it.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,7 +11,8 @@ use qoe_core::plan::policy::Policy;
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::{Client, Head, Sink};
+use crate::client::head::Head;
+use crate::client::{Client, Sink};
 use crate::lab::contestants::Contestant;
 use crate::lab::shape::Shape;
 use crate::process::{self, Process, Start, Usage};

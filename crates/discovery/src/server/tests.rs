@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::Endpoint;
 
 use super::*;
+use crate::Origin;
 use crate::client::{Client, Subscriber};
 use crate::proto::controller_message::Kind;
 use crate::proto::discovery_client::DiscoveryClient;
@@ -87,6 +88,7 @@ impl Routers for Ear {
 struct Controller {
     address: SocketAddr,
     world: watch::Sender<Option<Arc<World>>>,
+    outage: watch::Sender<Option<Arc<str>>>,
     ear: Arc<Ear>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
@@ -101,11 +103,13 @@ impl Controller {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (world, worlds) = watch::channel(None);
+        let (outage, outages) = watch::channel(None);
         let ear = Arc::new(Ear::default());
-        let server = Server { world: worlds, routers: Arc::clone(&ear), times };
+        let routers = Arc::clone(&ear);
+        let server = Server { world: worlds, outage: outages, routers, times };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.serve(listener, tls, async move { drop(stopped.await) }));
-        Self { address, world, ear, stop, serving }
+        Self { address, world, outage, ear, stop, serving }
     }
 
     fn publish(&self, routes: &[(&str, u64)]) {
@@ -132,7 +136,7 @@ fn world(routes: &[(&str, u64)]) -> World {
     };
     World {
         routes: routes.iter().map(state).collect(),
-        versions: [("".into(), Version { pods: 7, routes: 8 })].into(),
+        versions: Versions::from([("", Version { pods: 7, routes: 8 })]),
     }
 }
 
@@ -178,6 +182,19 @@ impl Wire {
     async fn next(&mut self) -> Option<Kind> {
         let message = timeout(PATIENCE, self.incoming.message()).await.expect("something comes");
         message.unwrap().map(|message| message.kind.expect("a known kind"))
+    }
+
+    /// The error with which the controller ends the stream.
+    async fn error(&mut self) -> Status {
+        let ended = async {
+            loop {
+                match self.incoming.message().await {
+                    Ok(message) => assert!(message.is_some(), "it ended without an error"),
+                    Err(error) => break error,
+                }
+            }
+        };
+        timeout(PATIENCE, ended).await.expect("the stream ends")
     }
 
     /// What comes next, but for heartbeats: in words.
@@ -234,7 +251,11 @@ async fn dial(address: SocketAddr, tls: Option<TlsFolder>) -> io::Result<TokioIo
 struct Told {
     routes: BTreeMap<String, (Version, Bytes)>,
     synced: usize,
+    progress: Vec<Progress>,
+    /// It has asked for a route again.
+    asked: bool,
     connected: usize,
+    disconnected: usize,
 }
 
 /// A router that takes every state, but for routes that are called `bad`.
@@ -246,28 +267,45 @@ impl Subscriber for Router {
         self.0.0.borrow().routes.keys().cloned().collect()
     }
 
-    fn pushed(&self, route: &str, version: Version, body: Bytes) -> Result<(), String> {
+    fn pushed(&self, route: &str, origin: Origin, body: Bytes) -> Result<(), String> {
         if route.ends_with("/bad") {
             return Err("it is bad".to_owned());
         }
         self.0.0.send_modify(|told| {
-            told.routes.insert(route.to_owned(), (version, body));
+            told.routes.insert(route.to_owned(), (origin.version, body));
         });
         Ok(())
     }
 
-    fn removed(&self, route: &str, _: Version) -> Result<(), String> {
+    fn removed(&self, route: &str, _: Origin) -> Result<(), String> {
         self.0.0.send_modify(|told| {
             told.routes.remove(route);
         });
         Ok(())
     }
 
-    fn synced(&self) {
-        self.0.0.send_modify(|told| told.synced += 1);
+    fn synced(&self, _: SocketAddr, progress: Progress) {
+        self.0.0.send_modify(|told| {
+            told.synced += 1;
+            told.progress.push(progress);
+        });
     }
 
-    fn heard(&self) {}
+    fn confirmed(&self, _: SocketAddr, progress: Progress) -> Vec<String> {
+        let mut asked = Vec::new();
+        self.0.0.send_modify(|told| {
+            told.progress.push(progress);
+            if !std::mem::replace(&mut told.asked, true) {
+                asked.extend(told.routes.keys().filter(|route| route.ends_with("/again")).cloned());
+                told.asked = !asked.is_empty();
+            }
+        });
+        asked
+    }
+
+    fn disconnected(&self, _: SocketAddr) {
+        self.0.0.send_modify(|told| told.disconnected += 1);
+    }
 
     fn connected(&self, controllers: usize) {
         self.0.0.send_modify(|told| told.connected = controllers);
@@ -304,23 +342,6 @@ fn serves(told: &Told, routes: &[(&str, u64)]) -> bool {
         && routes.iter().all(|(route, nonce)| {
             told.routes.get(*route).is_some_and(|(_, body)| *body == nonce.to_string())
         })
-}
-
-#[test]
-fn a_version_is_that_of_the_routes_namespace() {
-    let v = |pods, routes| Version { pods, routes };
-    let with = |versions: &[(&str, Version)]| World {
-        versions: versions.iter().map(|(scope, version)| ((*scope).into(), *version)).collect(),
-        ..World::default()
-    };
-    for (versions, wanted) in [
-        (&[("a", v(1, 2)), ("b", v(3, 1))][..], v(1, 2)),
-        (&[("", v(5, 5)), ("b", v(3, 1))], v(5, 5)),
-        (&[("b", v(3, 1)), ("c", v(1, 4))], v(3, 4)),
-        (&[], v(0, 0)),
-    ] {
-        assert_eq!(with(versions).version("a/r"), wanted, "{versions:?}");
-    }
 }
 
 #[tokio::test]
@@ -487,6 +508,57 @@ async fn a_router_keeps_what_it_has_while_no_controller_is_there_and_follows_the
     router.until("the next one's routes", |told| serves(told, &[("llm/b", 5)])).await;
     let said = next.said("joined", |said| !said.joined.is_empty()).await;
     assert_eq!(said.joined[0], hello(&["llm/a", "llm/b"]));
+}
+
+#[tokio::test]
+async fn an_outage_ends_streams_with_its_reason_and_lets_none_begin_until_it_is_over() {
+    let controller = Controller::start(LONG, None).await;
+    controller.publish(&[("llm/a", 1)]);
+    let mut wire = Wire::open(&controller, hello(&[])).await;
+    wire.told_in_turn(&["llm/a=1", "synced"]).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    let router = Router::start(&mut tasks, controller.address, None);
+    router.until("its routes", |told| serves(told, &[("llm/a", 1)])).await;
+    controller.outage.send_replace(Some("pods were last read 10 s ago".into()));
+    controller.publish(&[("llm/a", 2)]);
+    let error = wire.error().await;
+    assert_eq!(error.code(), tonic::Code::Unavailable);
+    assert!(error.message().contains("pods were last read 10 s ago"), "{error:?}");
+    let told = router.until("it is not connected", |told| told.connected == 0).await;
+    assert!(serves(&told, &[("llm/a", 1)]) && told.disconnected == 1, "{told:?}");
+    assert!(!admitted(&controller, None).await);
+    controller.outage.send_replace(None);
+    router.until("its routes", |told| serves(told, &[("llm/a", 2)])).await;
+}
+
+#[tokio::test]
+async fn heartbeats_confirm_what_was_sent_and_name_what_is_withheld() {
+    let controller = Controller::start(LONG, None).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    let router = Router::start(&mut tasks, controller.address, None);
+    let first = router.until("a heartbeat", |told| !told.progress.is_empty()).await;
+    assert!(!first.progress[0].confirms(), "nothing was sent: {first:?}");
+    controller.publish(&[("llm/a", 1), ("llm/none", 0)]);
+    let wanted = Progress {
+        versions: Versions::from([("", Version { pods: 7, routes: 8 })]),
+        withheld: ["llm/none".to_owned()].into(),
+    };
+    let confirms = |told: &Told| told.progress.iter().filter(|one| **one == wanted).count() >= 2;
+    router.until("it is confirmed, and again", confirms).await;
+}
+
+#[tokio::test]
+async fn a_route_that_a_router_asks_for_again_is_sent_again_and_not_in_use_until_then() {
+    let controller = Controller::start(LONG, None).await;
+    controller.publish(&[("llm/again", 1)]);
+    let mut tasks = tokio::task::JoinSet::new();
+    let _router = Router::start(&mut tasks, controller.address, None);
+    let said = controller.said("answers", |said| said.answers.len() >= 3).await;
+    let results: Vec<_> = said.answers.iter().take(3).map(|(.., taken)| taken.is_ok()).collect();
+    assert_eq!(results, [true, false, true], "{said:?}");
+    assert!(
+        said.answers.iter().all(|(route, nonce, _)| (route.as_str(), *nonce) == ("llm/again", 1))
+    );
 }
 
 /// Takes a router's stream, and never says a word.

@@ -6,9 +6,9 @@ use qoe_core::plan::choice::{Choice, Plan};
 use qoe_core::plan::plan;
 use qoe_core::plan::scope::{Demand, Scope};
 
-use super::legs::Kind;
-use super::replica::Replica;
-use super::{JobId, World};
+use crate::lab::world::legs::Kind;
+use crate::lab::world::replica::Replica;
+use crate::lab::world::{JobId, World};
 
 impl World<'_> {
     /// The best plan for a request now, over what its ladder leaves.

@@ -9,9 +9,9 @@ use qoe_core::phase::Phase;
 use qoe_core::plan::choice::{Choice, Plan};
 use qoe_core::plan::scope::Demand;
 
-use super::prompt::{Made, ROUTER_BLOCK, make};
 use crate::lab::arrival::Arrival;
 use crate::lab::outcome::Outcome;
+use crate::lab::world::prompt::{Made, ROUTER_BLOCK, make};
 
 pub(super) struct Job<'a> {
     pub(super) arrival: &'a Arrival,

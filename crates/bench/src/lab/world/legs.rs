@@ -1,10 +1,10 @@
 //! Legs: what routers send to endpoints, and what comes of it.
 
 use qoe_core::ladder::setback::LegFailure;
-use qoe_sim::engine::{Event as Happened, Request, Source};
+use qoe_sim::engine::request::{Event as Happened, Request, Source};
 
-use super::prompt::ENGINE_BLOCK;
-use super::{Event, JobId, World};
+use crate::lab::world::prompt::ENGINE_BLOCK;
+use crate::lab::world::{Event, JobId, World};
 
 /// The name of a leg; also that of its request in the engine.
 pub(super) type LegId = usize;

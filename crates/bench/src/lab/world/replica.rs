@@ -19,9 +19,9 @@ use qoe_core::target::Target;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::JobId;
-use super::machine::Machine;
-use super::prompt::ROUTER_BLOCK;
+use crate::lab::world::JobId;
+use crate::lab::world::machine::Machine;
+use crate::lab::world::prompt::ROUTER_BLOCK;
 
 pub(super) struct Replica {
     pub(super) pool: Pool,

@@ -5,7 +5,8 @@ use qoe_sim::Profile;
 
 use super::*;
 use crate::lab::outcome::{Outcome, REFUSED};
-use crate::lab::workload::{Promises, Workload};
+use crate::lab::workload::Workload;
+use crate::lab::workload::promises::Promises;
 
 const TARGET: Target = Target { ttft: Duration::from_millis(500), itl: Duration::from_millis(30) };
 

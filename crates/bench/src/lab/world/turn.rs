@@ -9,11 +9,11 @@ use qoe_core::admit::step::{Arrival, Outlook, Step, arrive};
 use qoe_core::plan::choice::Choice;
 use qoe_core::speed::work::PromptWork;
 
-use super::job::Job;
-use super::replica::Replica;
-use super::{Event, JobId, World};
 use crate::lab::draw::mix;
 use crate::lab::outcome::REFUSED;
+use crate::lab::world::job::Job;
+use crate::lab::world::replica::Replica;
+use crate::lab::world::{Event, JobId, World};
 
 /// The first one in a queue looks this often where nothing wakes it, as the product's does.
 const TICK: Duration = Duration::from_millis(10);
