@@ -6,7 +6,7 @@ use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::plan::weighted::Weights;
 
 use crate::lab::shape::Shape;
-use crate::lab::world::Rules;
+use crate::lab::world::rules::Rules;
 
 /// A policy with its cluster.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,75 +6,34 @@
 //!
 //! ```text
 //! arrive → (queue) → plan → deliver → step … step → tokens → end
-//!            turn     │ ▲      legs                    │
+//!            turn     │ ▲    delivery                  │
 //!                     │ └ attempts: the next plan ◀ failed
 //!                     └→ prefill leg → step … → transfer ┘
 //! ```
 
 mod attempts;
 mod course;
+mod delivery;
+mod event;
 mod job;
 mod legs;
 mod machine;
 mod prompt;
 mod replica;
+pub mod rules;
+mod state;
 mod turn;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::time::Duration;
-
-use qoe_core::admit::room::OnUnattainable;
-use qoe_core::plan::policy::Policy;
-use qoe_core::plan::scope::HandoffRule;
 
 use crate::lab::arrival::Arrival;
 use crate::lab::draw::mix;
 use crate::lab::outcome::Run;
 use crate::lab::shape::Shape;
-use crate::lab::world::course::Course;
-use crate::lab::world::job::Job;
-use crate::lab::world::legs::Legs;
-use crate::lab::world::machine::Machine;
-use crate::lab::world::replica::Replica;
-
-/// How requests are served: all that a route's configuration says of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rules {
-    /// Who is chosen.
-    pub policy: Policy,
-    /// When the phases are parted.
-    pub handoff: HandoffRule,
-    /// Requests that may wait in each router; 0: none waits there, all are sent on at once.
-    pub queue: usize,
-    /// What becomes of requests that cannot be given what they were promised.
-    pub on_unattainable: OnUnattainable,
-}
-
-type JobId = usize;
-
-/// What happens at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
-    Arrive(JobId),
-    /// A leg reaches its endpoint.
-    Deliver(legs::LegId),
-    /// The step in flight ends; of the engine's life so many.
-    StepEnds(usize, u32),
-    /// An idle engine has something to do by itself.
-    Wake(usize),
-    /// A router hears that the prefill leg is over.
-    Prefilled(legs::LegId),
-    /// A router hears that a leg has failed.
-    Failed(legs::LegId),
-    Scrape(usize, usize),
-    /// A router looks at its queue.
-    Tick(usize),
-    Dies(usize),
-    Returns(usize),
-    /// A second has passed.
-    Second,
-}
+use crate::lab::world::event::Event;
+use crate::lab::world::rules::Rules;
+use crate::lab::world::state::World;
 
 /// After the last arrival, so long until what has not ended is lost.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -87,48 +46,7 @@ pub fn play(shape: &Shape, rules: &Rules, arrivals: &[Arrival], seed: u64) -> Ru
     world.result()
 }
 
-struct World<'a> {
-    shape: &'a Shape,
-    rules: &'a Rules,
-    arrivals: &'a [Arrival],
-    seed: u64,
-    now: Duration,
-    events: BinaryHeap<Reverse<(Duration, u64, Event)>>,
-    sequence: u64,
-    machines: Vec<Machine>,
-    lives: Vec<u32>,
-    routers: Vec<Replica>,
-    jobs: Vec<Job<'a>>,
-    legs: Legs,
-    open: usize,
-    course: Course,
-}
-
-impl<'a> World<'a> {
-    fn new(shape: &'a Shape, rules: &'a Rules, arrivals: &'a [Arrival], seed: u64) -> Self {
-        let machines: Vec<_> =
-            shape.nodes.iter().enumerate().map(|(i, node)| Machine::new(i, node)).collect();
-        let routers = (0..shape.routers.max(1))
-            .map(|i| Replica::new(&machines, rules.queue, mix(seed, 100 + i as u64)))
-            .collect();
-        Self {
-            shape,
-            rules,
-            arrivals,
-            seed,
-            now: Duration::ZERO,
-            events: BinaryHeap::new(),
-            sequence: 0,
-            lives: vec![0; machines.len()],
-            machines,
-            routers,
-            jobs: Vec::with_capacity(arrivals.len()),
-            legs: Legs::default(),
-            open: 0,
-            course: Course::default(),
-        }
-    }
-
+impl World<'_> {
     fn run(&mut self) {
         self.begin();
         let end = self.arrivals.last().map_or(Duration::ZERO, |last| last.at) + PATIENCE;
@@ -159,11 +77,6 @@ impl<'a> World<'a> {
         }
     }
 
-    fn at(&mut self, at: Duration, event: Event) {
-        self.sequence += 1;
-        self.events.push(Reverse((at, self.sequence, event)));
-    }
-
     fn happens(&mut self, event: Event) {
         match event {
             Event::Arrive(job) => self.arrive(job),
@@ -178,16 +91,6 @@ impl<'a> World<'a> {
             Event::Dies(node) => self.dies(node),
             Event::Returns(node) => self.machines[node].alive = true,
             Event::Second => self.second(),
-        }
-    }
-
-    /// A request is over.
-    fn end(&mut self, id: JobId, whole: bool) {
-        let now = self.now;
-        let job = &mut self.jobs[id];
-        if job.ended.is_none() {
-            job.end(whole, &self.routers[job.router].memory, now);
-            self.open -= 1;
         }
     }
 

@@ -6,9 +6,10 @@ use qoe_core::plan::choice::{Choice, Plan};
 use qoe_core::plan::plan;
 use qoe_core::plan::scope::{Demand, Scope};
 
+use crate::lab::world::event::JobId;
 use crate::lab::world::legs::Kind;
 use crate::lab::world::replica::Replica;
-use crate::lab::world::{JobId, World};
+use crate::lab::world::state::World;
 
 impl World<'_> {
     /// The best plan for a request now, over what its ladder leaves.
@@ -16,7 +17,7 @@ impl World<'_> {
         let job = &mut self.jobs[id];
         let Replica { pool, memory, rng, .. } = &mut self.routers[job.router];
         let (policy, handoff, now) = (&self.rules.policy, self.rules.handoff, self.now);
-        let (ladder, demand) = job.to_plan(now);
+        let (ladder, demand) = job.ladder_and_demand(now);
         ladder.choose(|tried, whole| {
             let scope = Scope { pool, policy, handoff, memory, tried, now };
             plan(&scope, &Demand { whole, ..demand }, rng)

@@ -62,7 +62,7 @@ impl<'a> Job<'a> {
     }
 
     /// What its next plan is made of: its ladder, and what it needs.
-    pub(super) fn to_plan(&mut self, now: Duration) -> (&mut Ladder, Demand<'_>) {
+    pub(super) fn ladder_and_demand(&mut self, now: Duration) -> (&mut Ladder, Demand<'_>) {
         let made = self.made.as_ref().expect("a job that has ended is not planned");
         let demand = Demand {
             model: None,

@@ -19,7 +19,7 @@ use qoe_core::target::Target;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use crate::lab::world::JobId;
+use crate::lab::world::event::JobId;
 use crate::lab::world::machine::Machine;
 use crate::lab::world::prompt::ROUTER_BLOCK;
 

@@ -1,4 +1,5 @@
-use qoe_core::plan::policy::Predictive;
+use qoe_core::admit::room::OnUnattainable;
+use qoe_core::plan::policy::{Policy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::target::Target;
 use qoe_sim::Profile;

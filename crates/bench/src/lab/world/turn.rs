@@ -11,9 +11,10 @@ use qoe_core::speed::work::PromptWork;
 
 use crate::lab::draw::mix;
 use crate::lab::outcome::REFUSED;
+use crate::lab::world::event::{Event, JobId};
 use crate::lab::world::job::Job;
 use crate::lab::world::replica::Replica;
-use crate::lab::world::{Event, JobId, World};
+use crate::lab::world::state::World;
 
 /// The first one in a queue looks this often where nothing wakes it, as the product's does.
 const TICK: Duration = Duration::from_millis(10);
