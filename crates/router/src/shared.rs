@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) body_memory: Arc<BodyMemory>,
     /// The process was told to end: clients shall connect elsewhere.
     pub(crate) leaving: AtomicBool,
+    /// The drain's deadline has passed: requests that have not ended are ended by the router.
+    pub(crate) past_deadline: AtomicBool,
     pub(crate) clock: Clock,
 }
 
@@ -41,6 +43,7 @@ impl Shared {
             stored: StoredResponses::default(),
             body_memory: Arc::new(BodyMemory::new(body_memory)),
             leaving: AtomicBool::new(false),
+            past_deadline: AtomicBool::new(false),
             clock: Clock::start(),
         })
     }

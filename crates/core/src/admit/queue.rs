@@ -1,10 +1,9 @@
-//! The queue of one route: who is next when there is room, and who is refused when there is none.
+//! The queue of one route: which request is next when there is room, and which is shed when the queue is full.
 //!
-//! Engines take what they are sent in the order it came, so what is to be in another order must wait here. Three
-//! classes by priority; inside a class the earliest deadline first, behind them those that cannot keep theirs any more:
-//! to hurry for a promise that is broken already breaks others. A request that waits long rises a class: one of low
-//! priority is slow, and goes at the latest when none of the first class can be in time. A full queue sheds the request
-//! that it would serve last.
+//! Engines serve what they are sent in the order in which it came, so a request that must not go yet waits here. There is
+//! a class for each priority. Inside a class, the earliest deadline is first; behind them are those that will miss theirs
+//! anyway, as a hurry for these makes others late too. A request that waits long is promoted by a class, so low
+//! priority is slow, and goes at the latest when none of the first class can be in time.
 
 use std::time::Duration;
 
@@ -21,12 +20,12 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 struct Waiting<T> {
     ask: Ask,
     item: T,
-    /// No plan would keep its promise, when one was last made.
+    /// Its best plan would have missed its TTFT target, when it was last planned.
     late: bool,
 }
 
 impl<T> Waiting<T> {
-    /// Less goes first.
+    /// The order in which requests go, the least first.
     fn order(&self, now: Duration) -> (u32, bool, Duration) {
         (self.ask.class(now), self.late || !self.ask.attainable(now), self.ask.deadline())
     }
@@ -41,18 +40,18 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty queue for at most so many.
+    /// An empty queue for at most `most` requests.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self { waiting: Vec::new(), most, taken: DecayedRate::default() }
     }
 
-    /// From now on at most so many; who waits already stays.
+    /// From now on, at most `most` wait; those that wait already stay.
     pub const fn set_most(&mut self, most: usize) {
         self.most = most;
     }
 
-    /// How many wait.
+    /// The number of requests that wait.
     #[must_use]
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -101,7 +100,7 @@ impl<T> Queue<T> {
         step
     }
 
-    /// Takes out whom `which` says: they left, or are to be refused.
+    /// Takes out the requests that `which` is true of.
     pub fn remove(&mut self, mut which: impl FnMut(&T, &Ask) -> bool) -> Vec<T> {
         let gone = self.waiting.extract_if(.., |waiting| which(&waiting.item, &waiting.ask));
         gone.map(|waiting| waiting.item).collect()

@@ -1,5 +1,5 @@
 use qoe_core::admit::room::OnUnattainable;
-use qoe_core::plan::policy::{Policy, Predictive};
+use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::target::Target;
 use qoe_sim::Profile;
@@ -45,8 +45,8 @@ fn everybody_is_served_and_tokens_are_conserved() {
     let arrivals = chat(20.0);
     for rules in [
         predictive(),
-        rules(Policy::RoundRobin, HandoffMode::Always, 0),
-        rules(Policy::LeastRequest, HandoffMode::Never, 0),
+        rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Always, 0),
+        rules(EndpointPolicy::LeastRequest.into(), HandoffMode::Never, 0),
     ] {
         let run = play(&four(), &rules, &arrivals, 3);
         assert_eq!(run.outcomes.len(), arrivals.len());
@@ -64,9 +64,18 @@ fn everybody_is_served_and_tokens_are_conserved() {
 #[test]
 fn static_disaggregation_hands_everything_over_and_spares_streams() {
     let arrivals = chat(20.0);
-    let parted = play(&four(), &rules(Policy::RoundRobin, HandoffMode::Always, 0), &arrivals, 3);
-    let mixed =
-        play(&four().merged(), &rules(Policy::RoundRobin, HandoffMode::Never, 0), &arrivals, 3);
+    let parted = play(
+        &four(),
+        &rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Always, 0),
+        &arrivals,
+        3,
+    );
+    let mixed = play(
+        &four().merged(),
+        &rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Never, 0),
+        &arrivals,
+        3,
+    );
     assert!((share(&parted, |outcome| outcome.handoff) - 1.0).abs() < 1e-9);
     let longest = |run: &Run| run.gaps.last().map_or(0.0, |(bound, _)| *bound);
     assert!(longest(&parted) < 0.5 * longest(&mixed), "{} {}", longest(&parted), longest(&mixed));
@@ -135,7 +144,12 @@ fn where_the_route_says_so_those_that_cannot_be_in_time_are_refused() {
 fn retries_end_with_the_budget() {
     let dead = |shape: Shape, node| shape.with_death(node, Duration::from_secs(2), PATIENCE);
     let shape = (0..4).fold(four(), dead);
-    let run = play(&shape, &rules(Policy::RoundRobin, HandoffMode::Never, 0), &chat(200.0), 3);
+    let run = play(
+        &shape,
+        &rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Never, 0),
+        &chat(200.0),
+        3,
+    );
     let later = || run.outcomes.iter().filter(|outcome| outcome.at > Duration::from_secs(3));
     assert!(later().all(|outcome| !outcome.served));
     // One attempt takes twice the network's time. 50 extra attempts are earned a second, for 200 requests that would
