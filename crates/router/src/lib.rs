@@ -15,6 +15,7 @@
 mod accept;
 mod answer;
 pub mod args;
+mod clock;
 pub mod config;
 mod execute;
 mod failure;

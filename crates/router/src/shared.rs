@@ -6,10 +6,11 @@ pub(crate) mod stored;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::clock::Clock;
 use crate::observe::metrics::Metrics;
 use crate::observe::ring::Ring;
 use crate::routes::route::Route;
@@ -29,7 +30,7 @@ pub(crate) struct Shared {
     pub(crate) leaving: AtomicBool,
     /// The drain's deadline has passed: requests that have not ended are ended by the router.
     pub(crate) past_deadline: AtomicBool,
-    epoch: Instant,
+    pub(crate) clock: Clock,
 }
 
 impl Shared {
@@ -43,7 +44,7 @@ impl Shared {
             body_memory: Arc::new(BodyMemory::new(body_memory)),
             leaving: AtomicBool::new(false),
             past_deadline: AtomicBool::new(false),
-            epoch: Instant::now(),
+            clock: Clock::start(),
         })
     }
 
@@ -62,7 +63,7 @@ impl Shared {
 
     /// Time since the process's epoch: the `now` of every decision.
     pub(crate) fn now(&self) -> Duration {
-        self.epoch.elapsed()
+        self.clock.now()
     }
 }
 

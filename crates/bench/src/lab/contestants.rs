@@ -1,11 +1,12 @@
 //! The policies that are compared, each on the cluster that it is made for: the same machines, told apart or not.
 
+use qoe_core::admit::room::OnUnattainable;
 use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::plan::weighted::Weights;
 
 use crate::lab::shape::Shape;
-use crate::lab::world::Rules;
+use crate::lab::world::rules::Rules;
 
 /// A policy with its cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +28,7 @@ const QUEUE: usize = 2048;
 
 const fn rules(policy: Policy, mode: HandoffMode, min_prompt_tokens: u64) -> Rules {
     let handoff = HandoffRule { mode, min_prompt_tokens };
-    Rules { policy, handoff, queue: 0, reject_unattainable: false }
+    Rules { policy, handoff, queue: 0, on_unattainable: OnUnattainable::BestEffort }
 }
 
 fn mixed(label: &'static str, policy: EndpointPolicy) -> Contestant {

@@ -8,12 +8,16 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use qoe_core::admit::ask::Ask;
 use qoe_core::admit::queue::Queue;
+use qoe_core::admit::step::Outlook;
+use qoe_core::endpoint::pool::Pool;
 use qoe_core::endpoint::tag::EndpointTag;
+use qoe_core::memory::arrival_rates::ArrivalRates;
 use qoe_core::memory::prefix::PrefixIndex;
 use qoe_core::plan::plan;
 use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
 use qoe_core::plan::weighted::Weights;
 use qoe_core::request::analyze::Priority;
+use qoe_core::target::Target;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -97,8 +101,11 @@ fn queue(criterion: &mut Criterion) {
     for i in 0..1_000 {
         assert!(queue.push(i, ask(i), now).is_ok(), "there is room");
     }
+    let (pool, arrivals) = (Pool::default(), ArrivalRates::default());
+    let target = Target::default();
+    let outlook = Outlook { choice: None, pool: &pool, target, arrivals: &arrivals, now };
     let mut i = 1_000;
-    criterion.bench_function("queue/push, take/1000", |bencher| {
+    criterion.bench_function("queue/push, step/1000", |bencher| {
         bencher.iter_batched(
             || {
                 i += 1;
@@ -106,7 +113,7 @@ fn queue(criterion: &mut Criterion) {
             },
             |(i, ask)| {
                 let full = queue.push(i, ask, now);
-                (full.is_ok(), queue.take(now))
+                (full.is_ok(), queue.step(|_| true, &outlook))
             },
             BatchSize::SmallInput,
         );

@@ -14,7 +14,7 @@ pub(super) const EJECT_LONGEST: Duration = Duration::from_secs(30);
 /// prefill endpoint. The fault may be the decoding endpoint's, so one is not enough.
 const DISTRUST_AFTER: u32 = 3;
 /// How long no KV cache is handed off from an endpoint that lost trust.
-pub(super) const KV_DISTRUST: Duration = Duration::from_secs(30);
+pub(crate) const KV_DISTRUST: Duration = Duration::from_secs(30);
 
 /// Failures of one endpoint, and until when they keep requests away.
 #[derive(Debug, Default)]

@@ -55,6 +55,12 @@ impl Pool {
         self.by_tag.get(&tag).copied()
     }
 
+    /// Whether none of them has a request of this router in flight.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.iter().all(|endpoint| endpoint.state.ledger.in_flight_all() == 0)
+    }
+
     /// At most `most` different endpoints of a role, drawn at random: all have the same chance.
     pub fn sample<R: Rng>(
         &self,

@@ -14,7 +14,7 @@ use qoe_core::phase::Phase;
 use qoe_core::plan::choice::Choice;
 use qoe_core::plan::plan;
 use qoe_core::plan::reason::Reason;
-use qoe_core::plan::scope::{Demand, Scope, Tried};
+use qoe_core::plan::scope::{Demand, Tried};
 use qoe_core::request::analyze::{Analysis, WholeReason};
 use qoe_core::request::splice::Segments;
 use tokio::task::spawn_local;
@@ -43,10 +43,9 @@ pub(crate) async fn answer(
     let model = request.uri().query().and_then(model_of);
     let route = Arc::clone(snapshot.route(model.as_deref())?);
     let analysis = Analysis { model, ..Analysis::without_body(request.headers(), &route.headers) };
-    let analysis = Arc::new(analysis);
-    let asked = without_tokens(request_id, &analysis);
+    let asked = without_tokens(request_id, &Arc::new(analysis));
     let mut ticket = Ticket::open(&worker.shared, &route, asked, worker.shared.now())?;
-    let endpoint = match choose(worker, &route, &analysis) {
+    let endpoint = match choose(worker, &ticket) {
         Ok(endpoint) => endpoint,
         Err(failure) => return Ok(failed(&mut ticket, failure)),
     };
@@ -122,31 +121,12 @@ fn model_of(query: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.replace("%2F", "/").replace("%2f", "/"))
 }
 
-fn choose(
-    worker: &Worker,
-    route: &Route,
-    analysis: &Analysis,
-) -> Result<Arc<EndpointState>, Failure> {
-    let demand = Demand {
-        model: analysis.model.as_deref(),
-        phase: Phase::Decoding,
-        prompt_tokens: 0,
-        expected_output_tokens: None,
-        output_tokens: 0.0,
-        blocks: &[],
-        block_tokens: 0.0,
-        target: route.target(analysis),
-        waited: std::time::Duration::ZERO,
-        whole: Some(Reason::Whole(WholeReason::OtherApi)),
-    };
-    let scope = Scope {
-        pool: &route.pool,
-        policy: &route.policy,
-        handoff: route.handoff,
-        memory: &route.state.memory,
-        tried: &Tried::default(),
-        now: worker.shared.now(),
-    };
+fn choose(worker: &Worker, ticket: &Ticket) -> Result<Arc<EndpointState>, Failure> {
+    let route = ticket.route();
+    let demand = ticket.asked().demand(route, ticket.waited());
+    let demand = Demand { phase: Phase::Decoding, ..demand };
+    let tried = Tried::default();
+    let scope = route.scope(&tried, ticket.now());
     let Choice { plan, .. } = plan(&scope, &demand, &mut *worker.rng.borrow_mut())
         .ok_or_else(|| Failure::NoEndpoint { route: route.name.to_string() })?;
     Ok(Arc::clone(&route.pool[plan.answering()].state))
