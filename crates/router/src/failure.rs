@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     BodyTimeout(u64),
     #[error("the body is larger than the {0} bytes that are allowed (limits.maxBodyBytes)")]
     BodyTooLarge(u64),
+    #[error("the head is larger than {0} bytes")]
+    HeadTooLarge(usize),
     #[error("the URI is longer than {0} bytes")]
     UriTooLong(usize),
     #[error("there is no `{0}` here")]
@@ -98,6 +100,7 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnknownPath(_) | Self::UnknownModel { .. } | Self::NoStoredResponse => {
                 StatusCode::NOT_FOUND
@@ -135,6 +138,7 @@ impl Failure {
             Self::BodyUnreadable(_) => "body_unreadable",
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyTooLarge(_) => "body_too_large",
+            Self::HeadTooLarge(_) => "head_too_large",
             Self::UriTooLong(_) => "uri_too_long",
             Self::UnknownPath(_) => "unknown_path",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
