@@ -19,9 +19,10 @@ use crate::execute::setback::{Answered, Party, Setback};
 use crate::failure::{Answer, Failure};
 use crate::headers;
 use crate::upstream::connection::Connection;
-use crate::upstream::error::{Unsent, UpstreamError};
+use crate::upstream::error::UpstreamError;
 use crate::upstream::exchange::{Exchange, read_all};
 use crate::upstream::leg::Leg;
+use crate::upstream::request::request;
 
 /// Largest answer of a prefill leg: one token and its parameters.
 const MAX_PREFILL_ANSWER: usize = 4 << 20;
@@ -187,22 +188,17 @@ impl Attempts<'_> {
         Ok(body)
     }
 
-    /// One request to one endpoint, up to the head of its answer. A pooled connection that its peer has closed in
-    /// the meantime is replaced by a new one.
+    /// One request to one endpoint, up to the head of its answer.
     async fn exchange(
         &self,
         endpoint: &EndpointState,
         leg: Segments,
     ) -> Result<(http::response::Parts, Exchange), UpstreamError> {
-        let connect = self.ticket.route().timeouts.connect;
-        let mut connection = self.worker.pool.take(&endpoint.authority, connect).await?;
-        let mut answer = connection.send(self.request(endpoint, leg.clone())).await;
-        if matches!(answer, Err(Unsent::Retry(_))) {
-            connection = Connection::open(&endpoint.authority, connect).await?;
-            answer = connection.send(self.request(endpoint, leg)).await;
-        }
-        let (head, body) = answer?.into_parts();
-        Ok((head, Exchange::new(connection, body)))
+        let authority = &endpoint.authority;
+        let connect_within = self.ticket.route().timeouts.connect;
+        let open = || Connection::open(authority, connect_within);
+        let idle = self.worker.pool.take(authority);
+        request(idle, open, || self.request(endpoint, leg.clone())).await
     }
 
     fn request(&self, endpoint: &EndpointState, leg: Segments) -> Request<Leg> {

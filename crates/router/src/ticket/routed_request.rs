@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use qoe_core::plan::policy::Policy;
 use qoe_core::request::analyze::{Analysis, BLOCK_BYTES};
 
 use crate::routes::route::Route;
@@ -33,9 +32,9 @@ impl RoutedRequest {
     ) -> Self {
         let prompt_tokens = route.state.prompt_tokens(analysis);
         let Analysis { expected_output_tokens: said, max_tokens: limit, .. } = **analysis;
-        let blocks = match route.policy {
-            Policy::Predictive(_) | Policy::PrefixAffinity => analysis.prefix_blocks(body),
-            _ => Box::default(),
+        let blocks = match route.policy.uses_prefix_caches() {
+            true => analysis.prefix_blocks(body),
+            false => Box::default(),
         };
         Self {
             request_id: request_id.clone(),

@@ -1,4 +1,4 @@
-use qoe_core::plan::policy::Predictive;
+use qoe_core::plan::policy::{EndpointPolicy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::target::Target;
 use qoe_sim::Profile;
@@ -44,8 +44,8 @@ fn everybody_is_served_and_tokens_are_conserved() {
     let arrivals = chat(20.0);
     for rules in [
         predictive(),
-        rules(Policy::RoundRobin, HandoffMode::Always, 0),
-        rules(Policy::LeastRequest, HandoffMode::Never, 0),
+        rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Always, 0),
+        rules(EndpointPolicy::LeastRequest.into(), HandoffMode::Never, 0),
     ] {
         let run = play(&four(), &rules, &arrivals, 3);
         assert_eq!(run.outcomes.len(), arrivals.len());
@@ -63,9 +63,18 @@ fn everybody_is_served_and_tokens_are_conserved() {
 #[test]
 fn static_disaggregation_hands_everything_over_and_spares_streams() {
     let arrivals = chat(20.0);
-    let parted = play(&four(), &rules(Policy::RoundRobin, HandoffMode::Always, 0), &arrivals, 3);
-    let mixed =
-        play(&four().merged(), &rules(Policy::RoundRobin, HandoffMode::Never, 0), &arrivals, 3);
+    let parted = play(
+        &four(),
+        &rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Always, 0),
+        &arrivals,
+        3,
+    );
+    let mixed = play(
+        &four().merged(),
+        &rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Never, 0),
+        &arrivals,
+        3,
+    );
     assert!((share(&parted, |outcome| outcome.handoff) - 1.0).abs() < 1e-9);
     let longest = |run: &Run| run.gaps.last().map_or(0.0, |(bound, _)| *bound);
     assert!(longest(&parted) < 0.5 * longest(&mixed), "{} {}", longest(&parted), longest(&mixed));

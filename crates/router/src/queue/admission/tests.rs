@@ -9,7 +9,7 @@ use qoe_core::target::Target;
 
 use super::*;
 use crate::observe::metrics::Metrics;
-use crate::process::router::TICK;
+use crate::queue::place::TICK;
 use crate::queue::place::{QueuePlace, Standing};
 use crate::routes::state::RouteState;
 use crate::shared::Shared;
