@@ -35,6 +35,8 @@ pub(crate) enum Failure {
     BodyTimeout(u64),
     #[error("the request body is larger than {0} bytes (limits.maxBodyBytes)")]
     BodyTooLarge(u64),
+    #[error("the request head is larger than {0} bytes")]
+    HeadTooLarge(usize),
     #[error("the request URI is longer than {0} bytes")]
     UriTooLong(usize),
     #[error("unknown path `{0}`; check the URL")]
@@ -71,9 +73,7 @@ pub(crate) enum Failure {
     Answered { route: String, phase: Phase, endpoint: String, answer: Box<Answer> },
     #[error("no endpoint has the stored response")]
     NoStoredResponse,
-    #[error(
-        "the router is shutting down, and this request did not end within its drain (--drain-seconds); try again"
-    )]
+    #[error("the router is shutting down (--drain-seconds); retry on another one")]
     DrainDeadline,
     #[error("nothing passed through the tunnel for {} s (timeouts.idleSeconds)", .0.as_secs())]
     TunnelIdle(Duration),
@@ -100,6 +100,7 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnknownPath(_) | Self::UnknownModel { .. } | Self::NoStoredResponse => {
                 StatusCode::NOT_FOUND
@@ -137,6 +138,7 @@ impl Failure {
             Self::BodyUnreadable(_) => "body_unreadable",
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyTooLarge(_) => "body_too_large",
+            Self::HeadTooLarge(_) => "head_too_large",
             Self::UriTooLong(_) => "uri_too_long",
             Self::UnknownPath(_) => "unknown_path",
             Self::MethodNotAllowed { .. } => "method_not_allowed",

@@ -24,11 +24,8 @@ use crate::accept::reads::NotedReads;
 use crate::accept::served::Served;
 use crate::accept::state::{ConnectionState, Order};
 use crate::accept::sweep::Connections;
-use crate::intake::handler::handle;
+use crate::intake::handler::{MAX_HEAD_BYTES, handle};
 use crate::worker::Worker;
-
-/// Largest head of a request; beyond, 431.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// A client that reads nothing of what was sent to it for this long is given up by the kernel.
 const UNREAD_FOR: Duration = Duration::from_secs(60);

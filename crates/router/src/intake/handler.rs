@@ -26,6 +26,9 @@ use crate::ticket::routed_request::RoutedRequest;
 use crate::worker::Worker;
 use crate::worker::drain::Lifecycle;
 
+/// Largest head of a request, in bytes; beyond, 431. It holds some tokens and cookies of 4 to 8 KiB each.
+pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
+
 /// Longest path and query of a request, in bytes; beyond, 414. vLLM's paths and queries fit a few hundred.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 
@@ -59,6 +62,10 @@ async fn answer(
     request: Request<Incoming>,
     request_id: &HeaderValue,
 ) -> Result<Response<Reply>, Failure> {
+    // hyper ends a head that is incomplete at this size, but takes one whose rest comes with its last read.
+    if headers::size(request.headers()) > MAX_HEAD_BYTES {
+        return Err(Failure::HeadTooLarge(MAX_HEAD_BYTES));
+    }
     let path = request.uri().path();
     if path.len() + request.uri().query().map_or(0, str::len) > MAX_TARGET_BYTES {
         return Err(Failure::UriTooLong(MAX_TARGET_BYTES));
