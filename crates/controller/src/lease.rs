@@ -297,44 +297,4 @@ pub(crate) fn wall_clock() -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn held_by(holder: &str) -> Observed {
-        Observed {
-            holder: holder.to_owned(),
-            lease: Duration::from_secs(15),
-            ..Observed::default()
-        }
-    }
-
-    #[test]
-    fn a_lease_is_taken_when_it_is_free_or_was_silent_for_its_whole_time() {
-        let s = Duration::from_secs;
-        for (holder, unchanged_for, wanted) in [
-            ("me", s(0), Step::Hold { taken: false }),
-            ("", s(0), Step::Hold { taken: true }),
-            ("other", s(14), Step::Wait),
-            ("other", s(15), Step::Hold { taken: true }),
-        ] {
-            assert_eq!(step(&held_by(holder), "me", unchanged_for), wanted, "{holder}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn leadership_ends_by_itself() {
-        let leadership = Leadership::new(Instant::now());
-        assert_eq!(leadership.left(), None);
-        leadership.set(Some(Duration::from_secs(10)));
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert_eq!(leadership.left(), Some(Duration::from_secs(1)));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(leadership.left(), None);
-    }
-
-    #[test]
-    fn a_writer_is_silent_before_another_may_write() {
-        let Times { lease, renew_within, every } = Times::default();
-        assert!(renew_within < lease && every * 2 < renew_within);
-    }
-}
+mod tests;

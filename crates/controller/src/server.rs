@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::pages;
 use crate::publish::{Outlets, PODS, Publisher, ROUTES};
 use crate::registry::Registry;
-use crate::sight::{self, Sight};
+use crate::sight::{self, Outage, Sight, Signals};
 use crate::watch::{Event, KindEvent, ScopedEvent, Watch, api, scope_name, scopes};
 use crate::writer::{Parts, Writer};
 
@@ -75,23 +75,14 @@ impl Controller {
         let mut tasks = JoinSet::new();
         let (seen, events) = mpsc::channel(QUEUE);
         let scopes = scopes(&args.namespaces);
-        let sight = Sight::default();
         let watches = Watches {
             client: &client,
-            seen: &seen,
+            seen,
             readiness: &readiness,
             metrics: &metrics,
-            sight: &sight,
+            sight: Sight::default(),
         };
-        for scope in &scopes {
-            watches.spawn(&mut tasks, scope);
-        }
-        let (outage, outages) = watch::channel(None);
-        let checked = sight.source("QoERoutes");
-        tasks.spawn(sight::check(api(&client, &scopes[0]), checked));
-        let (readiness_too, metrics_too) = (readiness.clone(), Arc::clone(&metrics));
-        let told = sight::Signals { readiness: readiness_too, outage, metrics: metrics_too };
-        tasks.spawn(sight::look(sight.clone(), told));
+        let outages = watches.start(&mut tasks, &scopes);
         let outlets = Outlets { world, view };
         let awaiting = readiness.awaiting("routes to be published");
         let publisher =
@@ -101,7 +92,7 @@ impl Controller {
         let (stop, stopped) = watch::channel(false);
         let leadership = Leadership::new(epoch);
         let identity = args.identity.clone().unwrap_or_else(|| {
-            // Two on one host are two.
+            // Two replicas on one host must not share a name.
             format!("{}-{}", qoe_runtime::host_name(), std::process::id())
         });
         let candidate = lease::Replica { name: identity.clone(), pod_uid: args.pod_uid.clone() };
@@ -170,13 +161,27 @@ impl Drop for Controller {
 /// What all watches share.
 struct Watches<'a> {
     client: &'a Client,
-    seen: &'a mpsc::Sender<ScopedEvent>,
+    seen: mpsc::Sender<ScopedEvent>,
     readiness: &'a Readiness,
-    metrics: &'a Metrics,
-    sight: &'a Sight,
+    metrics: &'a Arc<Metrics>,
+    sight: Sight,
 }
 
 impl Watches<'_> {
+    /// Watches all scopes, and tells of outages.
+    fn start(self, tasks: &mut JoinSet<()>, scopes: &[Arc<str>]) -> watch::Receiver<Outage> {
+        for scope in scopes {
+            self.spawn(tasks, scope);
+        }
+        // One scope is enough: whether the API server answers does not depend on it.
+        let checked = self.sight.source("QoERoutes");
+        tasks.spawn(sight::check(api(self.client, &scopes[0]), checked));
+        let (outage, outages) = watch::channel(None);
+        let (readiness, metrics) = (self.readiness.clone(), Arc::clone(self.metrics));
+        tasks.spawn(sight::look(self.sight, Signals { readiness, outage, metrics }));
+        outages
+    }
+
     /// Watches pods and routes in a scope.
     fn spawn(&self, tasks: &mut JoinSet<()>, scope: &Arc<str>) {
         tasks.spawn(self.watch(api(self.client, scope), scope, PODS, KindEvent::Pods).run());
@@ -215,7 +220,7 @@ impl Election<'_> {
     /// Takes part until `resigned`.
     fn run(
         self,
-        outage: watch::Receiver<sight::Outage>,
+        outage: watch::Receiver<Outage>,
         resigned: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
         let Self { args, client, identity, leadership } = self;

@@ -13,9 +13,10 @@ use qoe_api::API_VERSION;
 use qoe_api::crd::QoERouteStatus;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::events::{Publisher, Said};
+use crate::events::{EventQueue, EventWriter, Said};
 use crate::hints::Scaling;
 use crate::index::View;
 use crate::kube_client::explain;
@@ -44,7 +45,9 @@ const FIELD_MANAGER: &str = "qoe-controller";
 /// Computes hints and statuses, and writes them while this replica leads.
 pub(crate) struct Writer {
     client: Client,
-    events: Publisher,
+    events: EventQueue,
+    /// Ends with this writer.
+    _event_writer: JoinSet<()>,
     view: watch::Receiver<Arc<View>>,
     registry: Arc<Registry>,
     leadership: Leadership,
@@ -74,8 +77,13 @@ pub(crate) struct Parts {
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { client, identity, view, outage, registry, leadership, metrics, epoch } = parts;
+        let (events, writer) =
+            EventWriter::new(client.clone(), &identity, leadership.clone(), &metrics);
+        let mut event_writer = JoinSet::new();
+        event_writer.spawn(writer.run());
         Self {
-            events: Publisher::new(client.clone(), &identity),
+            events,
+            _event_writer: event_writer,
             client,
             view,
             registry,
@@ -125,7 +133,6 @@ impl Writer {
         self.written.retain(|key, _| view.routes.contains_key(key));
         self.said.retain(|key| view.routes.contains_key(key));
         let mut due = Vec::new();
-        let mut news = Vec::new();
         for (key, (route, outcome)) in &view.routes {
             let name = key.to_string();
             let programmed = self.registry.programmed(&name, outcome.nonce);
@@ -140,7 +147,7 @@ impl Writer {
             let status = status(&facts, wall_clock());
             let findings = outcome.translation.as_ref().map(|t| &t.findings);
             for notice in self.said.news(key, route, &verdicts(&facts), findings) {
-                news.push((key, route, notice));
+                self.events.add(key, route, notice);
             }
             if self.is_due(key, route, &status, now) {
                 due.push((key, route, status));
@@ -154,12 +161,6 @@ impl Writer {
         let done: Vec<_> = stream::iter(writes).buffer_unordered(AT_ONCE).collect().await;
         for (key, status) in done.into_iter().flatten() {
             self.written.insert(key, (status, now));
-        }
-        for (key, route, notice) in news {
-            if self.leadership.left().is_none() {
-                return;
-            }
-            self.events.publish(key, route, notice).await;
         }
     }
 

@@ -6,113 +6,26 @@
 
 mod listen;
 mod stream;
+mod world;
 
-use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::proto::discovery_server::{Discovery, DiscoveryServer};
-use crate::proto::{ControllerMessage, Hello, RouteLoad, RouterMessage, router_message};
+use crate::proto::{ControllerMessage, RouterMessage, router_message};
 use crate::tls::TlsFolder;
-use crate::{MAX_MESSAGE, Progress, Version, Versions, WINDOW};
-use stream::RouterStream;
+use crate::{MAX_MESSAGE, WINDOW};
+use stream::{RouterStream, unavailable};
+pub use world::{RouteState, Routers, Server, Times, World};
 
 /// A router's first message must come within this of its request: it is sent along with it.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
-
-/// All routes at one moment, as routers are to serve them.
-#[derive(Clone, Debug, Default)]
-pub struct World {
-    /// The routes, by `namespace/name`.
-    pub routes: BTreeMap<Arc<str>, RouteState>,
-    /// How far the cluster's history was read for this world.
-    pub versions: Versions,
-}
-
-/// The state of one route.
-#[derive(Clone, Debug)]
-pub struct RouteState {
-    /// Counts the states of all routes; another number is another state.
-    pub nonce: u64,
-    /// The state; `None` where there is none to be had, and routers keep what they have.
-    pub body: Option<Bytes>,
-}
-
-impl World {
-    /// The version of a route's state in this world. Of a namespace that is not watched any more, nothing later will be
-    /// read: the latest of all.
-    #[must_use]
-    pub fn version(&self, route: &str) -> Version {
-        self.versions.of_route(route).unwrap_or_else(|| self.versions.latest())
-    }
-
-    /// What a router that was sent this world may rely on.
-    fn progress(&self) -> Progress {
-        let withheld = self.routes.iter().filter(|(_, state)| state.body.is_none());
-        let withheld: HashSet<_> = withheld.map(|(route, _)| route.to_string()).collect();
-        Progress { versions: self.versions.clone(), withheld }
-    }
-}
-
-/// Receives what routers say. Called from many tasks; nothing here may wait.
-pub trait Routers: Send + Sync + 'static {
-    /// A router has connected; the number identifies this connection.
-    fn joined(&self, connection: u64, hello: &Hello);
-    /// It answered a push or a removal; `Err` says why it was refused.
-    fn answered(&self, connection: u64, route: &str, nonce: u64, answer: Result<(), String>);
-    /// It reported its load.
-    fn reported(&self, connection: u64, load: Vec<RouteLoad>);
-    /// The connection has ended.
-    fn left(&self, connection: u64);
-}
-
-/// The times of a stream.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// Between heartbeats.
-    pub heartbeat: Duration,
-    /// How long a stream lives at most; its router then opens another. Up to a third is taken off at random.
-    pub lifetime: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self { heartbeat: Duration::from_secs(5), lifetime: Duration::from_secs(30 * 60) }
-    }
-}
-
-/// Serves a world to routers.
-#[derive(Debug)]
-pub struct Server<R> {
-    /// What to serve. Nothing is sent before its first change: an empty world would take everybody's routes away.
-    pub world: watch::Receiver<Option<Arc<World>>>,
-    /// Why the world may be out of date; `None` while it is not.
-    pub outage: watch::Receiver<Option<Arc<str>>>,
-    /// Receives what routers say.
-    pub routers: Arc<R>,
-    /// The times of each stream.
-    pub times: Times,
-}
-
-impl<R> Clone for Server<R> {
-    fn clone(&self) -> Self {
-        Self {
-            world: self.world.clone(),
-            outage: self.outage.clone(),
-            routers: Arc::clone(&self.routers),
-            times: self.times,
-        }
-    }
-}
 
 impl<R: Routers> Server<R> {
     /// Serves until `stop` resolves and the streams that are open have ended, as they do when the sender of the world is
@@ -164,11 +77,6 @@ impl<R: Routers> Discovery for Server<R> {
         let stream = RouterStream::open(self.clone(), hello, incoming);
         Ok(Response::new(stream.messages().boxed()))
     }
-}
-
-/// Tells a router why it gets no stream.
-fn unavailable(why: &str) -> Status {
-    Status::unavailable(format!("the controller cannot read the cluster: {why}"))
 }
 
 #[cfg(test)]

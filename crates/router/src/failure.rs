@@ -17,6 +17,9 @@ use crate::upstream::error::UpstreamError;
 /// `Retry-After` can say. Half cannot be said; double leaves freed places empty for longer.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The kind of a failure, in metrics and records, of what the router ended because its drain's deadline had passed.
+pub(crate) const DRAIN_DEADLINE: &str = "drain_deadline";
+
 /// Why a request is not answered as asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -32,6 +35,8 @@ pub(crate) enum Failure {
     BodyTimeout(u64),
     #[error("the request body is larger than {0} bytes (limits.maxBodyBytes)")]
     BodyTooLarge(u64),
+    #[error("the request head is larger than {0} bytes")]
+    HeadTooLarge(usize),
     #[error("the request URI is longer than {0} bytes")]
     UriTooLong(usize),
     #[error("unknown path `{0}`; check the URL")]
@@ -68,6 +73,10 @@ pub(crate) enum Failure {
     Answered { route: String, phase: Phase, endpoint: String, answer: Box<Answer> },
     #[error("no endpoint has the stored response")]
     NoStoredResponse,
+    #[error("the router is shutting down (--drain-seconds); retry on another one")]
+    DrainDeadline,
+    #[error("nothing passed through the tunnel for {} s (timeouts.idleSeconds)", .0.as_secs())]
+    TunnelIdle(Duration),
     #[error("the protocol upgrade failed: {0}")]
     Upgrade(String),
 }
@@ -91,6 +100,7 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnknownPath(_) | Self::UnknownModel { .. } | Self::NoStoredResponse => {
                 StatusCode::NOT_FOUND
@@ -99,10 +109,13 @@ impl Failure {
             Self::TooManyInFlight { .. } | Self::QueueFull { .. } | Self::Unattainable { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::NotConfigured | Self::BodyMemory | Self::NoEndpoint { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::DrainDeadline
+            | Self::NotConfigured
+            | Self::BodyMemory
+            | Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Upstream { error: UpstreamError::Timeout(_), .. } | Self::TunnelIdle(_) => {
+                StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Upstream { error: UpstreamError::Timeout(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream { .. } | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
             Self::Answered { answer, .. } => answer.status,
         }
@@ -125,6 +138,7 @@ impl Failure {
             Self::BodyUnreadable(_) => "body_unreadable",
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyTooLarge(_) => "body_too_large",
+            Self::HeadTooLarge(_) => "head_too_large",
             Self::UriTooLong(_) => "uri_too_long",
             Self::UnknownPath(_) => "unknown_path",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
@@ -138,6 +152,8 @@ impl Failure {
             Self::Upstream { error, .. } => error.kind(),
             Self::Answered { .. } => "answered_error",
             Self::NoStoredResponse => "no_stored_response",
+            Self::DrainDeadline => DRAIN_DEADLINE,
+            Self::TunnelIdle(_) => "idle",
             Self::Upgrade(_) => "upgrade",
         }
     }

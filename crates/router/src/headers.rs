@@ -69,6 +69,11 @@ pub(crate) fn prepare(headers: &mut HeaderMap, request_id: &HeaderValue) {
     headers.insert(REQUEST_ID, request_id.clone());
 }
 
+/// The bytes of these headers in a message of HTTP/1.
+pub(crate) fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
 /// The request's id: the client's, if it is a sensible one, else a new one.
 pub(crate) fn request_id(headers: &HeaderMap, rng: &mut impl rand::Rng) -> HeaderValue {
     let sensible = |id: &&HeaderValue| {

@@ -22,7 +22,7 @@ use qoe_core::phase::Phase;
 use qoe_core::plan::forecast::Forecast;
 use qoe_core::plan::reason::Reason;
 
-use crate::failure::Failure;
+use crate::failure::{DRAIN_DEADLINE, Failure};
 use crate::observe::record::log;
 use crate::routes::route::Route;
 use crate::routes::snapshot::Snapshot;
@@ -282,6 +282,16 @@ impl Ticket {
         });
     }
 
+    /// The router ended the request, because the drain's deadline has passed.
+    pub(crate) fn cut(&mut self) {
+        let phase = self.flight.track().phase();
+        self.settle(HowEnded {
+            outcome: Outcome::Failure,
+            failure: Some(DRAIN_DEADLINE),
+            phase: Some(phase),
+        });
+    }
+
     fn settle(&mut self, end: HowEnded) {
         if std::mem::replace(&mut self.settled, true) {
             return;
@@ -309,6 +319,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if self.shared.past_deadline.load(Ordering::Relaxed) {
+            self.cut();
+        }
         let phase = self.flight.track().phase();
         self.settle(HowEnded { outcome: Outcome::ClientGone, failure: None, phase: Some(phase) });
     }

@@ -11,12 +11,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
 use tonic::{Status, Streaming};
 
-use super::{Routers, Server, World, unavailable};
 use crate::proto::controller_message::Kind;
 use crate::proto::{
     Answer, ControllerMessage, Heartbeat, Hello, Load, Push, Removal, RouterMessage, Synced,
     router_message,
 };
+use crate::server::world::{Routers, Server, World};
 
 /// Connections so far, over all servers of the process.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
@@ -198,4 +198,9 @@ impl<R: Routers> RouterStream<R> {
 /// The lifetime less a random part, so that streams that began together do not end together.
 fn shortened(lifetime: Duration) -> Duration {
     lifetime.mul_f64(rand::rng().random_range(0.67..=1.0))
+}
+
+/// Tells a router why it gets no stream.
+pub(super) fn unavailable(why: &str) -> Status {
+    Status::unavailable(format!("the controller cannot read the cluster: {why}"))
 }

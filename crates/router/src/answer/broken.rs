@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::failure::DRAIN_DEADLINE;
+
 /// Why an answer broke off after its head was sent. The client sees a stream's `error` event, or, where bytes were
 /// counted or framed, a connection that breaks: never a clean end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -18,6 +20,8 @@ pub(crate) enum RelayError {
     /// The client got the endpoint's own error event.
     #[error("the endpoint reported an error")]
     ErrorEvent,
+    #[error("the router is shutting down, and the answer did not end within its drain")]
+    DrainDeadline,
 }
 
 impl RelayError {
@@ -29,6 +33,7 @@ impl RelayError {
             Self::EndedEarly => "ended_early",
             Self::Aborted => "aborted",
             Self::ErrorEvent => "error_event",
+            Self::DrainDeadline => DRAIN_DEADLINE,
         }
     }
 

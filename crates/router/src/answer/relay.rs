@@ -185,6 +185,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<S> {
             }));
         }
     }
+
+    /// The next bytes for the client, of an answer that has to end now because the drain's deadline has passed.
+    pub(crate) fn cut(&mut self) -> Option<Result<Bytes, RelayError>> {
+        if self.exchange.is_some() {
+            if !matches!(&self.tap, Tap::Events(stream) if stream.is_complete()) {
+                self.ticket.cut();
+            }
+            self.break_off(RelayError::DrainDeadline);
+        }
+        self.ready.take()
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Relay<S> {

@@ -23,6 +23,14 @@ impl Reply {
         Self::Full((!body.is_empty()).then_some(body))
     }
 
+    /// The next bytes of a reply that has to end now because the drain's deadline has passed.
+    pub(crate) fn cut(&mut self) -> Option<Result<Bytes, RelayError>> {
+        match self {
+            Self::Full(body) => body.take().map(Ok),
+            Self::Relay(relay) => relay.cut(),
+        }
+    }
+
     /// No body.
     pub(crate) const fn empty() -> Self {
         Self::Full(None)
