@@ -269,35 +269,4 @@ impl Metrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use prometheus_client::encoding::text::encode;
-
-    use super::*;
-
-    /// The series that speak of an endpoint.
-    fn series(registry: &Registry, endpoint: &str) -> Vec<String> {
-        let mut text = String::new();
-        encode(&mut text, registry).unwrap();
-        let of_endpoint = |line: &&str| line.contains(&format!("endpoint=\"{endpoint}\""));
-        text.lines().filter(of_endpoint).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn series_of_endpoints_go_with_them_however_late_their_requests_end() {
-        let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
-        for endpoint in ["a", "b"] {
-            metrics.endpoint_in_flight(endpoint, 3);
-            metrics.attempt_failed("r", endpoint, "prefill", "connect");
-            metrics.attempt_failed("r", endpoint, "decoding", "reset");
-        }
-        metrics.retain_endpoints(|endpoint| endpoint == "a");
-        assert_eq!(series(&registry, "a").len(), 3);
-        assert_eq!(series(&registry, "b"), Vec::<String>::new());
-        metrics.attempt_failed("r", "b", "decoding", "reset");
-        assert_eq!(series(&registry, "b").len(), 1, "it is counted");
-        metrics.retain_endpoints(|endpoint| endpoint == "a");
-        assert_eq!(series(&registry, "b"), Vec::<String>::new(), "and forgotten");
-        assert_eq!(series(&registry, "a").len(), 3);
-    }
-}
+mod tests;
