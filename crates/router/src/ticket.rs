@@ -279,8 +279,8 @@ impl Ticket {
         if let Some(decoding) = &self.planned.decoding {
             let now = self.now();
             decoding.health.failed(now);
-            let phase = Phase::Decoding.as_str();
-            self.shared.metrics.attempt_failed(&self.route.name, &decoding.name, phase, failure);
+            let metrics = &self.route.state.metrics;
+            metrics.attempt_failed(&decoding.name, Phase::Decoding, failure);
         }
         self.settle(Outcome::Failure, Some(failure), Some(Phase::Decoding));
     }

@@ -219,8 +219,8 @@ impl Attempts<'_> {
     fn failed(&self, party: Party<'_>, error: UpstreamError) -> Setback {
         let Party { phase, endpoint, handed_over } = party;
         let route = &self.ticket.route().name;
-        let metrics = &self.worker.shared.metrics;
-        metrics.attempt_failed(route, &endpoint.name, phase.as_str(), error.kind());
+        let metrics = &self.ticket.route().state.metrics;
+        metrics.attempt_failed(&endpoint.name, phase, error.kind());
         let excused = handed_over && matches!(error, UpstreamError::ErrorEvent);
         let ejected = if excused { None } else { endpoint.health.failed(self.ticket.now()) };
         tracing::warn!(
@@ -267,9 +267,9 @@ impl Attempts<'_> {
         if is_final {
             return Setback::Final(failure);
         }
-        let metrics = &self.worker.shared.metrics;
         let route = &self.ticket.route().name;
-        metrics.attempt_failed(route, &endpoint.name, phase.as_str(), failure.kind());
+        let metrics = &self.ticket.route().state.metrics;
+        metrics.attempt_failed(&endpoint.name, phase, failure.kind());
         // A full queue is no illness.
         let ill = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
         if ill {

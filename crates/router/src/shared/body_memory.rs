@@ -1,9 +1,9 @@
-//! The memory that request bodies may hold, all together: without it, slow or many uploads could fill the machine.
+//! The memory that request bodies may hold together: without a limit, slow or many uploads could fill the machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that are left for bodies.
+/// The number of bytes that are left for bodies.
 #[derive(Debug)]
 pub(crate) struct BodyMemory(AtomicUsize);
 
@@ -12,13 +12,13 @@ impl BodyMemory {
         Self(AtomicUsize::new(bytes))
     }
 
-    /// Nothing taken yet.
+    /// A reservation of 0 bytes, for one body.
     pub(crate) fn reserve(self: &Arc<Self>) -> Reserved {
         Reserved { memory: Arc::clone(self), bytes: 0 }
     }
 }
 
-/// What one body holds; given back on drop.
+/// The bytes that one body holds; given back on drop.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     memory: Arc<BodyMemory>,
@@ -26,7 +26,7 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    /// Takes `more` bytes; false where they are not left.
+    /// Takes `more` bytes; false, and nothing taken, where fewer are left.
     pub(crate) fn grow(&mut self, more: usize) -> bool {
         let left = &self.memory.0;
         let taken =

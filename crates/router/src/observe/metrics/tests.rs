@@ -1,50 +1,10 @@
 use prometheus_client::encoding::text::encode;
-
-use qoe_core::flight::timings::Timings;
 use qoe_core::phase::Phase;
-use qoe_core::plan::reason::Reason;
+use qoe_core::request::analyze::Priority;
 
 use super::*;
-use crate::observe::record::Record;
-
-/// A request of route `llm/a` that was handed over and answered.
-fn record() -> Record {
-    Record {
-        ended_at_ms: 0,
-        request_id: "r".into(),
-        route: "llm/a".into(),
-        api: "chat",
-        model: None,
-        session: None,
-        phase: Phase::Prefill,
-        priority: "low",
-        stream: true,
-        prompt_tokens: 900,
-        plan: Some("handoff"),
-        reason: Some(Reason::StreamsSpared),
-        prefill: Some("p".into()),
-        decoding: Some("d".into()),
-        attempts: 3,
-        queued: 0.0,
-        forecast_ttft: None,
-        forecast_itl: None,
-        outcome: Outcome::Success,
-        status: Some(200),
-        failure: None,
-        failed_phase: None,
-        timings: Timings {
-            prefill: Some(0.05),
-            transfer_and_queue: Some(0.011),
-            ttft: Some(0.0625),
-            itl: Some(0.01),
-            decoding: Some(0.5),
-            total: 75.0,
-            tokens: 50,
-            qoe: Some(1.0),
-            sla_met: Some(true),
-        },
-    }
-}
+use crate::observe::record::tests::record;
+use crate::queue::admission::Shedding;
 
 /// The lines of the exposition; the order of series within a family says nothing.
 fn exposition(registry: &Registry) -> String {
@@ -61,7 +21,8 @@ fn the_exposition_is_as_it_always_was() {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     metrics.register_pushed(&mut registry);
-    let route = metrics.of_route("llm/a");
+    let route = route("llm/a");
+    metrics.put_into_use(vec![Arc::clone(&route)], &[endpoint("d")]);
     route.ended(&record());
     for gap in [0.01, 0.0101, 0.5, 2.0] {
         route.itl.observe(gap);
@@ -71,8 +32,7 @@ fn the_exposition_is_as_it_always_was() {
     route.queued(Priority::Medium).inc();
     route.shed(Priority::Low, Shedding::Full).inc();
     route.ignored_headers.inc_by(2);
-    metrics.attempt_failed("llm/a", "d", "decoding", "broken");
-    metrics.endpoint_in_flight("d", 0);
+    route.attempt_failed(&"d".into(), Phase::Decoding, "broken");
     metrics.refused("no_model");
     metrics.config_read("applied");
     metrics.scraped(true);
@@ -80,29 +40,69 @@ fn the_exposition_is_as_it_always_was() {
     assert_eq!(exposition(&registry), include_str!("golden.txt"));
 }
 
-/// The series that speak of an endpoint.
-fn series(registry: &Registry, endpoint: &str) -> Vec<String> {
+/// The series with this label.
+fn series(registry: &Registry, label: &str) -> Vec<String> {
     let mut text = String::new();
     encode(&mut text, registry).unwrap();
-    let of_endpoint = |line: &&str| line.contains(&format!("endpoint=\"{endpoint}\""));
-    text.lines().filter(of_endpoint).map(str::to_owned).collect()
+    text.lines().filter(|line| line.contains(label)).map(str::to_owned).collect()
+}
+
+fn route(name: &str) -> Arc<RouteMetrics> {
+    Arc::new(RouteMetrics::new(name))
+}
+
+fn endpoint(name: &str) -> Arc<EndpointState> {
+    Arc::new(EndpointState::new(name, "10.0.0.1:8000"))
 }
 
 #[test]
 fn series_of_endpoints_go_with_them_however_late_their_requests_end() {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    for endpoint in ["a", "b"] {
-        metrics.endpoint_in_flight(endpoint, 3);
-        metrics.attempt_failed("r", endpoint, "prefill", "connect");
-        metrics.attempt_failed("r", endpoint, "decoding", "reset");
-    }
-    metrics.retain_endpoints(|endpoint| endpoint == "a");
-    assert_eq!(series(&registry, "a").len(), 3);
-    assert_eq!(series(&registry, "b"), Vec::<String>::new());
-    metrics.attempt_failed("r", "b", "decoding", "reset");
-    assert_eq!(series(&registry, "b").len(), 1, "it is counted");
-    metrics.retain_endpoints(|endpoint| endpoint == "a");
-    assert_eq!(series(&registry, "b"), Vec::<String>::new(), "and forgotten");
-    assert_eq!(series(&registry, "a").len(), 3);
+    let (route, [a, b]) = (route("r"), ["a", "b"].map(endpoint));
+    metrics.put_into_use(vec![Arc::clone(&route)], &[Arc::clone(&a), Arc::clone(&b)]);
+    let fail = |endpoint: &EndpointState| {
+        route.attempt_failed(&endpoint.name, Phase::Prefill, "connect");
+        route.attempt_failed(&endpoint.name, Phase::Decoding, "broken");
+    };
+    [&a, &b].into_iter().for_each(|endpoint| fail(endpoint));
+    let of = |name: &str| series(&registry, &format!("endpoint=\"{name}\"")).len();
+    assert_eq!((of("a"), of("b")), (3, 3));
+    metrics.put_into_use(vec![Arc::clone(&route)], &[Arc::clone(&a)]);
+    assert_eq!((of("a"), of("b")), (3, 0));
+    fail(&b);
+    assert_eq!((of("a"), of("b")), (3, 0), "a request that ended later");
+    metrics.put_into_use(vec![Arc::clone(&route)], &[a]);
+    assert_eq!(route.failures.totals().len(), 2, "what is shown no more is forgotten");
+}
+
+#[test]
+fn series_of_routes_go_with_them_however_late_their_requests_end() {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let (stays, goes) = (route("stays"), route("goes"));
+    let d = endpoint("d");
+    metrics.put_into_use(vec![Arc::clone(&stays), Arc::clone(&goes)], &[Arc::clone(&d)]);
+    let of = |name: &str| series(&registry, &format!("route=\"{name}\"")).len();
+    assert!(of("stays") > 0 && of("stays") == of("goes"));
+    metrics.put_into_use(vec![stays], &[d]);
+    goes.ended(&record());
+    goes.attempt_failed(&"d".into(), Phase::Decoding, "broken");
+    goes.itl.observe(0.1);
+    assert_eq!(of("goes"), 0);
+    assert!(of("stays") > 0);
+}
+
+#[test]
+fn requests_at_all_addresses_of_an_endpoint_are_in_flight_there() {
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let ports = ["10.0.0.1:8000", "10.0.0.1:8001"];
+    let endpoints = ports.map(|port| Arc::new(EndpointState::new("pod", port)));
+    metrics.put_into_use(Vec::new(), &endpoints);
+    let _holds = endpoints.each_ref().map(|endpoint| endpoint.hold(Phase::Decoding, 1));
+    assert_eq!(
+        series(&registry, "endpoint=\"pod\""),
+        ["qoe_endpoint_in_flight{endpoint=\"pod\"} 2"]
+    );
 }

@@ -9,7 +9,7 @@ use qoe_core::target::Target;
 
 use super::*;
 use crate::observe::metrics::Metrics;
-use crate::process::router::TICK;
+use crate::queue::place::TICK;
 use crate::queue::place::{QueuePlace, Standing};
 use crate::routes::state::RouteState;
 use crate::shared::Shared;
@@ -19,8 +19,8 @@ fn shared() -> Arc<Shared> {
 }
 
 /// A route's state whose queue takes so many.
-fn route(shared: &Shared, most: usize) -> Arc<RouteState> {
-    Arc::new(RouteState::new(shared.metrics.of_route("r"), most))
+fn route(most: usize) -> Arc<RouteState> {
+    Arc::new(RouteState::new("r", most))
 }
 
 /// Someone whose first token is due in so many seconds, and needs one.
@@ -36,8 +36,7 @@ struct Scene {
 
 impl Scene {
     fn new(most: usize) -> Self {
-        let shared = shared();
-        Self { state: route(&shared, most), shared }
+        Self { state: route(most), shared: shared() }
     }
 
     fn enter(&self, ask: Ask) -> Result<QueuePlace, Refusal> {
