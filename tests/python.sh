@@ -1,7 +1,8 @@
-# Shell functions for the tests that install Python programs; sourced, not run.
+# Shell functions for the scripts that install what tests need; sourced, not run.
 # Everything lands in one cache, one folder per recipe, and may be deleted at any time.
 
-say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+# The folder tells one install.sh from another.
+say() { printf '%s/%s: %s\n' "$(basename "$(dirname "$(realpath "$0")")")" "$(basename "$0")" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
 cache_root() { printf '%s' "${QOE_ROUTER_CACHE:-${HOME:?HOME or QOE_ROUTER_CACHE must be set}/.cache/qoe-router}"; }
@@ -23,12 +24,23 @@ find_python() {
   return 1
 }
 
+# lock_cache FILE: held until `exec 9>&-`, or until this shell ends.
+lock_cache() {
+  mkdir -p "$(dirname "$1")"
+  exec 9>"$1"
+  flock --nonblock 9 || { say "waiting for another process, which holds $1" && flock 9; }
+}
+
 # debian_packages NAME…: the only place that touches the system, and only when there is no other way.
 debian_packages() {
   command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || die "missing Debian packages; install: $*"
-  say "installing Debian packages: $*"
-  apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+  say "installing Debian packages, half a minute: $*"
+  mkdir -p "$(cache_root)"
+  local output
+  # apt-get waits for another one's installation, but not for its update.
+  output=$(DEBIAN_FRONTEND=noninteractive flock "$(cache_root)/apt.lock" sh -ec 'apt-get update -qq
+    apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "$@"' apt-get "$@" 2>&1) ||
+    { printf '%s\n' "$output" >&2 && die "apt-get cannot install $*"; }
 }
 
 # make_venv DIR: a venv with pip.
@@ -47,9 +59,7 @@ make_venv() {
 # there. A venv holds its own path, so it cannot be built aside and renamed: the marker, written last, is what makes
 # it whole. Never call it from an `if`, `&&` or `||`: bash would go on after a failed step, and write the marker.
 build_once() {
-  mkdir -p "$(dirname "$1")"
-  exec 9>"$1.lock"
-  flock 9
+  lock_cache "$1.lock"
   if ! { [ -e "$1/.complete" ] && "$1/bin/python" -c '' 2>/dev/null; }; then
     rm -rf "$1"
     mkdir -p "$1"

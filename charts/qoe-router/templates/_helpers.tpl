@@ -27,7 +27,7 @@ leave room for the longest ending, `-controller-tls`, within the 63 of a label o
 {{- include "qoe-router.shorten" (list $full 48) -}}
 {{- end -}}
 
-{{/* The router is what one comes for, so its objects have no ending. */}}
+{{/* The router is the main component, so its objects have no suffix. */}}
 {{- define "qoe-router.router" -}}
 {{- include "qoe-router.fullname" . -}}
 {{- end -}}
@@ -36,7 +36,7 @@ leave room for the longest ending, `-controller-tls`, within the 63 of a label o
 {{- printf "%s-controller" (include "qoe-router.fullname" .) -}}
 {{- end -}}
 
-{{/* Names of objects outside the release's namespace, where another release may be of the same name. */}}
+{{/* Names of objects outside the release's namespace, where another release may have the same name. */}}
 {{- define "qoe-router.uniqueController" -}}
 {{- include "qoe-router.shorten" (list (printf "%s:%s" .Release.Namespace (include "qoe-router.controller" .)) 63) -}}
 {{- end -}}
@@ -101,7 +101,7 @@ labels:
 {{- printf "%s.%s.svc" (include "qoe-router.controller" .) .Release.Namespace -}}
 {{- end -}}
 
-{{/* Sentences about values that are each good, but not together. */}}
+{{/* Errors for values that are valid alone but not together. */}}
 {{- define "qoe-router.validate" -}}
 {{- $scaling := .Values.router.autoscaling -}}
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}

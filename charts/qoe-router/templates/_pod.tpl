@@ -55,7 +55,7 @@ topologySpreadConstraints:
   labelSelector:
     matchLabels:
       {{- include "qoe-router.selectorLabels" (list $root $component) | nindent 6 }}
-  # Of one revision only: the pods that a rollout replaces do not count.
+  # Per revision: pods that a rollout replaces do not count.
   matchLabelKeys: [pod-template-hash]
 {{- end }}
 {{- end }}

@@ -3,19 +3,18 @@
 //! It answers in vLLM's shapes, and as fast as a socket allows, so that what is measured is the router before it.
 //! What an answer looks like is asked for in the request (see [`Mode`]), so one process serves all workloads.
 
+mod answers;
+mod mode;
+
 use std::net::SocketAddr;
 use std::thread;
 
 use anyhow::Context;
 use memchr::memmem;
+pub use mode::Mode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{self, MissedTickBehavior};
-
-mod answers;
-mod mode;
-
-pub use mode::Mode;
 
 /// Serves all `listeners` until the process ends.
 ///
@@ -132,7 +131,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<Request>> {
 
 /// A request in chunks, as some routers send them: the mode is found among the frames as well.
 fn chunked(bytes: &[u8], head: usize, path: String) -> anyhow::Result<Option<Request>> {
-    let mut body = crate::client::Body::chunked();
+    let mut body = crate::client::body::Body::chunked();
     let used = body.decode(&bytes[head..], &mut |_| {})?;
     anyhow::ensure!(used < MAX_REQUEST, "a request of {used} bytes");
     Ok(body.is_done().then_some(Request { path, length: head + used, body_at: head }))

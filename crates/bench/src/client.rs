@@ -3,19 +3,18 @@
 //! Why not hyper's: the client shares a core with the stand-in backends, and what it costs hides what the router
 //! costs. It takes whole requests as bytes and gives answers to a [`Sink`] as they come.
 
+pub mod body;
+pub mod head;
+pub mod pool;
+
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-mod body;
-mod head;
-mod pool;
-
-pub use body::{Body, Malformed};
-pub use head::{Head, MAX_HEADERS};
-pub use pool::Pool;
+use crate::client::body::{Body, Malformed};
+use crate::client::head::Head;
 
 /// Where an answer goes while it arrives.
 pub trait Sink {

@@ -15,13 +15,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::time::{Instant, sleep};
 
+use crate::control::cluster::Cluster;
+use crate::control::pods::Pods;
+use crate::control::report::Figures;
+use crate::control::routers::Acks;
 use crate::process::{Process, Start, Usage};
 use crate::program;
 use crate::stats::Sample;
-use cluster::Cluster;
-use pods::Pods;
-use report::Figures;
-use routers::Acks;
 
 /// One shape of cluster after the other.
 #[derive(Debug, clap::Args)]

@@ -4,13 +4,6 @@
 //! experiment (shape, workload | trace) × contestants × rates × seeds → world → summary → report
 //! ```
 
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
-
-use anyhow::Context;
-
 pub mod arrival;
 pub mod confidence;
 pub mod contestants;
@@ -25,12 +18,19 @@ pub mod trace;
 pub mod workload;
 pub mod world;
 
-use self::contestants::{Contestant, contestants};
-use self::experiment::{Question, Traces, standing};
-use self::outcome::Run;
-use self::report::About;
-use self::results::{Experiment, Point, Sweep};
-use self::summary::Summary;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::Context;
+
+use crate::lab::contestants::{Contestant, contestants};
+use crate::lab::experiment::{Question, Traces, standing};
+use crate::lab::outcome::Run;
+use crate::lab::report::about::About;
+use crate::lab::results::{Experiment, Point, Sweep};
+use crate::lab::summary::summarize::Summary;
 
 /// What the lab is asked.
 #[derive(Clone, Debug, clap::Args)]

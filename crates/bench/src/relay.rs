@@ -3,12 +3,8 @@
 //! Routers stay on one core, load and backends on another, so that neither takes the other's time. Rounds are
 //! interleaved (A B C, A B C), because a machine that is busy for a while would else be one router's fault.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use anyhow::{Context, ensure};
-
 mod goals;
+pub mod kind;
 mod load;
 mod plans;
 mod report;
@@ -16,12 +12,17 @@ mod results;
 mod systems;
 mod workload;
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use crate::relay::kind::Kind;
+use anyhow::{Context, ensure};
 pub use goals::{Goal, goals};
 pub use load::{Load, Window};
 pub use plans::Plans;
 pub use report::{Section, sections};
 pub use results::{Cell, Memory, Results};
-pub use systems::{Bench, Kind, System};
+pub use systems::{Bench, System};
 pub use workload::Workload;
 
 use crate::{backend, process};

@@ -10,6 +10,12 @@
 //! the machine under them takes is small beside what is measured. Prompts are sent as text of as many tokens, with
 //! the same beginnings in common.
 
+mod drive;
+mod facts;
+mod lineup;
+mod prompt;
+mod report;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -18,25 +24,21 @@ use qoe_core::request::analyze::Priority;
 use qoe_core::target::Target;
 use qoe_sim::Profile;
 
-mod drive;
-mod facts;
-mod lineup;
-mod prompt;
-mod report;
-
-use self::drive::Seen;
-use self::facts::Facts;
-use self::lineup::{LineUp, MODEL, Parts, Who};
-use self::report::{Comparison, Real};
 use crate::demo::Progress;
 use crate::lab::arrival::{Arrival, Content, Piece};
 use crate::lab::contestants::{Contestant, contestants};
 use crate::lab::experiment::{Question, Source};
 use crate::lab::shape::Shape;
-use crate::lab::trace::{Replay, Trace};
-use crate::lab::workload::{Promises, Workload};
+use crate::lab::trace::replay::Replay;
+use crate::lab::trace::rows::Trace;
+use crate::lab::workload::Workload;
+use crate::lab::workload::promises::Promises;
 use crate::lab::world;
 use crate::process::Usage;
+use crate::replay::drive::Seen;
+use crate::replay::facts::Facts;
+use crate::replay::lineup::{LineUp, MODEL, Parts, Who};
+use crate::replay::report::{Comparison, Real};
 use crate::stats::Sample;
 
 /// What is to be replayed.

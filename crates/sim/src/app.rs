@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -13,7 +13,8 @@ use crate::config::Config;
 use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::faults::Faults;
-use crate::wire::Stored;
+use crate::lock::lock;
+use crate::stored::Stored;
 
 /// The names this server answers to. Adapters can be loaded and unloaded.
 #[derive(Clone, Debug)]
@@ -128,10 +129,6 @@ impl App {
         // The sender lives in self, so the channel cannot close first.
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A random name in the form of a UUID.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::Time;
+use crate::engine::request::Time;
 
 /// Engine time: starts at zero and may run faster than the wall clock.
 #[derive(Clone, Copy, Debug)]

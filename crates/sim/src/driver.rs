@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use crate::clock::Clock;
-use crate::engine::{AddError, Engine, Event, Request, RequestId, Time};
+use crate::engine::Engine;
+use crate::engine::request::{AddError, Event, Request, RequestId, Time};
 use crate::outbox::{Outbox, Output};
 
 /// Lateness, on the wall clock, up to which the engine catches up. Beyond it (a process that was

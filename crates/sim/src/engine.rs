@@ -9,26 +9,21 @@
 //! on prompts, in order of arrival (or priority). When the blocks run out, the newest request is
 //! preempted and computed again later.
 
-mod lease;
-mod request;
-mod schedule;
-mod sequence;
-mod settle;
+pub mod lease;
+pub mod request;
+pub mod schedule;
+pub mod sequence;
+pub mod settle;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use lease::Lease;
-use lease::Leases;
-pub use request::{AddError, Event, Finish, Prefilled, Prompt, Reason, Request, RequestId, Source};
-use sequence::Sequence;
-
+use crate::engine::lease::{Lease, Leases};
+use crate::engine::request::{AddError, Event, Request, RequestId, Time};
+use crate::engine::sequence::Sequence;
 use crate::kv::BlockPool;
 use crate::profile::Profile;
 use crate::stats::Stats;
-
-/// Time since the engine started.
-pub type Time = Duration;
 
 /// In which order waiting requests are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::app::lock;
+use crate::lock::lock;
 
 /// What goes wrong next. Only generating requests are hit; probes and metrics are not.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::RequestId;
+use crate::engine::request::RequestId;
 
 /// Where a decoding server fetches the KV of one prefill.
 #[derive(Clone, Debug, PartialEq, Eq)]

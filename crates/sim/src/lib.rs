@@ -22,12 +22,14 @@ pub mod engine;
 mod faults;
 mod handoff;
 pub mod kv;
+pub(crate) mod lock;
 mod metrics;
 mod outbox;
 pub mod profile;
 mod server;
 mod side;
 pub mod stats;
+pub(crate) mod stored;
 pub mod text;
 mod wire;
 

@@ -2,10 +2,9 @@
 
 mod page;
 
-use page::Page;
-
 use crate::app::App;
 use crate::engine::Engine;
+use crate::metrics::page::Page;
 use crate::stats::Stats;
 
 /// The whole page.

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::engine::{Finish, Prefilled};
+use crate::engine::request::{Finish, Prefilled};
 use crate::text::Token;
 
 /// Something that happened to choice number `.0`.

@@ -11,9 +11,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::app::{App, lock};
+use crate::app::App;
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::lock::lock;
 use crate::side::SideChannel;
 use crate::wire::handle;
 

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::driver::Driver;
-use crate::engine::RequestId;
+use crate::engine::request::RequestId;
 use crate::handoff::{Remote, remote_id};
 use crate::text::Chain;
 

@@ -21,12 +21,11 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use self::body::Api;
-use self::error::ApiError;
-use self::reply::Reply;
-pub(crate) use self::responses::Stored;
 use crate::app::App;
 use crate::metrics;
+use crate::wire::body::Api;
+use crate::wire::error::ApiError;
+use crate::wire::reply::Reply;
 
 /// The longest body that is read.
 const MAX_BODY: usize = 256 << 20;

@@ -7,12 +7,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::LoadError;
-use super::yaml::{Document, Node, Tree};
-use super::{EndpointSpec, NamedRoute, Scheduling, strict};
 use crate::API_VERSION;
 use crate::path::{FieldPath, Segment};
 use crate::route::QoERouteSpec;
+use crate::standalone::error::LoadError;
+use crate::standalone::model::{EndpointSpec, NamedRoute, Scheduling};
+use crate::standalone::strict;
+use crate::standalone::yaml::{Document, Node, Tree};
 
 /// What a document turned out to be.
 pub(super) enum Parsed {

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::error::LoadError;
-use super::yaml::{Document, Node, Tree};
 use crate::path::FieldPath;
+use crate::standalone::error::LoadError;
+use crate::standalone::yaml::{Document, Node, Tree};
 
 /// An error for each field of `document` that `T` does not have.
 pub(super) fn unknown_fields<T: JsonSchema>(document: &Document) -> Vec<LoadError> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::route::QoERouteSpec;
 use crate::{Connector, HandoffMode, OnUnattainable, PolicyType, Predictive};
 
 /// A route of five lines and an endpoint; what a test adds stands from line 6 on, in the spec.

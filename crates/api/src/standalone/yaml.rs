@@ -7,8 +7,8 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
-use super::error::LoadError;
 use crate::path::{FieldPath, Segment};
+use crate::standalone::error::LoadError;
 
 /// One document of a file.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 use super::*;
-use crate::client::{Client, Head, Sink};
+use crate::client::head::Head;
+use crate::client::{Client, Sink};
 use crate::request;
 use crate::sse::{Event, Events};
 

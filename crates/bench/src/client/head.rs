@@ -1,6 +1,6 @@
 //! The head of an answer: status, headers, and how its body ends.
 
-use super::body::{Body, Malformed};
+use crate::client::body::{Body, Malformed};
 
 /// More headers than this in one head are refused.
 pub const MAX_HEADERS: usize = 64;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use super::Client;
+use crate::client::Client;
 
 /// Clients of one server that are idle.
 #[derive(Debug)]

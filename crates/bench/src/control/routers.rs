@@ -8,8 +8,9 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::cluster::Cluster;
-use crate::client::{Client, Head, Sink};
+use crate::client::head::Head;
+use crate::client::{Client, Sink};
+use crate::control::cluster::Cluster;
 use crate::process::{Process, Start};
 use crate::program;
 

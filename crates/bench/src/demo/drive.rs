@@ -8,9 +8,11 @@ use qoe_core::flight::qoe::Qoe;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::progress::Progress;
-use super::workload::{Class, Planned};
-use crate::client::{ClientError, Head, Pool, Sink};
+use crate::client::head::Head;
+use crate::client::pool::Pool;
+use crate::client::{ClientError, Sink};
+use crate::demo::progress::Progress;
+use crate::demo::workload::{Class, Planned};
 use crate::sse::{Event, Events};
 
 /// What one user saw. Times in milliseconds.

@@ -2,9 +2,9 @@
 
 use anyhow::ensure;
 
-use super::drive::Served;
-use super::lineup::Variant;
-use super::summary::Summary;
+use crate::demo::drive::Served;
+use crate::demo::lineup::Variant;
+use crate::demo::summary::Summary;
 
 /// A load generator later than this at p99, in milliseconds, measures itself.
 const LATE: f64 = 20.0;

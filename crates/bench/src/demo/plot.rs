@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::summary::Summary;
+use crate::demo::summary::Summary;
 use crate::stats::Sample;
 
 const COLOURS: [&str; 2] = ["#c2571a", "#1a6fc2"];

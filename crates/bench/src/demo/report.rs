@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::summary::{ROWS, Row, Summary};
+use crate::demo::summary::{ROWS, Row, Summary};
 use crate::table::Table;
 
 /// Changes below this share of the figure are called equal.

@@ -1,7 +1,7 @@
 //! The figures of one run, and what each of them means.
 
-use super::drive::Served;
-use super::workload::Class;
+use crate::demo::drive::Served;
+use crate::demo::workload::Class;
 use crate::stats::Sample;
 
 /// What a run's users saw, together.

@@ -7,10 +7,13 @@ use anyhow::Context;
 use qoe_core::target::Target;
 use qoe_sim::Profile;
 
-use super::arrival::Arrival;
-use super::shape::Shape;
-use super::trace::{Replay, Trace};
-use super::workload::{Course, Promises, Workload};
+use crate::lab::arrival::Arrival;
+use crate::lab::shape::Shape;
+use crate::lab::trace::replay::Replay;
+use crate::lab::trace::rows::Trace;
+use crate::lab::workload::Workload;
+use crate::lab::workload::course::Course;
+use crate::lab::workload::promises::Promises;
 
 /// What is played.
 #[derive(Clone, Debug)]

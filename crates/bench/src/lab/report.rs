@@ -4,12 +4,7 @@
 //! experiments → tables, plots (chart, bars: frame, axis, style), losses → terminal | html | markdown
 //! ```
 
-use std::path::Path;
-
-use anyhow::Context;
-
-use super::results::{Experiment, Promise};
-
+pub mod about;
 mod axis;
 mod bars;
 mod chart;
@@ -20,22 +15,19 @@ mod markdown;
 mod plots;
 mod style;
 mod tables;
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::lab::report::about::About;
+use crate::lab::results::{Experiment, Promise};
+
 #[cfg(test)]
 mod tests;
 
 pub use self::html::html;
 pub use self::markdown::{Document, markdown};
-
-/// What stands around the experiments.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
-    /// The title.
-    pub title: String,
-    /// Paragraphs below it: what this is, what holds for all experiments.
-    pub lines: Vec<String>,
-    /// The commands that give the same again.
-    pub reproduce: Vec<String>,
-}
 
 /// An experiment for the terminal.
 #[must_use]

@@ -1,8 +1,9 @@
 //! What the experiments of the lab gave: policies beside each other, at several rates, over several seeds.
 
-use super::confidence::Confidence;
-use super::outcome::Run;
-use super::summary::{Figure, Summary};
+use crate::lab::confidence::Confidence;
+use crate::lab::outcome::Run;
+use crate::lab::summary::figures::Figure;
+use crate::lab::summary::summarize::Summary;
 
 /// One question: one cluster and one workload under several policies.
 #[derive(Clone, Debug, PartialEq)]

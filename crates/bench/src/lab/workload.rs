@@ -4,28 +4,26 @@
 //! course (when) → kind (what: lengths, prefixes, turns) → promises (priority, targets, stated lengths) → arrivals
 //! ```
 
-use std::time::Duration;
+pub mod conversations;
+pub mod course;
+pub mod documents;
+pub mod draft;
+pub mod length;
+pub mod promises;
+pub mod single;
 
-use thiserror::Error;
+use crate::lab::arrival::Arrival;
+use crate::lab::draw::{Draw, mix};
+use crate::lab::workload::conversations::Conversations;
+use crate::lab::workload::course::Course;
+use crate::lab::workload::documents::Documents;
+use crate::lab::workload::draft::WorkloadError;
+use crate::lab::workload::length::Length;
+use crate::lab::workload::promises::Promises;
+use crate::lab::workload::single::{Prefix, Single};
 
-use super::arrival::{Arrival, Piece};
-use super::draw::{Draw, mix};
-
-mod conversations;
-mod course;
-mod documents;
-mod length;
-mod promises;
-mod single;
 #[cfg(test)]
 mod tests;
-
-pub use self::conversations::Conversations;
-pub use self::course::Course;
-pub use self::documents::Documents;
-pub use self::length::Length;
-pub use self::promises::Promises;
-pub use self::single::{Prefix, Single};
 
 /// A workload of any length and rate.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,35 +50,6 @@ pub enum Kind {
     /// Several workloads at once, each with its share of the rate.
     Mix(Vec<(f64, Workload)>),
 }
-
-/// A request before anything is promised about it.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Draft {
-    /// Seconds from the start.
-    pub(super) at: f64,
-    pub(super) prompt: Vec<Piece>,
-    pub(super) output_tokens: u32,
-    pub(super) goes_on: bool,
-}
-
-/// A workload that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum WorkloadError {
-    /// No workload has this name.
-    #[error("no workload is called {0:?}; there are: {all}", all = NAMES.join(", "))]
-    Unknown(String),
-    /// A figure is not one.
-    #[error("{name}: {what}")]
-    Figure {
-        /// Of what.
-        name: &'static str,
-        /// What is wrong, and what is expected.
-        what: String,
-    },
-}
-
-/// The names that [`Workload::named`] knows.
-pub const NAMES: [&str; 6] = ["chat", "code", "documents", "conversations", "tiny", "agents"];
 
 impl Workload {
     /// The workload of this name, at a constant rate and with the usual promises.
@@ -230,9 +199,4 @@ fn merged(parts: &[(f64, Workload)], seconds: f64, rate: f64, seed: u64) -> Vec<
     let mut all: Vec<Arrival> = parts.iter().enumerate().flat_map(part).collect();
     all.sort_by_key(|arrival| arrival.at);
     all
-}
-
-/// Seconds as a duration; what is before the start is at the start.
-pub(super) fn duration(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! What we want the router to cost, and whether this run reached it.
 
-use super::results::{Cell, Results};
-use super::systems::Kind;
-use super::workload::Workload;
+use crate::relay::kind::Kind;
+use crate::relay::results::{Cell, Results};
+use crate::relay::workload::Workload;
 
 /// One goal, held against a run.
 #[derive(Clone, Debug, PartialEq)]

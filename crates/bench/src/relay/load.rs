@@ -1,5 +1,7 @@
 //! Load for one router: closed loop for cost, paced streams for the cost of a token, open loop for latency.
 
+pub(super) mod check;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,15 +12,11 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::workload::{PACE, STEADY_RATE, STREAMS, Workload};
 use crate::client::Client;
 use crate::process::Usage;
+use crate::relay::load::check::{Counting, Outcome, one};
+use crate::relay::workload::{PACE, STEADY_RATE, STREAMS, Workload};
 use crate::sse::Events;
-
-mod check;
-
-pub(super) use check::answers;
-use check::{Counting, Outcome, one};
 
 /// Connections of the closed loop: enough to keep one core busy, few enough not to queue for long.
 const CONNECTIONS: usize = 16;

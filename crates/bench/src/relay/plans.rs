@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::time::timeout;
 
-use crate::client::{Client, Head, Sink};
+use crate::client::head::Head;
+use crate::client::{Client, Sink};
 
 /// Requests by the plan that served them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

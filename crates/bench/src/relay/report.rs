@@ -1,9 +1,9 @@
 //! The tables of a run: microseconds, ratios, latency, memory, goals, and what went wrong.
 
-use super::goals::{goals, ratio};
-use super::results::{Cell, Results};
-use super::systems::Kind;
-use super::workload::Workload;
+use crate::relay::goals::{goals, ratio};
+use crate::relay::kind::Kind;
+use crate::relay::results::{Cell, Results};
+use crate::relay::workload::Workload;
 use crate::stats::Sample;
 use crate::table::Table;
 

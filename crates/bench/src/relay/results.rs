@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::load::Window;
-use super::systems::Kind;
-use super::workload::{STREAMS, Workload};
+use crate::relay::kind::Kind;
+use crate::relay::load::Window;
+use crate::relay::workload::{STREAMS, Workload};
 use crate::stats::Sample;
 
 /// The rounds of one router under one workload.

@@ -7,50 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::{Instant, sleep};
 
-use super::load;
-use super::plans::Plans;
 use crate::process::{self, Process, Start, Usage};
-
-/// Which router it is: goals and ratios are between these.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// No router: the stand-in itself.
-    Direct,
-    /// Ours, every request whole on one endpoint.
-    Local,
-    /// Ours, every request handed off.
-    Handoff,
-    /// Envoy.
-    Envoy,
-    /// vllm-router, round-robin.
-    VllmRouter,
-    /// vllm-router with prefill and decoding servers.
-    VllmRouterPd,
-    /// One given on the command line.
-    Other(String),
-}
-
-impl Kind {
-    /// Whether it is our router.
-    #[must_use]
-    pub const fn is_ours(&self) -> bool {
-        matches!(self, Self::Local | Self::Handoff)
-    }
-
-    /// Row title and log name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Direct => "direct",
-            Self::Local => "ours-local",
-            Self::Handoff => "ours-handoff",
-            Self::Envoy => "envoy",
-            Self::VllmRouter => "vllm-router",
-            Self::VllmRouterPd => "vllm-router-pd",
-            Self::Other(name) => name,
-        }
-    }
-}
+use crate::relay::kind::Kind;
+use crate::relay::load;
+use crate::relay::plans::Plans;
 
 /// A running router.
 #[derive(Debug)]
@@ -176,7 +136,7 @@ impl Bench<'_> {
     /// Waits until the system answers.
     async fn answering(&self, mut system: System) -> anyhow::Result<System> {
         let end = Instant::now() + PEER_READY_WITHIN;
-        while !load::answers(system.address).await {
+        while !load::check::answers(system.address).await {
             if let Some(status) = system.process.as_mut().and_then(Process::ended) {
                 let words = process::last_words(self.folder, system.kind.name());
                 bail!("it ended ({status}): {}", words.unwrap_or_default());

@@ -9,11 +9,13 @@ use qoe_core::request::analyze::Priority;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::prompt;
-use crate::client::{Head, Pool, Sink};
+use crate::client::Sink;
+use crate::client::head::Head;
+use crate::client::pool::Pool;
 use crate::demo::Progress;
 use crate::lab::arrival::Arrival;
 use crate::lab::outcome::Outcome;
+use crate::replay::prompt;
 use crate::request;
 use crate::sse::{Event, Events};
 

@@ -2,7 +2,7 @@
 //! they may be.
 
 use crate::lab::outcome::{Outcome, Run};
-use crate::lab::summary::Summary;
+use crate::lab::summary::summarize::Summary;
 
 /// The figures of one run.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -11,7 +11,8 @@ use qoe_core::plan::policy::Policy;
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::{Client, Head, Sink};
+use crate::client::head::Head;
+use crate::client::{Client, Sink};
 use crate::lab::contestants::Contestant;
 use crate::lab::shape::Shape;
 use crate::process::{self, Process, Start, Usage};
@@ -247,18 +248,14 @@ fn configuration(contestant: &Contestant, endpoints: &[(Role, SocketAddr)]) -> S
 }
 
 fn policy(policy: &Policy) -> String {
-    let kind = match policy {
+    let kind = policy.as_str();
+    match policy {
         Policy::Predictive(rules) => {
             let cross = rules.cross_phase;
-            return format!("{{type: Predictive, predictive: {{crossPhase: {cross}}}}}");
+            format!("{{type: {kind}, predictive: {{crossPhase: {cross}}}}}")
         }
-        Policy::Weighted(_) => "Weighted",
-        Policy::RoundRobin => "RoundRobin",
-        Policy::LeastRequest => "LeastRequest",
-        Policy::PowerOfTwo => "PowerOfTwo",
-        Policy::PrefixAffinity => "PrefixAffinity",
-    };
-    format!("{{type: {kind}}}")
+        Policy::Endpoint(_) => format!("{{type: {kind}}}"),
+    }
 }
 
 #[derive(Default)]

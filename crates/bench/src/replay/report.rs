@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::facts::{FIGURES, Facts, Figure};
+use crate::replay::facts::{FIGURES, Facts, Figure};
 use crate::table::Table;
 
 /// One run in real time.
@@ -103,7 +103,7 @@ fn show(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::summary::{Percentiles, Summary};
+    use crate::lab::summary::summarize::{Percentiles, Summary};
 
     fn facts(ttft: f64) -> Facts {
         let percentiles = Percentiles { p50: Some(ttft), p90: Some(ttft), p99: Some(ttft) };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use qoe_api::standalone::{StandaloneConfig, load};
+use qoe_api::standalone::StandaloneConfig;
+use qoe_api::standalone::load;
 
 use crate::routes::source::RouteSource;
 use crate::shared::Shared;

@@ -64,7 +64,6 @@ fn able_to(route: &Route, other: Role) -> Vec<&Endpoint> {
 mod tests {
     use std::sync::Arc;
 
-    use prometheus_client::registry::Registry;
     use qoe_core::admit::ask::Ask;
     use qoe_core::endpoint::connector::Connector;
     use qoe_core::endpoint::holds::PromptHold;
@@ -75,12 +74,11 @@ mod tests {
     use qoe_core::speed::work::PromptWork;
 
     use super::*;
-    use crate::observe::metrics::Metrics;
+    use crate::clock::Clock;
     use crate::queue::place::QueuePlace;
     use crate::routes::lower::lower;
     use crate::routes::snapshot::Snapshot;
     use crate::routes::source::{EndpointSource, RouteSource};
-    use crate::shared::Shared;
     use qoe_core::phase::{Phase, Role};
     use qoe_discovery::proto::{DecodingLoad, PrefillLoad, RouteLoad};
 
@@ -138,7 +136,6 @@ mod tests {
     #[test]
     fn prompts_that_wait_in_the_router_are_unread_too() {
         let route = route(&[Role::Prefill, Role::Decoding]);
-        let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
         std::mem::forget(read(&route.pool[0].state, 30));
         let ask = Ask {
             priority: Priority::Low,
@@ -147,7 +144,7 @@ mod tests {
             needs: Duration::ZERO,
         };
         let place =
-            QueuePlace::enter(&shared, &route.state, ask, 500).map_err(|refusal| refusal.why);
+            QueuePlace::enter(&route.state.admission, Clock::start(), ask, 500).map_err(drop);
         assert_eq!(parts(&route).0.unread_tokens, 530.0);
         drop(place);
         assert_eq!(parts(&route).0.unread_tokens, 30.0);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
+use qoe_core::admit::shedding::Shedding;
 use qoe_core::flight::timings::Outcome;
 use qoe_core::request::analyze::Priority;
 
 use crate::observe::route_metrics::{FailureKey, PRIORITIES, RouteMetrics};
 use crate::observe::series::{InUse, Series, SeriesInUse, Value};
 use crate::observe::sharded::{ShardedCounter, ShardedHistogram};
-use crate::queue::admission::Shedding;
 
 /// Registers the families, which show what is in use whenever they are read.
 pub(super) fn register(registry: &mut Registry, in_use: &Arc<ArcSwap<InUse>>) {
@@ -134,7 +134,7 @@ fn queue(families: &mut Families<'_>) {
     families.add(named, MetricType::Gauge, |in_use| {
         in_use.of_routes(|route| {
             let series = |priority: Priority| {
-                let waiting = Value::Gauge(route.queued(priority).get());
+                let waiting = Value::Gauge(route.queued[priority as usize].get());
                 of_route(route, [priority_label(priority)], waiting)
             };
             PRIORITIES.map(series).into()

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::observe::record::Record;
 use crate::observe::sharded::Sharded;
@@ -12,14 +13,14 @@ const KEPT: usize = 1000;
 
 /// The last requests of each worker, which alone pushes to its shard.
 #[derive(Default)]
-pub(crate) struct Ring(Sharded<Mutex<VecDeque<Record>>>);
+pub(crate) struct Ring(Sharded<Mutex<VecDeque<(Duration, Record)>>>);
 
 impl Ring {
-    /// Keeps a request; the worker's oldest goes.
-    pub(crate) fn push(&self, record: Record) {
+    /// Keeps a request that ended `now`; the worker's oldest goes.
+    pub(crate) fn push(&self, now: Duration, record: Record) {
         let mut ring = self.0.own().lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = if ring.len() >= KEPT { ring.pop_front() } else { None };
-        ring.push_back(record);
+        ring.push_back((now, record));
         drop(ring);
         drop(oldest); // freed outside the lock, for which a page may wait
     }
@@ -32,10 +33,9 @@ impl Ring {
             let ring = shard.lock().unwrap_or_else(PoisonError::into_inner);
             last.extend(ring.iter().rev().take(limit).cloned());
         }
-        // Stable, so that requests of one worker that ended in the same millisecond stay in order.
-        last.sort_by_key(|record| Reverse(record.ended_at_ms));
-        last.truncate(limit);
-        last
+        // Not by the record's own time: many requests end in one millisecond.
+        last.sort_by_key(|(ended, _)| Reverse(*ended));
+        last.into_iter().take(limit).map(|(_, record)| record).collect()
     }
 }
 
@@ -46,8 +46,14 @@ mod tests {
     use super::*;
     use crate::observe::record::tests::record;
 
-    fn ended_at(ms: u64) -> Record {
-        Record { ended_at_ms: ms, ..record() }
+    /// Keeps a request that ended so many nanoseconds after the start.
+    fn end(ring: &Ring, nanos: u64) {
+        let record = Record { request_id: nanos.to_string().into(), ..record() };
+        ring.push(Duration::from_nanos(nanos), record);
+    }
+
+    fn last(ring: &Ring, limit: usize) -> Vec<String> {
+        ring.last(limit).iter().map(|record| record.request_id.to_string()).collect()
     }
 
     #[test]
@@ -57,21 +63,20 @@ mod tests {
             for worker in 0..2 {
                 let (ring, barrier) = (&ring, &barrier);
                 scope.spawn(move || {
-                    (0..3).for_each(|i| ring.push(ended_at(2 * i + worker)));
+                    (0..3).for_each(|i| end(ring, 2 * i + worker));
                     barrier.wait(); // a worker that ended would leave its shard to the other
                 });
             }
         });
-        let last = |limit| ring.last(limit).iter().map(|r| r.ended_at_ms).collect::<Vec<_>>();
-        assert_eq!(last(4), [5, 4, 3, 2]);
-        assert_eq!(last(usize::MAX), [5, 4, 3, 2, 1, 0]);
+        assert_eq!(last(&ring, 4), ["5", "4", "3", "2"]);
+        assert_eq!(last(&ring, usize::MAX), ["5", "4", "3", "2", "1", "0"]);
     }
 
     #[test]
     fn the_oldest_go() {
         let ring = Ring::default();
-        (0..=KEPT as u64).for_each(|ms| ring.push(ended_at(ms)));
-        let last = ring.last(usize::MAX);
-        assert_eq!((last.len(), last.last().map(|r| r.ended_at_ms)), (KEPT, Some(1)));
+        (0..=KEPT as u64).for_each(|nanos| end(&ring, nanos));
+        let last = last(&ring, usize::MAX);
+        assert_eq!((last.len(), last.last().map(String::as_str)), (KEPT, Some("1")));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prometheus_client::metrics::gauge::Gauge;
+use qoe_core::admit::shedding::Shedding;
 use qoe_core::flight::timings::{Outcome, Timings};
 use qoe_core::phase::Phase;
 use qoe_core::plan::reason::Reason;
@@ -10,7 +11,6 @@ use qoe_core::request::analyze::Priority;
 
 use crate::observe::record::Record;
 use crate::observe::sharded::{ShardedCounter, ShardedCounts, ShardedHistogram};
-use crate::queue::admission::Shedding;
 
 /// Bucket bounds in seconds for the first token, and for everything else from milliseconds to minutes.
 const SECONDS: &[f64] =
@@ -45,7 +45,8 @@ pub(crate) struct RouteMetrics {
     pub(crate) itl: ShardedHistogram,
     pub(crate) ttft_error: ShardedHistogram,
     pub(crate) itl_error: ShardedHistogram,
-    pub(super) queued: [Gauge; PRIORITIES.len()],
+    /// Requests that wait, by priority.
+    pub(crate) queued: [Gauge; PRIORITIES.len()],
     pub(super) queue: [ShardedHistogram; PRIORITIES.len()],
     pub(super) shed: [[ShardedCounter; Shedding::ALL.len()]; PRIORITIES.len()],
     /// By plan (`local` or `handoff`) and reason.
@@ -88,11 +89,6 @@ impl RouteMetrics {
         }
     }
 
-    /// The number of waiting requests of a priority.
-    pub(crate) const fn queued(&self, priority: Priority) -> &Gauge {
-        &self.queued[priority as usize]
-    }
-
     /// The time that requests of a priority waited.
     pub(crate) const fn queue(&self, priority: Priority) -> &ShardedHistogram {
         &self.queue[priority as usize]
@@ -104,8 +100,8 @@ impl RouteMetrics {
     }
 
     /// Counts an attempt that failed at an endpoint.
-    pub(crate) fn attempt_failed(&self, endpoint: &Arc<str>, phase: Phase, failure: &'static str) {
-        let (endpoint, phase) = (Arc::clone(endpoint), phase.as_str());
+    pub(crate) fn attempt_failed(&self, endpoint: &str, phase: Phase, failure: &'static str) {
+        let (endpoint, phase) = (endpoint.into(), phase.as_str());
         self.failures.inc(FailureKey { endpoint, phase, failure });
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct RouteState {
     pub(crate) budget: Budget,
     /// Requests in flight, without those that wait in the queue.
     pub(crate) in_flight: AtomicU32,
-    pub(crate) admission: Admission,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: Arc<RouteMetrics>,
     /// The load that controllers scale by.
     pub(crate) load: LoadSums,
@@ -35,13 +35,14 @@ const BYTES_PER_TOKEN_GAIN: f64 = 0.1;
 impl RouteState {
     /// The state of a new route, with room for `max_queued` waiting requests.
     pub(crate) fn new(route: &str, max_queued: usize) -> Self {
+        let metrics = RouteMetrics::new(route);
         Self {
-            metrics: Arc::new(RouteMetrics::new(route)),
+            admission: Arc::new(Admission::new(max_queued, metrics.queued.clone())),
+            metrics: Arc::new(metrics),
             load: LoadSums::default(),
             memory: RouteMemory::default(),
             budget: Budget::default(),
             in_flight: AtomicU32::new(0),
-            admission: Admission::new(max_queued),
             bytes_per_token: AtomicU64::new(BYTES_PER_TOKEN.to_bits()),
         }
     }

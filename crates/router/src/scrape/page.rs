@@ -7,9 +7,10 @@ use qoe_core::request::splice::Segments;
 
 use crate::scrape::slots::WITHIN;
 use crate::upstream::connection::Connection;
-use crate::upstream::error::{Unsent, UpstreamError};
-use crate::upstream::exchange::{Exchange, read_all};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::exchange::read_all;
 use crate::upstream::leg::Leg;
+use crate::upstream::request;
 
 /// The largest page in bytes that is read. An engine of vLLM publishes 60 kB, a server one set for each data-parallel
 /// rank: this is enough for 64 of them. At half, the largest servers would not be read; at double, all slots together
@@ -26,7 +27,7 @@ pub(super) async fn get(
     idle: &mut Option<Connection>,
     path: &'static str,
 ) -> Result<Bytes, UpstreamError> {
-    let request = || {
+    let make = || {
         let mut request = Request::new(Leg::from(Segments::from(Bytes::new())));
         *request.uri_mut() = http::Uri::from_static(path);
         let host = HeaderValue::from_str(authority);
@@ -34,20 +35,8 @@ pub(super) async fn get(
         request
     };
     let open = || Connection::open(authority, WITHIN);
-    let mut connection = match idle.take() {
-        Some(connection) => connection,
-        None => open().await?,
-    };
-    let mut answer = connection.send(request()).await;
-    if matches!(answer, Err(Unsent::Retry(_))) {
-        // The endpoint has closed the idle connection.
-        connection = open().await?;
-        answer = connection.send(request()).await;
-    }
-    let response = answer?;
-    let found = response.status().is_success();
-    let exchange = Exchange::new(connection, response.into_body());
+    let (head, exchange) = request::request(idle.take(), open, make).await?;
     let (page, exchange) = read_all(exchange, MAX_BYTES).await?;
     *idle = exchange.into_idle();
-    Ok(if found { page } else { Bytes::new() })
+    Ok(if head.status.is_success() { page } else { Bytes::new() })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Prompt, RequestId, Time};
+use crate::engine::request::{Prompt, RequestId, Time};
 use crate::kv::BlockId;
 
 /// The KV of one finished prefill.

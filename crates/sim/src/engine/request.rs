@@ -161,3 +161,6 @@ pub enum Event {
         finish: Finish,
     },
 }
+
+/// Time since the engine started.
+pub type Time = Duration;

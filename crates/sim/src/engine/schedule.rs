@@ -1,7 +1,8 @@
 //! What a step computes: running streams first, then prompts, while tokens and blocks last.
 
-use super::sequence::Transfer;
-use super::{Engine, Scheduling, Sequence, Time};
+use crate::engine::request::Time;
+use crate::engine::sequence::Transfer;
+use crate::engine::{Engine, Scheduling, Sequence};
 use crate::profile::StepLoad;
 
 impl Engine {

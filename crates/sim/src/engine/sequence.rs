@@ -1,6 +1,6 @@
 //! One request inside the engine.
 
-use super::{Prefilled, Prompt, Request, RequestId, Source, Time};
+use crate::engine::request::{Prefilled, Prompt, Request, RequestId, Source, Time};
 use crate::kv::BlockId;
 use crate::text::{Chain, Token};
 

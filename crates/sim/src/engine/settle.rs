@@ -1,6 +1,8 @@
 //! What a step has done: tokens written, requests ended, and all of it counted.
 
-use super::{Engine, Event, Finish, Lease, Prefilled, Reason, Sequence, Source, Time};
+use crate::engine::lease::Lease;
+use crate::engine::request::{Event, Finish, Prefilled, Reason, Source, Time};
+use crate::engine::{Engine, Sequence};
 
 impl Engine {
     /// Counts the start of a request, the first time it starts.

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::request::{
+    AddError, Event, Finish, Prompt, Reason, Request, RequestId, Source, Time,
+};
 use crate::text::{Chain, tokenize};
 
 fn prompt(tokens: u32, seed: u64) -> Prompt {

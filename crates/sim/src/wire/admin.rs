@@ -5,10 +5,10 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::body::{members, parse_value};
-use super::error::ApiError;
-use super::reply::Reply;
 use crate::app::App;
+use crate::wire::body::{members, parse_value};
+use crate::wire::error::ApiError;
+use crate::wire::reply::Reply;
 
 /// What an administrator can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::body::{Api, Generation};
-use crate::engine::{Prefilled, Reason};
+use crate::engine::request::{Prefilled, Reason};
 use crate::text::{Token, detokenize};
+use crate::wire::body::{Api, Generation};
 
 /// vLLM's name for the build, which ends up in every answer.
 pub(super) const FINGERPRINT: &str = "vllm-0.32.0-qoe-sim";

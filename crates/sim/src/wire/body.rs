@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::ApiError;
-use super::template::chat_prompt;
 use crate::app::Catalog;
 use crate::text::{Token, tokenize};
+use crate::wire::error::ApiError;
+use crate::wire::template::chat_prompt;
 
 /// Which of the two APIs is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
 
-use super::answer::{Choice, FINGERPRINT, Head, quoted, reason_name, sum_prefilled};
-use super::body::Api;
-use crate::engine::{Prefilled, Reason};
+use crate::engine::request::{Prefilled, Reason};
 use crate::text::{Token, append_token, detokenize};
+use crate::wire::answer::{Choice, FINGERPRINT, Head, quoted, reason_name, sum_prefilled};
+use crate::wire::body::Api;
 
 /// Writes the events of a stream.
 #[derive(Debug)]

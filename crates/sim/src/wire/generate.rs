@@ -8,18 +8,19 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::answer::{Choice, Head};
-use super::body::{Api, Generation, Parsed, parse};
-use super::chunks::Chunks;
-use super::error::ApiError;
-use super::reply::Reply;
-use super::stream::SseBody;
-use crate::app::{App, lock};
+use crate::app::App;
 use crate::driver::{SubmitError, Ticket};
-use crate::engine::{AddError, Prompt, Request, RequestId, Source};
+use crate::engine::request::{AddError, Prompt, Request, RequestId, Source};
 use crate::handoff::{Intent, Offer, Remote, remote_name};
+use crate::lock::lock;
 use crate::outbox::Output;
 use crate::side::{Patience, Pulled, pull};
+use crate::wire::answer::{Choice, Head};
+use crate::wire::body::{Api, Generation, Parsed, parse};
+use crate::wire::chunks::Chunks;
+use crate::wire::error::ApiError;
+use crate::wire::reply::Reply;
+use crate::wire::stream::SseBody;
 
 /// How long a server that was reached before is tried when it refuses connections.
 const KNOWN_PEER_PATIENCE: Duration = Duration::from_millis(30);

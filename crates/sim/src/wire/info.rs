@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::body::{check_model, members, parse_value};
-use super::error::ApiError;
-use super::reply::Reply;
-use super::template::chat_prompt;
 use crate::app::App;
 use crate::text::{self, Chain, Token};
+use crate::wire::body::{check_model, members, parse_value};
+use crate::wire::error::ApiError;
+use crate::wire::reply::Reply;
+use crate::wire::template::chat_prompt;
 
 /// Length of an embedding.
 const DIMENSIONS: usize = 64;

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
-use super::stream::SseBody;
+use crate::wire::stream::SseBody;
 
 /// A body that is there, or one that is still being written.
 #[derive(Debug)]

@@ -1,56 +1,24 @@
 //! `/v1/responses`, not streamed, and its memory: a response is known to this server only.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
-
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::body::{Api, check_model, members, parse_value};
-use super::error::ApiError;
-use super::generate;
-use super::reply::Reply;
-use crate::app::{App, lock};
+use crate::app::App;
+use crate::wire::body::{Api, check_model, members, parse_value};
+use crate::wire::error::ApiError;
+use crate::wire::generate;
+use crate::wire::reply::Reply;
 
-/// Responses that are remembered.
-const CAPACITY: usize = 1024;
-
-/// Responses made here, with the conversations they end; the oldest are forgotten first.
-#[derive(Debug, Default)]
-pub(crate) struct Stored(Mutex<Memory>);
-
-#[derive(Debug, Default)]
-struct Memory {
-    responses: HashMap<String, (Value, Vec<Value>)>,
-    order: VecDeque<String>,
-}
-
-impl Stored {
-    fn insert(&self, id: &str, response: Value, conversation: Vec<Value>) {
-        let mut memory = lock(&self.0);
-        if memory.order.len() == CAPACITY
-            && let Some(oldest) = memory.order.pop_front()
-        {
-            memory.responses.remove(&oldest);
-        }
-        memory.order.push_back(id.to_owned());
-        memory.responses.insert(id.to_owned(), (response, conversation));
-    }
-
-    fn get(&self, id: &str) -> Result<(Value, Vec<Value>), ApiError> {
-        let memory = lock(&self.0);
-        memory
-            .responses
-            .get(id)
-            .cloned()
-            .ok_or_else(|| ApiError::not_found(format!("Response with id '{id}' not found.")))
-    }
+/// A response that was made here, with its conversation.
+fn stored(app: &App, id: &str) -> Result<(Value, Vec<Value>), ApiError> {
+    let missing = || ApiError::not_found(format!("Response with id '{id}' not found."));
+    app.stored.get(id).ok_or_else(missing)
 }
 
 /// `GET /v1/responses/{id}`
 pub(super) fn get(app: &App, id: &str) -> Result<Reply, ApiError> {
-    app.stored.get(id).map(|(response, _)| Reply::value(&response))
+    stored(app, id).map(|(response, _)| Reply::value(&response))
 }
 
 /// `POST /v1/responses`
@@ -64,7 +32,7 @@ pub(super) async fn create(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     let model = check_model(asked, &app.catalog())?;
     let previous = body.get("previous_response_id").and_then(Value::as_str);
     let mut conversation = match previous {
-        Some(id) => app.stored.get(id)?.1,
+        Some(id) => stored(app, id)?.1,
         None => Vec::new(),
     };
     conversation.extend(input(&body)?);

@@ -4,11 +4,11 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
-use super::chunks::Chunks;
-use super::error::ApiError;
 use crate::driver::Ticket;
 use crate::outbox::Output;
 use crate::side::Pulled;
+use crate::wire::chunks::Chunks;
+use crate::wire::error::ApiError;
 
 /// Server-sent events of one request. Dropped early (the client left), it aborts the request.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::axis::Axis;
-use super::frame::{HEIGHT, LEFT, TOP, WIDTH, frame_y, height, legend, open};
-use super::style::{colour, escape, letter};
+use crate::lab::report::axis::Axis;
+use crate::lab::report::frame::{HEIGHT, LEFT, TOP, WIDTH, frame_y, height, legend, open};
+use crate::lab::report::style::{colour, escape, letter};
 
 /// Groups of bars, 0 to 100 %.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::axis::{self, Axis};
-use super::frame::{HEIGHT, LEFT, TOP, WIDTH, frame_y, height, legend, open};
-use super::style::{colour, dash, escape};
+use crate::lab::report::axis::{self, Axis};
+use crate::lab::report::frame::{HEIGHT, LEFT, TOP, WIDTH, frame_y, height, legend, open};
+use crate::lab::report::style::{colour, dash, escape};
 
 /// Lines over two axes.
 #[derive(Clone, Debug, PartialEq)]

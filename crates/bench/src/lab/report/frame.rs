@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::axis::{self, Axis};
-use super::style::{PICTURE, colour, dash, escape, letter};
+use crate::lab::report::axis::{self, Axis};
+use crate::lab::report::style::{PICTURE, colour, dash, escape, letter};
 
 pub(super) const LEFT: f64 = 62.0;
 pub(super) const TOP: f64 = 40.0;

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::About;
-use super::losses::{self, losses};
-use super::plots::plots;
-use super::style::{PAGE, PICTURE, escape};
-use super::tables;
+use crate::lab::report::about::About;
+use crate::lab::report::losses::{self, losses};
+use crate::lab::report::plots::plots;
+use crate::lab::report::style::{PAGE, PICTURE, escape};
+use crate::lab::report::tables;
 use crate::lab::results::{Experiment, Promise};
 
 /// The page. Writing to a string cannot fail.

@@ -2,7 +2,7 @@
 
 use crate::lab::confidence::Confidence;
 use crate::lab::results::{Experiment, Point, Promise, Sweep};
-use crate::lab::summary::{Better, FIGURES, Figure};
+use crate::lab::summary::figures::{Better, FIGURES, Figure};
 use crate::table::Table;
 
 /// A figure of ours that is worse.

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::About;
-use super::frame::standalone;
-use super::losses::{self, losses};
-use super::plots::plots;
-use super::tables;
+use crate::lab::report::about::About;
+use crate::lab::report::frame::standalone;
+use crate::lab::report::losses::{self, losses};
+use crate::lab::report::plots::plots;
+use crate::lab::report::tables;
 use crate::lab::results::{Experiment, Promise};
 
 /// A document and its pictures.

@@ -1,12 +1,12 @@
 //! The pictures of one experiment.
 
-use super::axis::Axis;
-use super::bars::Bars;
-use super::chart::{Chart, Series};
 use crate::lab::confidence::Confidence;
 use crate::lab::outcome::{Moment, Outcome};
+use crate::lab::report::axis::Axis;
+use crate::lab::report::bars::Bars;
+use crate::lab::report::chart::{Chart, Series};
 use crate::lab::results::{ATTAINMENT, Experiment, Point, Sweep};
-use crate::lab::summary::{PRIORITIES, Summary};
+use crate::lab::summary::summarize::{PRIORITIES, Summary};
 use crate::stats::Sample;
 
 /// One picture; with the experiment's name, `name` is that of its file.

@@ -1,7 +1,7 @@
 //! The tables of one experiment.
 
 use crate::lab::results::{Experiment, Limit, Promise, Sweep};
-use crate::lab::summary::{FIGURES, Figure};
+use crate::lab::summary::figures::{FIGURES, Figure};
 use crate::table::Table;
 
 /// Policies with their key figures at the focus.

@@ -7,7 +7,7 @@ use super::*;
 use crate::lab::draw::Draw;
 use crate::lab::outcome::{Moment, Outcome, Run, Use};
 use crate::lab::results::{Point, Sweep};
-use crate::lab::summary::{PRIORITIES, Summary};
+use crate::lab::summary::summarize::{PRIORITIES, Summary};
 
 /// Runs whose latencies rise with the rate, the more steeply the larger `slow` is.
 fn run(rate: f64, slow: f64, seed: u64) -> Run {

@@ -1,7 +1,7 @@
 //! The figures by which policies are compared, in the units in which they are shown.
 
-use super::Summary;
 use crate::lab::confidence::Confidence;
+use crate::lab::summary::summarize::Summary;
 
 /// Which way a figure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

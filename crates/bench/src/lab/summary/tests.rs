@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::*;
+use crate::lab::outcome::{Outcome, REFUSED, Run, Use};
+use crate::lab::summary::figures::FIGURES;
+use crate::lab::summary::summarize::{Percentiles, Summary};
+use qoe_core::request::analyze::Priority;
 
 fn outcome(ttft: f64, sla_met: bool) -> Outcome {
     Outcome {

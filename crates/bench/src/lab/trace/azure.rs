@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::civil::{DateTime, date};
 
-use super::Row;
+use crate::lab::trace::row::Row;
 
 /// The first line of every such file.
 pub(super) const HEAD: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";

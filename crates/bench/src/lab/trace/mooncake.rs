@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{BLOCK, Row};
+use crate::lab::trace::row::{BLOCK, Row};
 
 #[derive(Deserialize)]
 struct Line {

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{BLOCK, Row, Trace};
 use crate::lab::arrival::{Arrival, Content, Piece};
 use crate::lab::draw::{Draw, mix};
-use crate::lab::workload::{Draft, Promises};
+use crate::lab::trace::row::{BLOCK, Row};
+use crate::lab::trace::rows::Trace;
+use crate::lab::workload::draft::Draft;
+use crate::lab::workload::promises::Promises;
 
 /// What of a trace is played, and how fast.
 ///

@@ -1,9 +1,10 @@
 //! Conversations of several turns: each turn's prompt is everything said before, the answers included.
 
-use super::documents::ANSWER_PACE;
-use super::{Draft, Length};
 use crate::lab::arrival::{Content, Piece};
 use crate::lab::draw::Draw;
+use crate::lab::workload::documents::ANSWER_PACE;
+use crate::lab::workload::draft::Draft;
+use crate::lab::workload::length::Length;
 
 /// Applications, turns and lengths.
 #[derive(Clone, Copy, Debug, PartialEq)]

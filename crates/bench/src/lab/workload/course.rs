@@ -1,7 +1,7 @@
 //! How the rate of arrivals goes over time.
 
-use super::WorkloadError;
 use crate::lab::draw::Draw;
+use crate::lab::workload::draft::WorkloadError;
 
 /// Spread of the seconds of [`Course::Spiky`]: the busiest second of an hour has about 25 times the mean.
 const SPIKY: f64 = 1.2;

@@ -3,9 +3,10 @@
 //! A request's length is drawn first, so that lengths are those of the trace; then, by lot, it goes on with the open
 //! conversation whose history comes nearest to a drawn share of that length. So prefixes grow by whole turns.
 
-use super::{Draft, Length};
 use crate::lab::arrival::{Content, Piece};
 use crate::lab::draw::Draw;
+use crate::lab::workload::draft::Draft;
+use crate::lab::workload::length::Length;
 
 /// Lengths and prefix sharing.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use qoe_core::request::analyze::Priority;
 use qoe_core::target::Target;
 
-use super::{Draft, duration};
 use crate::lab::arrival::Arrival;
 use crate::lab::draw::Draw;
+use crate::lab::workload::draft::{Draft, duration};
 
 /// Priorities and targets by lot.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,8 +1,9 @@
 //! Requests that have nothing to do with each other, but perhaps a prefix in common.
 
-use super::{Draft, Length};
 use crate::lab::arrival::{Content, Piece};
 use crate::lab::draw::{Draw, mix};
+use crate::lab::workload::draft::Draft;
+use crate::lab::workload::length::Length;
 
 /// Single requests.
 #[derive(Clone, Copy, Debug, PartialEq)]

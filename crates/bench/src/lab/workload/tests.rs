@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::lab::arrival::Content;
+use crate::lab::arrival::Piece;
+use crate::lab::workload::draft::NAMES;
 use crate::stats::Sample;
 
 fn percentile(all: &[Arrival], percent: f64, tokens: fn(&Arrival) -> u32) -> f64 {

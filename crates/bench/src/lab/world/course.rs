@@ -7,8 +7,8 @@ use qoe_core::phase::Role;
 use qoe_core::scale::{Capacity, DecodingSeen, Goal, PrefillSeen, Scaler};
 use qoe_core::target::Target;
 
-use super::replica::Replica;
 use crate::lab::outcome::Moment;
+use crate::lab::world::replica::Replica;
 
 /// Bounds of the replicas that are asked for.
 const REPLICAS: (u32, u32) = (1, 64);

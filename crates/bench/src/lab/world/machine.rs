@@ -5,11 +5,12 @@ use std::time::Duration;
 use qoe_core::endpoint::exposition::EngineMetrics;
 use qoe_core::phase::Role;
 use qoe_sim::Engine;
-use qoe_sim::engine::{EngineConfig, Event};
+use qoe_sim::engine::EngineConfig;
+use qoe_sim::engine::request::Event;
 
-use super::prompt::ENGINE_BLOCK;
 use crate::lab::outcome::Use;
 use crate::lab::shape::Node;
+use crate::lab::world::prompt::ENGINE_BLOCK;
 
 pub(super) struct Machine {
     pub(super) name: String,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qoe_sim::engine::Prompt;
+use qoe_sim::engine::request::Prompt;
 use qoe_sim::text::Chain;
 
 use crate::lab::arrival::{Content, Piece};

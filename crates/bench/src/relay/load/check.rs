@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::client::{Client, Head, Sink};
+use crate::client::head::Head;
+use crate::client::{Client, Sink};
 use crate::relay::workload::Workload;
 use crate::sse::{Event, Events};
 

@@ -1,10 +1,10 @@
 use prometheus_client::encoding::text::encode;
+use qoe_core::admit::shedding::Shedding;
 use qoe_core::phase::Phase;
 use qoe_core::request::analyze::Priority;
 
 use super::*;
 use crate::observe::record::tests::record;
-use crate::queue::admission::Shedding;
 
 /// The lines of the exposition; the order of series within a family says nothing.
 fn exposition(registry: &Registry) -> String {
@@ -29,10 +29,10 @@ fn the_exposition_is_as_it_always_was() {
     }
     route.itl_error.observe(0.125);
     route.queue(Priority::High).observe(0.25);
-    route.queued(Priority::Medium).inc();
+    route.queued[Priority::Medium as usize].inc();
     route.shed(Priority::Low, Shedding::Full).inc();
     route.ignored_headers.inc_by(2);
-    route.attempt_failed(&"d".into(), Phase::Decoding, "broken");
+    route.attempt_failed("d", Phase::Decoding, "broken");
     metrics.refused("no_model");
     metrics.config_read("applied");
     metrics.scraped(true);
@@ -87,7 +87,7 @@ fn series_of_routes_go_with_them_however_late_their_requests_end() {
     assert!(of("stays") > 0 && of("stays") == of("goes"));
     metrics.put_into_use(vec![stays], &[d]);
     goes.ended(&record());
-    goes.attempt_failed(&"d".into(), Phase::Decoding, "broken");
+    goes.attempt_failed("d", Phase::Decoding, "broken");
     goes.itl.observe(0.1);
     assert_eq!(of("goes"), 0);
     assert!(of("stays") > 0);

@@ -1,14 +1,13 @@
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::HeaderMap;
 use qoe_core::admit::ask::Ask;
 use qoe_core::endpoint::state::{Scheduling, Served};
 use qoe_core::request::analyze::{HeaderRules, Priority};
-use tokio::sync::Notify;
 
 use super::*;
-use crate::queue::admission::Waiter;
+use crate::clock::Clock;
+use crate::queue::place::QueuePlace;
 use crate::routes::effects::Effects;
 use crate::routes::lower::lower;
 use crate::routes::state::RouteState;
@@ -204,11 +203,7 @@ fn queues(route: &Route) -> bool {
         within: Duration::from_secs(1),
         needs: Duration::ZERO,
     };
-    let mut waiters = route.state.admission.line();
-    let waiter = Arc::new(Waiter { wake: Notify::new(), refused: OnceLock::new() });
-    let entered = waiters.queue.push(Arc::clone(&waiter), ask, Duration::ZERO).is_ok();
-    waiters.queue.remove(|other, _| Arc::ptr_eq(other, &waiter));
-    entered
+    QueuePlace::enter(&route.state.admission, Clock::start(), ask, 1).is_ok()
 }
 
 /// 1,000 endpoints, each with a base model, which the first route names, and nine adapters of its own.
