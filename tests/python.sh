@@ -1,7 +1,8 @@
 # Shell functions for the scripts that install what tests need; sourced, not run.
 # Everything lands in one cache, one folder per recipe, and may be deleted at any time.
 
-say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+# The folder tells one install.sh from another.
+say() { printf '%s/%s: %s\n' "$(basename "$(dirname "$(realpath "$0")")")" "$(basename "$0")" "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
 cache_root() { printf '%s' "${QOE_ROUTER_CACHE:-${HOME:?HOME or QOE_ROUTER_CACHE must be set}/.cache/qoe-router}"; }

@@ -21,7 +21,7 @@ build() {
   mkdir -p "$site/vllm-0.32.0+cpu.dist-info"
   printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' >"$site/vllm-0.32.0+cpu.dist-info/METADATA"
   say "making a tiny model, 15 seconds"
-  "$dir/bin/python" "$here/model.py" "$dir/model"
+  TQDM_DISABLE=1 "$dir/bin/python" "$here/model.py" "$dir/model"
   rm -rf "$dir/installer"
 }
 

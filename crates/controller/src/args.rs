@@ -6,25 +6,25 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use qoe_runtime::telemetry::LogArgs;
 
-/// Watches pods and QoERoutes, and tells routers what to serve on which endpoints.
+/// Watches pods and QoERoutes, and tells routers which routes to serve on which endpoints.
 #[derive(Debug, Parser)]
 #[command(name = "qoe-controller", version)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program does.
+/// A subcommand.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+#[expect(clippy::large_enum_variant, reason = "one is parsed per process")]
 pub enum Command {
     /// Run the controller.
     Run {
-        /// How.
+        /// The controller's settings.
         #[command(flatten)]
         run: Run,
-        /// How to log.
+        /// The settings of logs.
         #[command(flatten)]
         log: LogArgs,
     },
@@ -32,39 +32,39 @@ pub enum Command {
     Crd,
 }
 
-/// How to run.
+/// The settings of `qoe-controller run`.
 #[derive(Clone, Debug, Args)]
 #[group(id = "how")] // the variant's own group is called as the variant
 pub struct Run {
-    /// The class of routes to serve: those whose `spec.routerClassName` says so.
+    /// Serve the routes whose `spec.routerClassName` is this.
     #[arg(long, default_value = qoe_api::DEFAULT_CLASS, value_name = "NAME")]
     pub class: String,
-    /// The namespaces to watch, with commas; without it, all.
+    /// Namespaces to watch, separated by commas; all if not given.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub namespaces: Vec<String>,
-    /// Where routers connect (gRPC).
+    /// Listen here for routers (gRPC).
     #[arg(long, default_value = "0.0.0.0:9443", value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// A folder with `tls.crt`, `tls.key` and `ca.crt`, read again as they change: routers must have a certificate of
-    /// the same authority. Without it, anybody who can connect is told all routes.
+    /// Folder with `tls.crt`, `tls.key` and `ca.crt`, reloaded when they change. Routers must have a certificate of the
+    /// same authority. If not given, anyone who can connect can read all routes.
     #[arg(long, value_name = "FOLDER")]
     pub tls_dir: Option<PathBuf>,
-    /// Where `/ready`, `/metrics` and the debug pages are.
+    /// Listen here for `/ready`, `/metrics` and the debug pages.
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "ADDRESS")]
     pub admin: SocketAddr,
-    /// The lease that says which replica writes; without it, `qoe-controller-` and the class.
+    /// Lease that elects the replica that writes; if not given, `qoe-controller-` and the class.
     #[arg(long, value_name = "NAME")]
     pub lease_name: Option<String>,
-    /// Its namespace; without it, the one the controller runs in.
+    /// Namespace of the lease; if not given, the controller's own.
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
     pub lease_namespace: Option<String>,
-    /// This replica's name in the lease; without it, the host's and the process's.
+    /// Name of this replica in the lease; if not given, made of the host name and the process ID.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub identity: Option<String>,
-    /// The UID of this replica's pod, with which the lease goes when nobody takes it over.
+    /// UID of this replica's pod, which becomes the owner of the lease: it is deleted with its last holder.
     #[arg(long, value_name = "UID", env = "POD_UID")]
     pub pod_uid: Option<String>,
-    /// How long to go on serving routers, not ready any more, after SIGTERM.
+    /// After SIGTERM, serve routers for this long while not ready.
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
     pub drain_seconds: u64,
 }

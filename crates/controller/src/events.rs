@@ -1,19 +1,24 @@
-//! Events: what somebody who looks at a route with `kubectl describe` should know, said once when it becomes so.
+//! Kubernetes events about routes, which `kubectl describe` shows: each is written once, when its reason arises.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use qoe_api::QoERoute;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use crate::index::{Route, RouteKey};
-use crate::status::Verdict;
+use crate::kube_client::explain;
+use crate::lease::Leadership;
+use crate::metrics::Metrics;
+use crate::route::{Route, RouteKey};
+use crate::status::ConditionState;
 use crate::translate::Findings;
-use crate::watch::told_by_client;
 
-/// One event.
+/// An event to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
     pub(crate) warning: bool,
@@ -21,31 +26,32 @@ pub(crate) struct Notice {
     pub(crate) note: String,
 }
 
-/// What was said of each route last, by topic, so that it is not said again.
+/// The last reason of each topic of each route, so that no event repeats it.
 #[derive(Debug, Default)]
 pub(crate) struct Said(BTreeMap<RouteKey, BTreeMap<&'static str, &'static str>>);
 
 impl Said {
-    /// What is new about a route. The first look at it says no more than that it is ready, or what is wrong, and nothing
-    /// that its status says already: a new leader looks at all routes.
+    /// The new events of a route. At the first call for a route these are only that it is ready, or what is wrong, and
+    /// nothing that its status says already: a new leader calls this for all routes.
     pub(crate) fn news(
         &mut self,
         key: &RouteKey,
         route: &Route,
-        verdicts: &[Verdict],
+        verdicts: &[ConditionState],
         findings: Option<&Findings>,
     ) -> Vec<Notice> {
         let first = !self.0.contains_key(key);
         let said = self.0.entry(key.clone()).or_default();
         let mut news: Vec<Notice> = Vec::new();
         for verdict in verdicts {
-            // What is not ready yet for a moment is no news; nor is its end.
+            // Pending lasts a moment; neither it nor its end is worth an event.
             if verdict.reason == "Pending" {
                 continue;
             }
             let known = said.insert(verdict.kind, verdict.reason) == Some(verdict.reason)
-                || (first && (told(route, verdict) || (verdict.holds && verdict.kind != "Ready")));
-            // Ready says the same as what makes it so.
+                || (first
+                    && (in_status(route, verdict) || (verdict.holds && verdict.kind != "Ready")));
+            // Ready repeats the message of the condition that it depends on.
             let same =
                 |notice: &Notice| notice.reason == verdict.reason && notice.note == verdict.message;
             if known || news.iter().any(same) {
@@ -61,14 +67,14 @@ impl Said {
         news
     }
 
-    /// Routes that are no more are forgotten.
+    /// Forgets the routes that are gone.
     pub(crate) fn retain(&mut self, there: impl Fn(&RouteKey) -> bool) {
         self.0.retain(|key, _| there(key));
     }
 }
 
-/// Whether the status of a route says so already.
-fn told(route: &Route, verdict: &Verdict) -> bool {
+/// Whether the status of a route has this condition for this reason already.
+fn in_status(route: &Route, verdict: &ConditionState) -> bool {
     let conditions = &route.observed.conditions;
     conditions.iter().any(|old| old.type_ == verdict.kind && old.reason == verdict.reason)
 }
@@ -83,22 +89,22 @@ fn of_findings(
             "PhaseUnknown",
             false,
             phase_unknown,
-            "nothing says their phase, so they serve both; label them, for example llm-d.ai/role: \
+            "they declare no phase, so they serve both: label them, for example with llm-d.ai/role: \
              prefill",
         ),
         (
             "ConnectorUnknown",
             true,
             connector_unknown,
-            "they move KV caches in a way that routers do not speak, so nothing is handed over \
-             from or to them",
+            "routers do not support their KV connector, so requests are not handed off from or to \
+             them",
         ),
         (
             "SchedulingUnknown",
             true,
             scheduling_unknown,
             "their annotation qoe-router.io/scheduling is neither priority nor fcfs, so requests \
-             reach them without a priority",
+             are sent to them without a priority",
         ),
     ];
     let mut news = Vec::new();
@@ -112,25 +118,23 @@ fn of_findings(
     news
 }
 
-/// Publishes events.
-pub(crate) struct Publisher(Recorder);
-
-/// An event must be written within this; it is not worth more.
-const WITHIN: Duration = Duration::from_secs(3);
-/// Bytes of a note that the API takes.
+/// An event must be written within this; the next one waits.
+const WRITE_WITHIN: Duration = Duration::from_secs(3);
+/// Events that wait to be written: three for each of a hundred routes. Beyond, they are dropped.
+const QUEUE: usize = 300;
+/// Bytes of a note that the API accepts are 1024; this leaves room for the ellipsis.
 const MAX_NOTE: usize = 1000;
 
-impl Publisher {
-    pub(crate) fn new(client: Client, identity: &str) -> Self {
-        let reporter = Reporter {
-            controller: "qoe-router.io/controller".into(),
-            instance: Some(identity.to_owned()),
-        };
-        Self(Recorder::new(client, reporter))
-    }
+/// Where events are handed in. They are written by a task of their own, so that an API server that is slow about
+/// events delays no status.
+pub(crate) struct EventQueue {
+    queue: mpsc::Sender<(ObjectReference, Event)>,
+    metrics: Arc<Metrics>,
+}
 
-    /// Publishes an event about a route, or logs that it could not.
-    pub(crate) async fn publish(&self, key: &RouteKey, route: &Route, notice: Notice) {
+impl EventQueue {
+    /// Hands in an event about a route. It is dropped if too many wait.
+    pub(crate) fn add(&self, key: &RouteKey, route: &Route, notice: Notice) {
         let reference = ObjectReference {
             api_version: Some(QoERoute::api_version(&()).into_owned()),
             kind: Some(QoERoute::kind(&()).into_owned()),
@@ -146,12 +150,62 @@ impl Publisher {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        match tokio::time::timeout(WITHIN, self.0.publish(&event, &reference)).await {
+        if self.queue.try_send((reference, event)).is_err() {
+            self.metrics.events_dropped.inc();
+            tracing::warn!(route = %key, reason = notice.reason, "too many events wait; one is dropped");
+        }
+    }
+}
+
+/// Writes events, one after the other, while this replica leads.
+pub(crate) struct EventWriter {
+    recorder: Recorder,
+    events: mpsc::Receiver<(ObjectReference, Event)>,
+    leadership: Leadership,
+    metrics: Arc<Metrics>,
+}
+
+impl EventWriter {
+    /// A writer that signs as `identity`, and its queue.
+    pub(crate) fn new(
+        client: Client,
+        identity: &str,
+        leadership: Leadership,
+        metrics: &Arc<Metrics>,
+    ) -> (EventQueue, Self) {
+        let reporter = Reporter {
+            controller: "qoe-router.io/controller".into(),
+            instance: Some(identity.to_owned()),
+        };
+        let recorder = Recorder::new(client, reporter);
+        let (queue, events) = mpsc::channel(QUEUE);
+        let writer = Self { recorder, events, leadership, metrics: Arc::clone(metrics) };
+        (EventQueue { queue, metrics: Arc::clone(metrics) }, writer)
+    }
+
+    /// Writes until the queue is gone.
+    pub(crate) async fn run(mut self) {
+        while let Some((route, event)) = self.events.recv().await {
+            match self.leadership.left() {
+                Some(left) => self.write(&route, &event, left.min(WRITE_WITHIN)).await,
+                // The next leader says what its routes' statuses do not say yet.
+                None => drop(self.metrics.events_dropped.inc()),
+            }
+        }
+    }
+
+    async fn write(&self, route: &ObjectReference, event: &Event, within: Duration) {
+        let name = || {
+            let part = |part: &Option<String>| part.clone().unwrap_or_default();
+            format!("{}/{}", part(&route.namespace), part(&route.name))
+        };
+        match timeout(within, self.recorder.publish(event, route)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(route = %key, error = told_by_client(&error), "cannot write an event");
+                let error = explain(&error);
+                tracing::warn!(route = name(), error, "cannot write an event");
             }
-            Err(_) => tracing::warn!(route = %key, "an event was not written in time"),
+            Err(_) => tracing::warn!(route = name(), "an event was not written in time"),
         }
     }
 }
@@ -167,8 +221,6 @@ fn shortened(mut note: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -192,8 +244,8 @@ mod tests {
         Arc::clone(&index.publish(Duration::ZERO).1.routes[&key("r")].0)
     }
 
-    fn verdict(kind: &'static str, holds: bool, reason: &'static str) -> Verdict {
-        Verdict { kind, holds, reason, message: format!("{kind} {reason}") }
+    fn verdict(kind: &'static str, holds: bool, reason: &'static str) -> ConditionState {
+        ConditionState { kind, holds, reason, message: format!("{kind} {reason}") }
     }
 
     fn reasons(news: Vec<Notice>) -> Vec<&'static str> {
@@ -205,7 +257,7 @@ mod tests {
         let (mut said, route) = (Said::default(), route(&[]));
         let (good, bad) = (verdict("Ready", true, "Ready"), verdict("Ready", false, "NoEndpoints"));
         let accepted = verdict("Accepted", true, "Accepted");
-        let mut news = |v: &[Verdict]| reasons(said.news(&key("r"), &route, v, None));
+        let mut news = |v: &[ConditionState]| reasons(said.news(&key("r"), &route, v, None));
         assert_eq!(news(&[accepted.clone(), bad.clone()]), ["NoEndpoints"]);
         assert!(news(&[accepted.clone(), bad.clone()]).is_empty());
         assert_eq!(news(&[accepted.clone(), good.clone()]), ["Ready"]);
@@ -242,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_two_conditions_say_in_the_same_words_is_said_once() {
-        let same = |kind| Verdict {
+        let same = |kind| ConditionState {
             message: "the models are another's".to_owned(),
             ..verdict(kind, false, "ModelConflict")
         };
@@ -261,7 +313,7 @@ mod tests {
         assert!(news(&findings).is_empty());
         findings.phase_unknown = Pods::of(&["a"]);
         let notices = news(&findings);
-        assert!(notices[0].note.starts_with("Pods a: nothing says their phase"), "{notices:?}");
+        assert!(notices[0].note.starts_with("Pods a: they declare no phase"), "{notices:?}");
         assert!(!notices[0].warning, "they serve");
         assert_eq!(reasons(notices), ["PhaseUnknown"]);
         findings.phase_unknown = Pods::of(&["a", "b"]);

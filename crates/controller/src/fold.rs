@@ -1,28 +1,29 @@
-//! When to publish: bursts of changes fold into one, and an endpoint that leaves is not kept waiting.
+//! When to publish: a burst of changes becomes one publication, and the loss of an endpoint is published at once.
 
 use std::time::Duration;
 
-/// A change is published after this much quiet.
+/// A change is published after this long without another one. A rolling update changes pods more often than this; at
+/// double, a new endpoint is used 50 ms later.
 const QUIET: Duration = Duration::from_millis(50);
-/// But not later than this after the first change.
+/// A change is published at the latest this long after it.
 const AT_MOST: Duration = Duration::from_millis(500);
-/// A change that takes an endpoint away waits only for those that come with it.
+/// The loss of an endpoint waits this long for others that come with it: until then requests are sent in vain.
 const URGENT: Duration = Duration::from_millis(5);
-/// How far the history was read is told by then, though nothing came of it.
+/// When only the versions changed, they are published within this.
 const BY_AND_BY: Duration = Duration::from_secs(1);
-/// Between two publications.
+/// Shortest time between two publications.
 const APART: Duration = Duration::from_millis(50);
 
 /// How soon routers should know of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Urgency {
+pub(crate) enum ChangeUrgency {
     /// Nothing changed.
     None,
-    /// Nothing but how far the history was read: by that, routers tell which of two states is older.
+    /// Only versions changed: by them, routers tell which of two states is older.
     Late,
-    /// When it has become quiet.
+    /// After [`QUIET`].
     Soon,
-    /// At once: requests would be sent in vain.
+    /// At once: an endpoint is lost, and requests would be sent in vain.
     Now,
 }
 
@@ -36,17 +37,17 @@ pub(crate) struct Fold {
 }
 
 impl Fold {
-    /// Something changed.
-    pub(crate) fn changed(&mut self, urgency: Urgency, now: Duration) {
+    /// Records a change.
+    pub(crate) fn changed(&mut self, urgency: ChangeUrgency, now: Duration) {
         match urgency {
-            Urgency::None => return,
-            Urgency::Late if self.due.is_some() => return,
-            Urgency::Late => {
+            ChangeUrgency::None => return,
+            ChangeUrgency::Late if self.due.is_some() => return,
+            ChangeUrgency::Late => {
                 self.due = Some(now + BY_AND_BY);
                 return;
             }
-            Urgency::Soon => {}
-            Urgency::Now => {
+            ChangeUrgency::Soon => {}
+            ChangeUrgency::Now => {
                 self.urgent.get_or_insert(now + URGENT);
             }
         }
@@ -57,12 +58,12 @@ impl Fold {
         self.due = Some(wanted.max(earliest));
     }
 
-    /// When to publish, if there is anything.
+    /// When to publish; `None` while nothing has changed.
     pub(crate) const fn due(&self) -> Option<Duration> {
         self.due
     }
 
-    /// All changes so far are published.
+    /// Records that all changes so far are published.
     pub(crate) fn published(&mut self, now: Duration) {
         *self = Self { published: Some(now), ..Self::default() };
     }
@@ -79,14 +80,14 @@ mod tests {
     #[test]
     fn quiet_is_awaited_but_not_for_ever() {
         let mut fold = Fold::default();
-        fold.changed(Urgency::None, ms(0));
+        fold.changed(ChangeUrgency::None, ms(0));
         assert_eq!(fold.due(), None);
-        fold.changed(Urgency::Soon, ms(0));
+        fold.changed(ChangeUrgency::Soon, ms(0));
         assert_eq!(fold.due(), Some(ms(50)));
-        fold.changed(Urgency::Soon, ms(40));
+        fold.changed(ChangeUrgency::Soon, ms(40));
         assert_eq!(fold.due(), Some(ms(90)));
         for at in (50..500).step_by(10) {
-            fold.changed(Urgency::Soon, ms(at));
+            fold.changed(ChangeUrgency::Soon, ms(at));
         }
         assert_eq!(fold.due(), Some(ms(500)));
         fold.published(ms(500));
@@ -96,22 +97,22 @@ mod tests {
     #[test]
     fn who_leaves_is_told_at_once_and_not_delayed_by_what_follows() {
         let mut fold = Fold::default();
-        fold.changed(Urgency::Soon, ms(0));
-        fold.changed(Urgency::Now, ms(20));
+        fold.changed(ChangeUrgency::Soon, ms(0));
+        fold.changed(ChangeUrgency::Now, ms(20));
         assert_eq!(fold.due(), Some(ms(25)));
-        fold.changed(Urgency::Soon, ms(24));
+        fold.changed(ChangeUrgency::Soon, ms(24));
         assert!(fold.due() <= Some(ms(25)), "{:?}", fold.due());
     }
 
     #[test]
     fn what_was_read_is_told_by_and_by_and_delays_nothing() {
         let mut fold = Fold::default();
-        fold.changed(Urgency::Late, ms(0));
-        fold.changed(Urgency::Late, ms(900));
+        fold.changed(ChangeUrgency::Late, ms(0));
+        fold.changed(ChangeUrgency::Late, ms(900));
         assert_eq!(fold.due(), Some(ms(1000)));
-        fold.changed(Urgency::Soon, ms(910));
+        fold.changed(ChangeUrgency::Soon, ms(910));
         assert_eq!(fold.due(), Some(ms(960)));
-        fold.changed(Urgency::Late, ms(920));
+        fold.changed(ChangeUrgency::Late, ms(920));
         assert_eq!(fold.due(), Some(ms(960)));
     }
 
@@ -119,7 +120,7 @@ mod tests {
     fn a_storm_of_departures_is_published_so_often_and_not_more() {
         let mut fold = Fold::default();
         fold.published(ms(100));
-        fold.changed(Urgency::Now, ms(101));
+        fold.changed(ChangeUrgency::Now, ms(101));
         assert_eq!(fold.due(), Some(ms(150)));
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use qoe_api::ReplicaBounds;
 use qoe_core::scale::{Capacity, Goal, Hint, Scaler};
 
-use crate::index::{Route, RouteKey, View};
-use crate::registry::{Registry, Seen};
+use crate::index::View;
+use crate::registry::{PhaseLoads, Registry};
+use crate::route::{Route, RouteKey};
 use crate::translate::Count;
 
 /// The hints of one route.
@@ -40,13 +41,13 @@ impl Scaling {
             let bounds = &spec.autoscaling;
             let hints = Hints {
                 prefill: prefill.prefill(
-                    seen.as_ref().map(|Seen { prefill, .. }| prefill),
+                    seen.as_ref().map(|PhaseLoads { prefill, .. }| prefill),
                     capacity(translation.prefill),
                     goal(millis(spec.slo.ttft_milliseconds), &bounds.prefill),
                     now,
                 ),
                 decoding: decoding.decoding(
-                    seen.as_ref().map(|Seen { decoding, .. }| decoding),
+                    seen.as_ref().map(|PhaseLoads { decoding, .. }| decoding),
                     capacity(translation.decoding),
                     goal(millis(spec.slo.itl_milliseconds), &bounds.decoding),
                     now,

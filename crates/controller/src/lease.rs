@@ -1,7 +1,7 @@
-//! Leader election by a Lease: which replica may write.
+//! Leader election by a Lease: it decides which replica may write.
 //!
-//! The rules are client-go's. Another's lease is waited out by this process's own clock, from when its last change was
-//! seen, so that clocks need not agree. A leader that could not renew within [`Times::renew_within`] stops writing,
+//! The rules are client-go's. The lease of another replica is waited out by this process's own clock, from when its last
+//! change was seen, so that clocks need not agree. A leader that could not renew within [`Times::renew_within`] stops writing,
 //! well before another may take over. A lease is given up on shutdown, and belongs to its holder's pod, where that is
 //! known: with the last of the pods it is collected, so that nothing stays behind an installation.
 //! Own code, since no maintained crate does it for this release of kube.
@@ -16,18 +16,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Owne
 use kube::Api;
 use kube::api::PostParams;
 use rand::RngExt;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::watch::told_by_client;
+use crate::kube_client::explain;
+use crate::sight::Outage;
 
 /// The times of a lease.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// How long others wait for a leader that is silent.
+    /// How long other replicas wait for a silent leader.
     pub(crate) lease: Duration,
-    /// A leader that could not renew for so long is none any more.
+    /// A leader that could not renew for this long stops writing.
     pub(crate) renew_within: Duration,
-    /// How often the lease is looked at, or renewed.
+    /// How often the lease is read, or renewed.
     pub(crate) every: Duration,
 }
 
@@ -38,7 +40,10 @@ impl Default for Times {
     }
 }
 
-/// Whether this process may write, and until when. Cheap to ask.
+/// Giving up the lease delays the end of the process by this at most; others wait it out otherwise.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Until when this process may write. Cheap to ask.
 #[derive(Clone, Debug)]
 pub(crate) struct Leadership {
     epoch: Instant,
@@ -57,13 +62,13 @@ impl Leadership {
         until.checked_sub(self.epoch.elapsed()).filter(|left| !left.is_zero())
     }
 
-    fn set(&self, until: Option<Duration>) {
+    pub(crate) fn set(&self, until: Option<Duration>) {
         let millis = until.map_or(0, |until| u64::try_from(until.as_millis()).unwrap_or(0));
         self.until.store(millis, Ordering::Relaxed);
     }
 }
 
-/// What the last look at the lease saw.
+/// The lease as last read.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Observed {
     holder: String,
@@ -75,13 +80,13 @@ struct Observed {
 /// What to do about a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// It is nobody's, or ours: take or renew it.
+    /// It is free, or ours: take or renew it.
     Hold { taken: bool },
-    /// It is another's.
+    /// Another replica holds it.
     Wait,
 }
 
-/// Decides by what was seen, and since when the lease has looked like that.
+/// Decides by the lease, and by how long it has not changed.
 fn step(observed: &Observed, identity: &str, unchanged_for: Duration) -> Step {
     if observed.holder == identity {
         Step::Hold { taken: false }
@@ -92,16 +97,16 @@ fn step(observed: &Observed, identity: &str, unchanged_for: Duration) -> Step {
     }
 }
 
-/// Who takes part.
+/// A replica that takes part.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub(crate) struct Replica {
     /// The name in the lease.
     pub(crate) name: String,
-    /// The UID of the pod of that name, if it is one.
+    /// The UID of the pod with that name, if the replica is a pod.
     pub(crate) pod_uid: Option<String>,
 }
 
-impl Identity {
+impl Replica {
     fn owner(&self) -> Option<OwnerReference> {
         Some(OwnerReference {
             api_version: "v1".to_owned(),
@@ -113,13 +118,14 @@ impl Identity {
     }
 }
 
-/// Takes part in the election.
+/// This replica's part in the election.
 pub(crate) struct Candidate {
     api: Api<Lease>,
     name: String,
-    identity: Identity,
+    identity: Replica,
     times: Times,
     leadership: Leadership,
+    outage: watch::Receiver<Outage>,
     seen: Option<(Observed, Instant)>,
 }
 
@@ -127,38 +133,26 @@ impl Candidate {
     pub(crate) fn new(
         api: Api<Lease>,
         name: &str,
-        identity: Identity,
-        times: Times,
+        identity: Replica,
         leadership: Leadership,
+        outage: watch::Receiver<Outage>,
     ) -> Self {
-        let name = name.to_owned();
-        Self { api, name, identity, times, leadership, seen: None }
+        let times = Times::default();
+        Self { api, name: name.to_owned(), identity, times, leadership, outage, seen: None }
     }
 
-    /// Holds or awaits the lease until `stop` resolves, then gives it up.
+    /// Holds or awaits the lease until `stop` resolves, then gives it up. So it does while this replica cannot read the
+    /// cluster: another may.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         let mut led = false;
         loop {
-            let asked = Instant::now();
-            let mut rest = self.times.every.mul_f64(rand::rng().random_range(0.8..=1.2));
-            // A request that hangs, as on a connection that is dead, must leave time for another one.
-            match timeout(self.times.renew_within / 2, self.look()).await {
-                Ok(Ok(true)) => {
-                    // From when it was asked: the answer may have taken long.
-                    let until = asked - self.leadership.epoch + self.times.renew_within;
-                    self.leadership.set(Some(until));
-                }
-                Ok(Ok(false)) => self.leadership.set(None),
-                Ok(Err(error)) => {
-                    let why = told_by_client(&error);
-                    tracing::warn!(lease = self.name, error = why, "cannot hold the lease");
-                }
-                Err(_) => {
-                    tracing::warn!(lease = self.name, "the API server is silent about the lease");
-                    rest = Duration::ZERO;
-                }
-            }
+            let rest = if self.outage.borrow().is_some() {
+                self.give_up().await;
+                self.times.every
+            } else {
+                self.take_part().await
+            };
             let leads = self.leadership.left().is_some();
             if leads != led {
                 led = leads;
@@ -174,14 +168,47 @@ impl Candidate {
                 () = sleep(rest) => {}
             }
         }
+        self.give_up().await;
+    }
+
+    /// Takes or renews the lease if it may; returns how long to rest.
+    async fn take_part(&mut self) -> Duration {
+        let asked = Instant::now();
+        let rest = self.times.every.mul_f64(rand::rng().random_range(0.8..=1.2));
+        // A request that hangs, as on a connection that is dead, must leave time for another one.
+        match timeout(self.times.renew_within / 2, self.look()).await {
+            Ok(Ok(true)) => {
+                // From when it was asked: the answer may have taken long.
+                let until = asked - self.leadership.epoch + self.times.renew_within;
+                self.leadership.set(Some(until));
+                rest
+            }
+            Ok(Ok(false)) => {
+                self.leadership.set(None);
+                rest
+            }
+            Ok(Err(error)) => {
+                let why = explain(&error);
+                tracing::warn!(lease = self.name, error = why, "cannot hold the lease");
+                rest
+            }
+            Err(_) => {
+                tracing::warn!(lease = self.name, "the API server did not answer about the lease");
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Gives the lease up, if it is held.
+    async fn give_up(&mut self) {
         let led = self.leadership.left().is_some();
         self.leadership.set(None);
-        if led && timeout(Duration::from_secs(2), self.release()).await.is_err() {
+        if led && timeout(RELEASE_WITHIN, self.release()).await.is_err() {
             tracing::warn!(lease = self.name, "the lease could not be given up in time");
         }
     }
 
-    /// Looks at the lease, and takes or renews it where it may be; true where it is ours now.
+    /// Reads the lease, and takes or renews it if it may; true if it is ours now.
     async fn look(&mut self) -> kube::Result<bool> {
         let Some(lease) = self.api.get_opt(&self.name).await? else {
             let lease = self.lease(
@@ -204,7 +231,7 @@ impl Candidate {
             Step::Wait => Ok(false),
             Step::Hold { taken: new } => {
                 let acquired = lease.spec.and_then(|spec| spec.acquire_time).filter(|_| !new);
-                // With its resource version: whoever is first to replace it has it.
+                // With its resource version, so that only the first of several replicas takes it.
                 let lease = self.lease(lease.metadata, acquired, transitions + i32::from(new));
                 taken(self.api.replace(&self.name, &PostParams::default(), &lease).await)
             }
@@ -242,7 +269,7 @@ impl Candidate {
     }
 }
 
-/// A conflict is another's luck, no error.
+/// A conflict means that another replica was faster; that is not an error.
 fn taken(answer: kube::Result<Lease>) -> kube::Result<bool> {
     match answer {
         Ok(_) => Ok(true),
@@ -270,44 +297,4 @@ pub(crate) fn wall_clock() -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn held_by(holder: &str) -> Observed {
-        Observed {
-            holder: holder.to_owned(),
-            lease: Duration::from_secs(15),
-            ..Observed::default()
-        }
-    }
-
-    #[test]
-    fn a_lease_is_taken_when_it_is_free_or_was_silent_for_its_whole_time() {
-        let s = Duration::from_secs;
-        for (holder, unchanged_for, wanted) in [
-            ("me", s(0), Step::Hold { taken: false }),
-            ("", s(0), Step::Hold { taken: true }),
-            ("other", s(14), Step::Wait),
-            ("other", s(15), Step::Hold { taken: true }),
-        ] {
-            assert_eq!(step(&held_by(holder), "me", unchanged_for), wanted, "{holder}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn leadership_ends_by_itself() {
-        let leadership = Leadership::new(Instant::now());
-        assert_eq!(leadership.left(), None);
-        leadership.set(Some(Duration::from_secs(10)));
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert_eq!(leadership.left(), Some(Duration::from_secs(1)));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(leadership.left(), None);
-    }
-
-    #[test]
-    fn a_writer_is_silent_before_another_may_write() {
-        let Times { lease, renew_within, every } = Times::default();
-        assert!(renew_within < lease && every * 2 < renew_within);
-    }
-}
+mod tests;

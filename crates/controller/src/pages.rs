@@ -1,4 +1,4 @@
-//! The admin port's pages: what is published, and who serves by it.
+//! The pages of the admin port: what is published, and which routers serve it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::index::{Acceptance, View};
 use crate::registry::Registry;
 
-/// Adds the controller's pages.
+/// Adds `/config_dump` and `/debug/routers`.
 pub(crate) fn add(
     admin: Admin,
     view: watch::Receiver<Arc<View>>,
@@ -28,7 +28,7 @@ pub(crate) fn add(
         })
 }
 
-/// The latest state of each route: its nonce is what routers answer with.
+/// The nonce of each route's latest state, with which routers answer it.
 fn states(view: &View) -> Value {
     view.routes
         .iter()

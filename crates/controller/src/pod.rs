@@ -1,4 +1,4 @@
-//! A pod, reduced at the edge to what routing needs. Nothing a pod says of itself is trusted beyond its own exclusion.
+//! A pod, reduced to what routing needs as soon as it is read. What a pod declares can harm only the pod itself.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,18 +10,18 @@ use qoe_core::endpoint::connector::Connector;
 use qoe_core::endpoint::state::Scheduling;
 use serde::Deserialize;
 
-/// Says how a pod moves KV caches, whatever its arguments say.
+/// The annotation that names a pod's KV connector; it overrides the container's arguments.
 pub(crate) const CONNECTOR_ANNOTATION: &str = "qoe-router.io/kv-connector";
-/// Says in which order a pod takes what waits there, whatever its arguments say: `priority` or `fcfs`.
+/// The annotation with a pod's scheduling policy, `priority` or `fcfs`; it overrides the container's arguments.
 pub(crate) const SCHEDULING_ANNOTATION: &str = "qoe-router.io/scheduling";
-/// vLLM's argument for it.
+/// vLLM's argument for the scheduling policy.
 const SCHEDULING_ARGUMENT: &str = "--scheduling-policy";
-/// Labels of a pod may take so many bytes together.
+/// Bytes that the labels of a pod may take together; with more it is not used.
 const MAX_LABEL_BYTES: usize = 16 * 1024;
-/// Of a container's command line so many bytes are looked at.
+/// Bytes of a container's command line that are searched.
 const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
 
-/// The parts of a pod that are read; the API server sends more, and it is dropped while it is parsed.
+/// The fields of a pod that are read; all others are dropped while it is parsed.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Pod)]
 pub(crate) struct Pod {
@@ -90,35 +90,35 @@ pub(crate) struct PodFacts {
     /// Named TCP ports of its containers.
     ports: Box<[(Box<str>, u16)]>,
     pub(crate) connector: Declared,
-    /// In which order it takes what waits; `None`: annotated with a word that is no order.
+    /// Its scheduling policy; `None`: its annotation is not a policy.
     pub(crate) scheduling: Option<Scheduling>,
 }
 
 /// Whether a pod serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PodState {
-    /// It does.
+    /// It is ready.
     Ready,
-    /// It may yet.
+    /// It is not ready yet.
     Pending,
-    /// It sleeps: it was told to, and is not on its way.
+    /// It is labelled as sleeping, and is not expected to become ready.
     Sleeping,
-    /// It ends, or has ended.
+    /// It is terminating, or has ended.
     Gone,
-    /// A worker behind its leader, which serves for it.
+    /// A worker of a group, whose leader serves.
     Worker,
-    /// Its labels are too large to be kept.
+    /// Its labels exceed [`MAX_LABEL_BYTES`].
     Oversized,
 }
 
-/// How a pod says that it moves KV caches.
+/// The KV connector that a pod declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Declared {
-    /// It does not say.
+    /// None.
     Nothing,
-    /// In a way that routers speak.
+    /// One that routers support.
     Known(Connector),
-    /// In a way that they do not: by a connector of this name.
+    /// One that they do not, with its name.
     Unknown(Box<str>),
 }
 
@@ -147,7 +147,7 @@ impl PodFacts {
         Some((metadata.namespace.unwrap_or_default(), facts))
     }
 
-    /// The number of a port.
+    /// The number of a port that is given by name or number.
     pub(crate) fn port(&self, port: &qoe_api::Port) -> Option<u16> {
         match port {
             qoe_api::Port::Number(number) => Some(*number),

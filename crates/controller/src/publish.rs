@@ -1,68 +1,52 @@
-//! The task that owns the index: takes in what the watches see, and publishes when it is time.
+//! The task that owns the index: it takes in what the watches see, and publishes when that is due.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use kube::runtime::watcher::Event;
 use qoe_discovery::Version;
 use qoe_discovery::server::World;
 use qoe_runtime::readiness::Guard;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::fold::{Fold, Urgency};
-use crate::index::{Index, RawRoute, RouteKey, View, key_of};
+use crate::fold::{ChangeUrgency, Fold};
+use crate::index::{Index, View};
 use crate::metrics::Metrics;
 use crate::pod::{Pod, PodFacts};
-use crate::watch::{Seen, What};
+use crate::route::{RawRoute, key_of};
+use crate::watch::{Event, KindEvent, ScopedEvent};
 
-/// Events that are taken in before it is looked whether it is time to publish.
+/// Events taken in between two looks at whether a publication is due.
 const BATCH: usize = 512;
 
-/// The kinds that are listed.
+/// The kinds that are watched, for operators.
 pub(crate) const PODS: &str = "pods";
 pub(crate) const ROUTES: &str = "qoeroutes";
 
-/// Owns the index.
+/// The owner of the index.
 pub(crate) struct Publisher {
     index: Index,
     fold: Fold,
     metrics: Arc<Metrics>,
     epoch: Instant,
-    /// Lists that are not whole yet, and what they have seen.
-    pods_listing: HashMap<Arc<str>, Listing<(String, Arc<str>)>>,
-    routes_listing: HashMap<Arc<str>, Listing<RouteKey>>,
-    /// Lists that are awaited before anything is published: of a kind, in a scope.
+    /// First lists that are awaited before anything is published: kind and scope.
     missing: HashSet<(&'static str, Arc<str>)>,
     /// Dropped with the first publication.
     awaiting: Option<Guard>,
-    /// A status was seen: the view is old.
+    /// A status changed: the view is to be renewed.
     seen_status: bool,
     world: watch::Sender<Option<Arc<World>>>,
     view: watch::Sender<Arc<View>>,
 }
 
-/// A list that is not whole yet.
-struct Listing<K> {
-    there: HashSet<K>,
-    /// The history up to here is in the list.
-    floor: u64,
-}
-
-impl<K> Default for Listing<K> {
-    fn default() -> Self {
-        Self { there: HashSet::new(), floor: 0 }
-    }
-}
-
-/// Where it publishes to.
+/// The receivers of publications.
 pub(crate) struct Outlets {
     pub(crate) world: watch::Sender<Option<Arc<World>>>,
     pub(crate) view: watch::Sender<Arc<View>>,
 }
 
 impl Publisher {
-    /// Nothing is published before pods and routes are listed in all of `scopes`.
+    /// A publisher that publishes nothing before pods and routes were listed in all of `scopes`.
     pub(crate) fn new(
         class: &str,
         scopes: &[Arc<str>],
@@ -77,8 +61,6 @@ impl Publisher {
             fold: Fold::default(),
             metrics,
             epoch,
-            pods_listing: HashMap::new(),
-            routes_listing: HashMap::new(),
             missing: scopes
                 .iter()
                 .flat_map(|scope| [PODS, ROUTES].map(|kind| (kind, Arc::clone(scope))))
@@ -90,8 +72,8 @@ impl Publisher {
         }
     }
 
-    /// Takes in and publishes until the watches are gone.
-    pub(crate) async fn run(mut self, mut seen: mpsc::Receiver<Seen>) {
+    /// Takes in events and publishes until the watches are gone.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<ScopedEvent>) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let due = self.fold.due().filter(|_| self.missing.is_empty());
@@ -105,12 +87,12 @@ impl Publisher {
             tokio::select! {
                 biased;
                 () = time_to_publish => self.publish(),
-                taken = seen.recv_many(&mut batch, BATCH) => {
+                taken = events.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
                         return;
                     }
-                    for seen in batch.drain(..) {
-                        let urgency = self.take_in(seen);
+                    for event in batch.drain(..) {
+                        let urgency = self.take_in(event);
                         self.fold.changed(urgency, self.epoch.elapsed());
                     }
                     if std::mem::take(&mut self.seen_status) && self.missing.is_empty() {
@@ -132,95 +114,68 @@ impl Publisher {
         self.awaiting = None;
     }
 
-    fn take_in(&mut self, seen: Seen) -> Urgency {
-        let scope = seen.scope;
-        match seen.what {
-            What::PodsRead(pods) => {
-                self.index.read_up_to(&scope, Version { pods, routes: 0 });
-                Urgency::Late
-            }
-            What::RoutesRead(routes) => {
-                self.index.read_up_to(&scope, Version { pods: 0, routes });
-                Urgency::Late
-            }
-            What::PodsFloor(floor) => {
-                self.pods_listing.entry(scope).or_default().floor = floor;
-                Urgency::None
-            }
-            What::RoutesFloor(floor) => {
-                self.routes_listing.entry(scope).or_default().floor = floor;
-                Urgency::None
-            }
-            What::Pods(event) => self.pods(&scope, event),
-            What::Routes(event) => self.routes(&scope, event),
+    fn take_in(&mut self, event: ScopedEvent) -> ChangeUrgency {
+        match event.event {
+            KindEvent::Pods(pods) => self.pods(&event.scope, pods),
+            KindEvent::Routes(routes) => self.routes(&event.scope, routes),
         }
     }
 
-    fn pods(&mut self, scope: &Arc<str>, event: Event<Pod>) -> Urgency {
-        match event {
-            Event::Init => {
-                self.pods_listing.insert(Arc::clone(scope), Listing::default());
-                Urgency::None
-            }
-            Event::InitApply(pod) => {
-                let Some((namespace, facts)) = PodFacts::of(pod) else { return Urgency::None };
-                if let Some(listing) = self.pods_listing.get_mut(scope) {
-                    listing.there.insert((namespace.clone(), Arc::clone(&facts.name)));
+    fn pods(&mut self, scope: &Arc<str>, event: Event<Pod>) -> ChangeUrgency {
+        let (urgency, read) = match event {
+            Event::Listed(pods, read) => {
+                let mut urgency = ChangeUrgency::None;
+                let mut there = HashSet::with_capacity(pods.len());
+                for (namespace, facts) in pods.into_iter().filter_map(PodFacts::of) {
+                    there.insert((namespace.clone(), Arc::clone(&facts.name)));
+                    urgency = urgency.max(self.index.pod(&namespace, facts));
                 }
-                self.index.pod(&namespace, facts)
+                let gone = self.index.only_pods(scope, &there);
+                (urgency.max(gone).max(self.listed(PODS, scope)), read)
             }
-            Event::InitDone => {
-                let Some(Listing { there, floor }) = self.pods_listing.remove(scope) else {
-                    return Urgency::None;
-                };
-                self.index.read_up_to(scope, Version { pods: floor, routes: 0 });
-                self.index.only_pods(scope, &there).max(self.listed(PODS, scope))
+            Event::Applied(pod, read) => {
+                let facts = PodFacts::of(pod);
+                (facts.map_or(ChangeUrgency::None, |(at, facts)| self.index.pod(&at, facts)), read)
             }
-            Event::Apply(pod) => PodFacts::of(pod)
-                .map_or(Urgency::None, |(namespace, facts)| self.index.pod(&namespace, facts)),
-            Event::Delete(pod) => PodFacts::of(pod).map_or(Urgency::None, |(namespace, facts)| {
-                self.index.pod_gone(&namespace, &facts.name)
-            }),
-        }
+            Event::Deleted(pod, read) => {
+                let gone = |(at, facts): (String, PodFacts)| self.index.pod_gone(&at, &facts.name);
+                (PodFacts::of(pod).map_or(ChangeUrgency::None, gone), read)
+            }
+            Event::Read(read) => (ChangeUrgency::None, read),
+        };
+        self.index.read_up_to(scope, &Version { pods: read, routes: 0 });
+        urgency.max(ChangeUrgency::Late)
     }
 
-    fn routes(&mut self, scope: &Arc<str>, event: Event<RawRoute>) -> Urgency {
-        match event {
-            Event::Init => {
-                self.routes_listing.insert(Arc::clone(scope), Listing::default());
-                Urgency::None
+    fn routes(&mut self, scope: &Arc<str>, event: Event<RawRoute>) -> ChangeUrgency {
+        let (urgency, read) = match event {
+            Event::Listed(routes, read) => {
+                let there = routes.iter().filter_map(key_of).collect();
+                let new = routes.into_iter().map(|route| self.route(route)).max();
+                let gone = self.index.only_routes(scope, &there);
+                (new.unwrap_or(ChangeUrgency::None).max(gone).max(self.listed(ROUTES, scope)), read)
             }
-            Event::InitApply(route) => {
-                let listing = self.routes_listing.get_mut(scope);
-                if let (Some(listing), Some(key)) = (listing, key_of(&route)) {
-                    listing.there.insert(key);
-                }
-                self.route(route)
+            Event::Applied(route, read) => (self.route(route), read),
+            Event::Deleted(route, read) => {
+                let gone = |key| self.index.route_gone(&key);
+                (key_of(&route).map_or(ChangeUrgency::None, gone), read)
             }
-            Event::InitDone => {
-                let Some(Listing { there, floor }) = self.routes_listing.remove(scope) else {
-                    return Urgency::None;
-                };
-                self.index.read_up_to(scope, Version { pods: 0, routes: floor });
-                self.index.only_routes(scope, &there).max(self.listed(ROUTES, scope))
-            }
-            Event::Apply(route) => self.route(route),
-            Event::Delete(route) => {
-                key_of(&route).map_or(Urgency::None, |key| self.index.route_gone(&key))
-            }
-        }
+            Event::Read(read) => (ChangeUrgency::None, read),
+        };
+        self.index.read_up_to(scope, &Version { pods: 0, routes: read });
+        urgency.max(ChangeUrgency::Late)
     }
 
-    fn route(&mut self, route: RawRoute) -> Urgency {
+    fn route(&mut self, route: RawRoute) -> ChangeUrgency {
         let urgency = self.index.route(route);
-        self.seen_status |= urgency == Urgency::None;
+        self.seen_status |= urgency == ChangeUrgency::None;
         urgency
     }
 
-    /// One more list is whole, and read. The last of the first ones is what everything has waited for.
-    fn listed(&mut self, kind: &'static str, scope: &Arc<str>) -> Urgency {
+    /// A kind was listed in a scope. With the last of the first lists, everything can be published.
+    fn listed(&mut self, kind: &'static str, scope: &Arc<str>) -> ChangeUrgency {
         let awaited = self.missing.remove(&(kind, Arc::clone(scope)));
-        if awaited && self.missing.is_empty() { Urgency::Now } else { Urgency::Late }
+        if awaited && self.missing.is_empty() { ChangeUrgency::Now } else { ChangeUrgency::Late }
     }
 }
 

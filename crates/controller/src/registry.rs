@@ -1,4 +1,4 @@
-//! The routers that are connected: what each serves by, and what it reports.
+//! The connected routers: which states each serves, and what load it reports.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,16 @@ use qoe_discovery::server::Routers;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// A report is good for so long. One that is missing makes the sum unknown, not smaller.
+/// A report is valid for this long: five of them, one of which comes each second. One that is missing makes the sum
+/// unknown, not smaller.
 const REPORTED_WITHIN: Duration = Duration::from_secs(5);
-/// A router that has only just connected may take so long to answer.
+/// A router that has just connected counts once it has answered, or after this.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
-/// A router whose stream has ended counts for so long: it opens another one.
+/// A router whose stream has ended counts for this long: it opens another within 5 s, its longest wait.
 const RETURNS_WITHIN: Duration = Duration::from_secs(10);
-/// Sums of reports reach back about so far.
+/// Time constant with which sums of reports decay.
 const SUMMED_OVER: Duration = Duration::from_secs(30);
-/// Characters of a refusal that are kept.
+/// Characters of a rejection that are kept.
 const MAX_REASON: usize = 512;
 
 /// All routers.
@@ -32,7 +33,7 @@ pub(crate) struct Registry {
 struct State {
     /// By name.
     routers: BTreeMap<String, Router>,
-    /// Which router a connection is of.
+    /// The router of each connection.
     connections: HashMap<u64, String>,
 }
 
@@ -43,20 +44,20 @@ struct Router {
     connection: u64,
     joined: Duration,
     left: Option<Duration>,
-    answers: HashMap<String, Answer>,
-    loads: HashMap<String, Load>,
+    answers: HashMap<String, RouterAnswer>,
+    loads: HashMap<String, LoadSum>,
     reported: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Answer {
+struct RouterAnswer {
     nonce: u64,
     refused: Option<String>,
 }
 
-/// What a router reported of a route: the last of what is a state, faded sums of what is counted.
+/// A router's load for one route: the last report of gauges, decayed sums of counts.
 #[derive(Clone, Copy, Debug, Default)]
-struct Load {
+struct LoadSum {
     at: Duration,
     unread_tokens: f64,
     tokens_per_second: f64,
@@ -69,18 +70,18 @@ struct Load {
     gap_seconds: f64,
 }
 
-/// How far routers are with a route.
+/// How many routers serve a route's latest state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Programmed {
     pub(crate) connected: u32,
     pub(crate) programmed: u32,
-    /// A router that refused the state, and why.
+    /// A router that rejected the state, and why.
     pub(crate) refused: Option<(String, String)>,
 }
 
-/// What all routers see of a route. `None`: somebody's report is missing.
+/// The load of a route over all routers. A `None` in it: not known.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct PhaseLoads {
     pub(crate) prefill: PrefillSeen,
     pub(crate) decoding: DecodingSeen,
 }
@@ -98,7 +99,7 @@ impl Registry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the routers that have left and do not return.
+    /// Forgets the routers that left and did not return.
     pub(crate) fn forget(&self) {
         let now = self.now();
         let since = |left| now.saturating_sub(left);
@@ -111,8 +112,8 @@ impl Registry {
         self.state().routers.len()
     }
 
-    /// How many routers serve a route by the state with this nonce. Who has left, or has only just come, is not counted
-    /// before it has answered.
+    /// How many routers serve the state with this nonce. A router that has left, or has just connected, counts only once it
+    /// has answered.
     pub(crate) fn programmed(&self, route: &str, nonce: u64) -> Programmed {
         let now = self.now();
         let state = self.state();
@@ -125,8 +126,8 @@ impl Registry {
             }
             found.connected += 1;
             match answer {
-                Some(Answer { refused: None, .. }) => found.programmed += 1,
-                Some(Answer { refused: Some(why), .. }) => {
+                Some(RouterAnswer { refused: None, .. }) => found.programmed += 1,
+                Some(RouterAnswer { refused: Some(why), .. }) => {
                     found.refused.get_or_insert_with(|| (name.clone(), why.clone()));
                 }
                 None => {}
@@ -135,15 +136,15 @@ impl Registry {
         found
     }
 
-    /// What all routers see of a route; `None` while one that is connected has not told, or none is.
-    pub(crate) fn seen(&self, route: &str) -> Option<Seen> {
+    /// The load of a route; `None` while a connected router has not reported, or none is connected.
+    pub(crate) fn seen(&self, route: &str) -> Option<PhaseLoads> {
         let now = self.now();
         let state = self.state();
-        let mut sum = Load::default();
+        let mut sum = LoadSum::default();
         let mut speeds = (0.0, 0.0);
         for router in state.routers.values() {
             router.reported.filter(|at| now.saturating_sub(*at) < REPORTED_WITHIN)?;
-            // A router that does not serve the route sees nothing of it.
+            // A router that does not serve the route yet reports nothing of it.
             let Some(load) = router.loads.get(route) else { continue };
             sum.unread_tokens += load.unread_tokens;
             sum.first_tokens += load.first_tokens;
@@ -154,13 +155,13 @@ impl Registry {
             if load.tokens_per_second > 0.0 {
                 speeds = (speeds.0 + load.tokens_per_second, speeds.1 + 1.0);
             }
-            // Every router scrapes the same endpoints: whoever knows the most of them is believed, nothing is added.
+            // Every router scrapes the same endpoints, so KV use is not summed: the router that knows most of them counts.
             if load.kv_endpoints > sum.kv_endpoints {
                 (sum.kv_use, sum.kv_endpoints) = (load.kv_use, load.kv_endpoints);
             }
         }
         let mean = |sum: f64, count: f64| (count >= 1.0).then(|| sum / count);
-        (!state.routers.is_empty()).then(|| Seen {
+        (!state.routers.is_empty()).then(|| PhaseLoads {
             prefill: PrefillSeen {
                 unread_tokens: sum.unread_tokens,
                 tokens_per_second: mean(speeds.0, speeds.1),
@@ -199,8 +200,8 @@ impl Registry {
     }
 }
 
-impl Load {
-    /// Takes a report in; sums fade with the time since the last one.
+impl LoadSum {
+    /// Adds a report; sums decay with the time since the last one.
     #[expect(clippy::cast_precision_loss, reason = "counts of a second")]
     fn take(&mut self, prefill: &PrefillLoad, decoding: &DecodingLoad, now: Duration) {
         let elapsed = now.saturating_sub(self.at).as_secs_f64();
@@ -219,7 +220,7 @@ impl Load {
     }
 }
 
-/// A number from outside: what is none, or negative, counts nothing.
+/// A number from outside: NaN, infinite or negative counts as 0.
 fn sane(number: f64) -> f64 {
     if number.is_finite() { number.max(0.0) } else { 0.0 }
 }
@@ -229,7 +230,7 @@ impl Routers for Registry {
         let now = self.now();
         let mut state = self.state();
         state.connections.insert(connection, hello.router.clone());
-        // What an older connection of the same router said is as good: it goes on from there.
+        // Answers on an older connection of the same router are still true: they are kept.
         let router = state.routers.entry(hello.router.clone()).or_insert_with(|| Router {
             release: String::new(),
             connection,
@@ -242,20 +243,20 @@ impl Routers for Registry {
         router.release.clone_from(&hello.release);
         router.connection = connection;
         router.left = None;
-        tracing::info!(router = hello.router, release = hello.release, "a router has connected");
+        tracing::info!(router = hello.router, release = hello.release, "router connected");
     }
 
     fn answered(&self, connection: u64, route: &str, nonce: u64, answer: Result<(), String>) {
         let refused = answer.err().map(|why| why.chars().take(MAX_REASON).collect::<String>());
         let mut state = self.state();
         let Some(router) = state.of(connection) else { return };
-        let answer = Answer { nonce, refused };
+        let answer = RouterAnswer { nonce, refused };
         let same = router.answers.get(route) == Some(&answer);
         if let Some(why) = answer.refused.as_ref().filter(|_| !same) {
-            tracing::warn!(route, why, "a router refuses a state");
+            tracing::warn!(route, why, "a router rejected a state");
         }
         if nonce == 0 {
-            // The route is no more.
+            // The route was removed.
             router.answers.remove(route);
         } else {
             router.answers.insert(route.to_owned(), answer);
@@ -270,7 +271,7 @@ impl Routers for Registry {
         let mut loads = HashMap::with_capacity(load.len());
         for RouteLoad { route, prefill, decoding } in load {
             let mut load =
-                router.loads.remove(&route).unwrap_or(Load { at: now, ..Load::default() });
+                router.loads.remove(&route).unwrap_or(LoadSum { at: now, ..LoadSum::default() });
             load.take(&prefill.unwrap_or_default(), &decoding.unwrap_or_default(), now);
             loads.insert(route, load);
         }
@@ -285,13 +286,13 @@ impl Routers for Registry {
             && router.connection == connection
         {
             router.left = Some(now);
-            tracing::info!(router = name, "a router's stream has ended");
+            tracing::info!(router = name, "router disconnected");
         }
     }
 }
 
 impl State {
-    /// The router of a connection, if that is its newest.
+    /// The router of a connection, if it is the router's newest.
     fn of(&mut self, connection: u64) -> Option<&mut Router> {
         let name = self.connections.get(&connection)?;
         self.routers.get_mut(name).filter(|router| router.connection == connection)

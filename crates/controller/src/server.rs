@@ -1,4 +1,4 @@
-//! The process: watches, index, discovery, election and writer, and their common end.
+//! The process: it starts watches, index, discovery, election and writer, and ends them together.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,10 +23,11 @@ use crate::metrics::Metrics;
 use crate::pages;
 use crate::publish::{Outlets, PODS, Publisher, ROUTES};
 use crate::registry::Registry;
-use crate::watch::{Seen, Watch, What, api, scopes};
+use crate::sight::{self, Outage, Sight, Signals};
+use crate::watch::{Event, KindEvent, ScopedEvent, Watch, api, scope_name, scopes};
 use crate::writer::{Parts, Writer};
 
-/// Streams end within this, once there is nothing more to tell.
+/// Streams must have ended this long after the world is gone.
 const STREAMS_WITHIN: Duration = Duration::from_secs(2);
 /// Events of watches that wait for the index.
 const QUEUE: usize = 1024;
@@ -69,16 +70,19 @@ impl Controller {
         if let Some(tls) = &tls {
             tls.check().context("--tls-dir")?;
         } else if !address.ip().is_loopback() {
-            tracing::warn!(%address, "without --tls-dir anybody who can connect is told all routes");
+            tracing::warn!(%address, "without --tls-dir, anyone who can connect can read all routes");
         }
         let mut tasks = JoinSet::new();
         let (seen, events) = mpsc::channel(QUEUE);
         let scopes = scopes(&args.namespaces);
-        for scope in &scopes {
-            let watches =
-                Watches { client: &client, seen: &seen, readiness: &readiness, metrics: &metrics };
-            watches.spawn(&mut tasks, scope);
-        }
+        let watches = Watches {
+            client: &client,
+            seen,
+            readiness: &readiness,
+            metrics: &metrics,
+            sight: Sight::default(),
+        };
+        let outages = watches.start(&mut tasks, &scopes);
         let outlets = Outlets { world, view };
         let awaiting = readiness.awaiting("routes to be published");
         let publisher =
@@ -88,22 +92,26 @@ impl Controller {
         let (stop, stopped) = watch::channel(false);
         let leadership = Leadership::new(epoch);
         let identity = args.identity.clone().unwrap_or_else(|| {
-            // Two on one host are two.
+            // Two replicas on one host must not share a name.
             format!("{}-{}", qoe_runtime::host_name(), std::process::id())
         });
-        let candidate = lease::Identity { name: identity.clone(), pod_uid: args.pod_uid.clone() };
-        let election = tokio::spawn(election(args, &client, candidate, &leadership, resigned));
+        let candidate = lease::Replica { name: identity.clone(), pod_uid: args.pod_uid.clone() };
+        let election =
+            Election { args, client: &client, identity: candidate, leadership: &leadership };
+        let election = tokio::spawn(election.run(outages.clone(), resigned));
         let parts = Parts {
             client,
             identity,
             view: views,
+            outage: outages.clone(),
             registry: Arc::clone(&registry),
             leadership,
             metrics,
             epoch,
         };
         tasks.spawn(Writer::new(parts).run());
-        let discovery = Server { world: worlds, routers: registry, times: Times::default() };
+        let times = Times::default();
+        let discovery = Server { world: worlds, outage: outages, routers: registry, times };
         let serving = tokio::spawn(async move {
             if let Err(error) = discovery.serve(listener, tls, until(stopped)).await {
                 tracing::error!(%error, "discovery ended");
@@ -125,20 +133,20 @@ impl Controller {
         self.admin.address()
     }
 
-    /// Is not ready any more, and gives up the lease at once; goes on telling routers for the time of the drain, while
-    /// they find the others.
+    /// Ends in good order: it is not ready any more and gives up the lease at once, but serves routers for the time of the
+    /// drain, while they find other controllers.
     pub async fn shut_down(mut self) {
         self.readiness.shut_down();
         self.resign.send_replace(true);
         if (&mut self.election).await.is_err() {
-            tracing::warn!("the election had ended before");
+            tracing::warn!("the election had ended already");
         }
         sleep(self.drain).await;
         self.stop.send_replace(true);
         // With the index goes the world, and with it every stream, in good order.
         self.tasks.shutdown().await;
         if timeout(STREAMS_WITHIN, &mut self.serving).await.is_err() {
-            tracing::warn!("streams of routers were cut");
+            tracing::warn!("some streams to routers did not end in time and were cut");
         }
     }
 }
@@ -153,57 +161,77 @@ impl Drop for Controller {
 /// What all watches share.
 struct Watches<'a> {
     client: &'a Client,
-    seen: &'a mpsc::Sender<Seen>,
+    seen: mpsc::Sender<ScopedEvent>,
     readiness: &'a Readiness,
-    metrics: &'a Metrics,
+    metrics: &'a Arc<Metrics>,
+    sight: Sight,
 }
 
 impl Watches<'_> {
+    /// Watches all scopes, and tells of outages.
+    fn start(self, tasks: &mut JoinSet<()>, scopes: &[Arc<str>]) -> watch::Receiver<Outage> {
+        for scope in scopes {
+            self.spawn(tasks, scope);
+        }
+        // One scope is enough: whether the API server answers does not depend on it.
+        let checked = self.sight.source("QoERoutes");
+        tasks.spawn(sight::check(api(self.client, &scopes[0]), checked));
+        let (outage, outages) = watch::channel(None);
+        let (readiness, metrics) = (self.readiness.clone(), Arc::clone(self.metrics));
+        tasks.spawn(sight::look(self.sight, Signals { readiness, outage, metrics }));
+        outages
+    }
+
     /// Watches pods and routes in a scope.
     fn spawn(&self, tasks: &mut JoinSet<()>, scope: &Arc<str>) {
-        let pods = Watch {
-            api: api(self.client, scope),
+        tasks.spawn(self.watch(api(self.client, scope), scope, PODS, KindEvent::Pods).run());
+        tasks.spawn(self.watch(api(self.client, scope), scope, ROUTES, KindEvent::Routes).run());
+    }
+
+    fn watch<K>(
+        &self,
+        api: Api<K>,
+        scope: &Arc<str>,
+        kind: &'static str,
+        wrap: fn(Event<K>) -> KindEvent,
+    ) -> Watch<K> {
+        Watch {
+            api,
             scope: Arc::clone(scope),
-            kind: PODS,
-            seen: What::Pods,
-            read: What::PodsRead,
-            floor: What::PodsFloor,
+            kind,
+            wrap,
             out: self.seen.clone(),
             readiness: self.readiness.clone(),
-            failures: self.metrics.watch_failures(PODS),
-        };
-        let routes = Watch {
-            api: api(self.client, scope),
-            scope: Arc::clone(scope),
-            kind: ROUTES,
-            seen: What::Routes,
-            read: What::RoutesRead,
-            floor: What::RoutesFloor,
-            out: self.seen.clone(),
-            readiness: self.readiness.clone(),
-            failures: self.metrics.watch_failures(ROUTES),
-        };
-        tasks.spawn(pods.run());
-        tasks.spawn(routes.run());
+            source: self.sight.source(&format!("{kind} of {}", scope_name(scope))),
+            failures: self.metrics.watch_failures(kind),
+        }
     }
 }
 
-/// Takes part in the election until `resigned`.
-fn election(
-    args: &Run,
-    client: &Client,
-    identity: lease::Identity,
-    leadership: &Leadership,
-    resigned: watch::Receiver<bool>,
-) -> impl Future<Output = ()> + use<> {
-    let api = match &args.lease_namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::default_namespaced(client.clone()),
-    };
-    let name = args.lease_name.clone().unwrap_or_else(|| format!("qoe-controller-{}", args.class));
-    let times = lease::Times::default();
-    let candidate = Candidate::new(api, &name, identity, times, leadership.clone());
-    candidate.run(until(resigned))
+/// This replica's part in the election.
+struct Election<'a> {
+    args: &'a Run,
+    client: &'a Client,
+    identity: lease::Replica,
+    leadership: &'a Leadership,
+}
+
+impl Election<'_> {
+    /// Takes part until `resigned`.
+    fn run(
+        self,
+        outage: watch::Receiver<Outage>,
+        resigned: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + use<> {
+        let Self { args, client, identity, leadership } = self;
+        let api = match &args.lease_namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::default_namespaced(client.clone()),
+        };
+        let name =
+            args.lease_name.clone().unwrap_or_else(|| format!("qoe-controller-{}", args.class));
+        Candidate::new(api, &name, identity, leadership.clone(), outage).run(until(resigned))
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

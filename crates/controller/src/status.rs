@@ -1,4 +1,4 @@
-//! The status of a route, from what became of it. Pure.
+//! The status of a route, made from its spec, its pods, and what routers answered. Pure.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -6,20 +6,21 @@ use qoe_api::crd::{PhaseStatus, PhasesStatus, QoERouteStatus, RoutersStatus};
 use qoe_core::scale::Hint;
 
 use crate::hints::Hints;
-use crate::index::{Acceptance, Outcome, Route, RouteKey};
+use crate::index::{Acceptance, RouteOutcome};
 use crate::registry::Programmed;
+use crate::route::{Route, RouteKey};
 use crate::translate::{Count, Findings, Translation};
 
-/// What a condition is to say.
+/// A condition of a route, without the times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct ConditionState {
     pub(crate) kind: &'static str,
     pub(crate) holds: bool,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
 }
 
-impl Verdict {
+impl ConditionState {
     fn new(
         kind: &'static str,
         holds: bool,
@@ -30,18 +31,18 @@ impl Verdict {
     }
 }
 
-/// What the status of a route is made of.
+/// The inputs of a status.
 pub(crate) struct Facts<'a> {
     pub(crate) route: &'a Route,
-    pub(crate) outcome: &'a Outcome,
+    pub(crate) outcome: &'a RouteOutcome,
     pub(crate) programmed: &'a Programmed,
-    /// The last state, or the controller, is so young that routers cannot have answered.
+    /// The latest state, or this controller's view, is so young that routers may not have answered yet.
     pub(crate) fresh: bool,
     pub(crate) hints: Option<Hints>,
 }
 
 /// The four conditions.
-pub(crate) fn verdicts(facts: &Facts<'_>) -> [Verdict; 4] {
+pub(crate) fn verdicts(facts: &Facts<'_>) -> [ConditionState; 4] {
     let accepted = accepted(&facts.outcome.acceptance);
     let resolved = resolved(facts.outcome.translation.as_ref());
     let programmed = programmed(facts);
@@ -84,7 +85,12 @@ fn phase(count: Count, hint: Option<Hint>) -> PhaseStatus {
     }
 }
 
-fn condition(verdict: Verdict, generation: i64, old: &[Condition], now: Timestamp) -> Condition {
+fn condition(
+    verdict: ConditionState,
+    generation: i64,
+    old: &[Condition],
+    now: Timestamp,
+) -> Condition {
     let status = if verdict.holds { "True" } else { "False" };
     let same = old.iter().find(|old| old.type_ == verdict.kind && old.status == status);
     Condition {
@@ -101,19 +107,19 @@ fn condition(verdict: Verdict, generation: i64, old: &[Condition], now: Timestam
     }
 }
 
-fn accepted(acceptance: &Acceptance) -> Verdict {
+fn accepted(acceptance: &Acceptance) -> ConditionState {
     let owned = |lost: &[(String, RouteKey)]| {
-        let owned = lost.iter().map(|(model, owner)| format!("`{model}` is of route {owner}"));
+        let owned = lost.iter().map(|(model, owner)| format!("`{model}` belongs to {owner}"));
         owned.collect::<Vec<_>>().join(", ")
     };
-    let verdict = |holds, reason, message| Verdict::new("Accepted", holds, reason, message);
+    let verdict = |holds, reason, message| ConditionState::new("Accepted", holds, reason, message);
     match acceptance {
         Acceptance::Accepted => verdict(true, "Accepted", "The route is served.".to_owned()),
         Acceptance::Partly(lost) => verdict(
             true,
             "PartlyAccepted",
             format!(
-                "Older routes have some of the models: {}: leave each to one route.",
+                "Older routes have some of the models: {}: name each model in one route only.",
                 owned(lost)
             ),
         ),
@@ -121,7 +127,7 @@ fn accepted(acceptance: &Acceptance) -> Verdict {
             false,
             "ModelConflict",
             format!(
-                "Older routes have all of the models: {}: leave each to one route.",
+                "Older routes have all of the models: {}: name each model in one route only.",
                 owned(lost)
             ),
         ),
@@ -133,43 +139,45 @@ fn accepted(acceptance: &Acceptance) -> Verdict {
     }
 }
 
-fn resolved(translation: Option<&Translation>) -> Verdict {
-    let verdict = |holds, reason, message| Verdict::new("ResolvedRefs", holds, reason, message);
+fn resolved(translation: Option<&Translation>) -> ConditionState {
+    let verdict =
+        |holds, reason, message| ConditionState::new("ResolvedRefs", holds, reason, message);
     let Some(translation) = translation else {
-        return verdict(false, "Invalid", "The spec is not to be used: see Accepted.".to_owned());
+        return verdict(false, "Invalid", "The spec cannot be used: see Accepted.".to_owned());
     };
     let Findings { port_missing, address_bad, .. } = &translation.findings;
     if translation.selected == 0 {
-        let hint = "No pod of this namespace has the labels of endpoints.selector.matchLabels.";
+        let hint = "No pod in this namespace matches endpoints.selector.matchLabels.";
         return verdict(false, "NoPodsSelected", hint.to_owned());
     }
     if port_missing.count > 0 {
         let names = port_missing.names();
         let message = format!(
-            "Pods without a TCP port of the name in endpoints.port: {names}: name the container's \
-             port, or write its number."
+            "Pods without a TCP port named as in endpoints.port: {names}: name the container's \
+             port, or use its number."
         );
         return verdict(false, "PortNotFound", message);
     }
     if address_bad.count > 0 {
         let names = address_bad.names();
-        let message = format!("Pods without an address of their own: {names}.");
+        let message = format!("Pods without an IP address of their own: {names}.");
         return verdict(false, "AddressUnusable", message);
     }
     let message = format!("{} pods are selected.", translation.selected);
     verdict(true, "Resolved", message)
 }
 
-fn programmed(facts: &Facts<'_>) -> Verdict {
-    let verdict = |holds, reason, message| Verdict::new("Programmed", holds, reason, message);
+fn programmed(facts: &Facts<'_>) -> ConditionState {
+    let verdict =
+        |holds, reason, message| ConditionState::new("Programmed", holds, reason, message);
     let Programmed { connected, programmed, refused } = facts.programmed;
     if facts.outcome.nonce == 0 {
-        let message = "There is nothing to be served: see Accepted.";
+        let message = "There is nothing to serve: see Accepted.";
         return verdict(false, "NotAccepted", message.to_owned());
     }
     if let Some((router, why)) = refused {
         let message =
-            format!("Router {router} refuses it, and serves by the last good state: {why}");
+            format!("Router {router} rejected the latest state and serves the previous one: {why}");
         return verdict(false, "RouterRefused", message);
     }
     let was = facts.route.observed.conditions.iter().find(|c| c.type_ == "Programmed");
@@ -183,19 +191,19 @@ fn programmed(facts: &Facts<'_>) -> Verdict {
         );
     }
     if *connected == 0 && !facts.fresh {
-        let message = "No router is connected: is one running, and may it reach the controller?";
+        let message = "No router is connected: is one running, and can it reach the controller?";
         return verdict(false, "NoRouters", message.to_owned());
     }
     verdict(false, "Pending", "Not all connected routers have the latest state yet.".to_owned())
 }
 
 fn ready(
-    accepted: &Verdict,
-    resolved: &Verdict,
-    programmed: &Verdict,
+    accepted: &ConditionState,
+    resolved: &ConditionState,
+    programmed: &ConditionState,
     translation: Option<&Translation>,
-) -> Verdict {
-    let verdict = |holds, reason, message| Verdict::new("Ready", holds, reason, message);
+) -> ConditionState {
+    let verdict = |holds, reason, message| ConditionState::new("Ready", holds, reason, message);
     let decoding = translation.map_or(0, |translation| translation.decoding.ready);
     let any = translation.map_or(0, |translation| translation.config.endpoints.len());
     if !accepted.holds {
@@ -213,7 +221,7 @@ fn ready(
         return verdict(false, programmed.reason, programmed.message.clone());
     }
     if decoding == 0 {
-        let message = "No endpoint for decoding is ready: prefill endpoints serve whole requests.";
+        let message = "No decoding endpoint is ready: prefill endpoints serve whole requests.";
         return verdict(true, "DecodingPoolEmpty", message.to_owned());
     }
     let message = "Requests are served.";

@@ -1,5 +1,5 @@
-//! From a route and its namespace's pods to what routers are told. Pure: the same input gives the same state, byte for
-//! byte, on every replica.
+//! Translates a route and the pods of its namespace into the state that is pushed to routers. Pure: the same input gives
+//! the same state, byte for byte, on every replica.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
@@ -16,18 +16,18 @@ use crate::pod::{Declared, PodFacts, PodState};
 /// Pods that a finding names; the rest are counted.
 const NAMED: usize = 3;
 
-/// What a route's pods come to.
+/// The result of a translation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Translation {
-    /// What routers are told.
+    /// The state that routers get.
     pub(crate) config: RouteConfig,
     /// Endpoints that can prefill.
     pub(crate) prefill: Count,
     /// Endpoints that can decode.
     pub(crate) decoding: Count,
-    /// Pods that the selector matches and that are not gone.
+    /// Pods that match the selector and have not ended.
     pub(crate) selected: u32,
-    /// What somebody should know of the pods.
+    /// What an operator should know about the pods.
     pub(crate) findings: Findings,
 }
 
@@ -45,22 +45,22 @@ impl Count {
     }
 }
 
-/// What is odd about the pods of a route: each a set of pods.
+/// Pods of a route with something wrong or missing, by what it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
-    /// Nothing says their phase.
+    /// They declare no phase, so they serve both.
     pub(crate) phase_unknown: Pods,
-    /// They have no port of the route's name.
+    /// They have no TCP port with the route's port name.
     pub(crate) port_missing: Pods,
-    /// They are ready and have no address that can be connected to, or one that another has.
+    /// They are ready but have no usable IP address, or that of another pod.
     pub(crate) address_bad: Pods,
-    /// They move KV caches in a way that routers do not speak.
+    /// Routers do not support their KV connector.
     pub(crate) connector_unknown: Pods,
-    /// They are annotated with a scheduling policy that is none.
+    /// Their scheduling annotation is not a policy.
     pub(crate) scheduling_unknown: Pods,
 }
 
-/// Pods, the first few by name.
+/// A count of pods, with the first few names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pods {
     pub(crate) count: usize,

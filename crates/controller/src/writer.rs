@@ -1,4 +1,4 @@
-//! The one who writes: status and events, with the lease only, and only what has changed.
+//! Writes status and events: only with the lease, only what has changed, and only while the cluster can be read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,39 +13,47 @@ use qoe_api::API_VERSION;
 use qoe_api::crd::QoERouteStatus;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::events::{Publisher, Said};
+use crate::events::{EventQueue, EventWriter, Said};
 use crate::hints::Scaling;
-use crate::index::{RawRoute, Route, RouteKey, View};
+use crate::index::View;
+use crate::kube_client::explain;
 use crate::lease::{Leadership, wall_clock};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::route::{RawRoute, Route, RouteKey};
+use crate::sight::Outage;
 use crate::status::{Facts, status, verdicts};
-use crate::watch::told_by_client;
 
-/// How often everything is looked at.
+/// How often hints, gauges and statuses are computed.
 const EVERY: Duration = Duration::from_secs(1);
-/// Routers are not late before this.
+/// Routers have answered a new state by then.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
-/// Routers have found a new controller by then.
+/// Routers have found a controller this long after it became ready: they resolve its name every 5 s.
 const CONNECT_WITHIN: Duration = Duration::from_secs(12);
-/// Routes that are written at once.
+/// Statuses written concurrently.
 const AT_ONCE: usize = 16;
-/// One write must be over within this, and within the lease.
+/// A write must be over within this, and before the lease is.
 const WRITE_WITHIN: Duration = Duration::from_secs(3);
-/// What was written is trusted to be there for so long, while the watch does not show it.
+/// A status that was written is not written again for this long, while the watch does not show it yet.
 const TRUST_FOR: Duration = Duration::from_secs(10);
-/// The name by which fields are owned.
+/// The field manager of server-side apply.
 const FIELD_MANAGER: &str = "qoe-controller";
 
-/// Computes hints and status; writes them where this replica leads.
+/// Computes hints and statuses, and writes them while this replica leads.
 pub(crate) struct Writer {
     client: Client,
-    events: Publisher,
+    events: EventQueue,
+    /// Ends with this writer.
+    _event_writer: JoinSet<()>,
     view: watch::Receiver<Arc<View>>,
     registry: Arc<Registry>,
     leadership: Leadership,
+    outage: watch::Receiver<Outage>,
+    /// Since when the cluster can be read without a break; `None` during an outage.
+    readable_since: Option<Duration>,
     metrics: Arc<Metrics>,
     epoch: Instant,
     scaling: Scaling,
@@ -54,11 +62,12 @@ pub(crate) struct Writer {
     led: bool,
 }
 
-/// What a writer works with.
+/// What a writer is made of.
 pub(crate) struct Parts {
     pub(crate) client: Client,
     pub(crate) identity: String,
     pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) outage: watch::Receiver<Outage>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) leadership: Leadership,
     pub(crate) metrics: Arc<Metrics>,
@@ -67,13 +76,20 @@ pub(crate) struct Parts {
 
 impl Writer {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { client, identity, view, registry, leadership, metrics, epoch } = parts;
+        let Parts { client, identity, view, outage, registry, leadership, metrics, epoch } = parts;
+        let (events, writer) =
+            EventWriter::new(client.clone(), &identity, leadership.clone(), &metrics);
+        let mut event_writer = JoinSet::new();
+        event_writer.spawn(writer.run());
         Self {
-            events: Publisher::new(client.clone(), &identity),
+            events,
+            _event_writer: event_writer,
             client,
             view,
             registry,
             leadership,
+            outage,
+            readable_since: None,
             metrics,
             epoch,
             scaling: Scaling::default(),
@@ -83,7 +99,7 @@ impl Writer {
         }
     }
 
-    /// Looks and writes for ever.
+    /// Computes and writes for ever.
     pub(crate) async fn run(mut self) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,10 +110,15 @@ impl Writer {
             let now = self.epoch.elapsed();
             self.scaling.look(&view, &self.registry, now);
             self.metrics.looked(&view, &self.scaling, self.registry.count());
-            let leads = self.leadership.left().is_some();
+            self.readable_since = match &*self.outage.borrow() {
+                Some(_) => None,
+                None => Some(self.readable_since.unwrap_or(now)),
+            };
+            // A status by what was read before an outage would claim what nobody knows.
+            let leads = self.leadership.left().is_some() && self.readable_since.is_some();
             self.metrics.leader.set(i64::from(leads));
             if leads && !self.led {
-                // Another one may have written in the meantime.
+                // Another leader may have written in the meantime.
                 self.written.clear();
                 self.said = Said::default();
             }
@@ -112,7 +133,6 @@ impl Writer {
         self.written.retain(|key, _| view.routes.contains_key(key));
         self.said.retain(|key| view.routes.contains_key(key));
         let mut due = Vec::new();
-        let mut news = Vec::new();
         for (key, (route, outcome)) in &view.routes {
             let name = key.to_string();
             let programmed = self.registry.programmed(&name, outcome.nonce);
@@ -120,14 +140,14 @@ impl Writer {
                 route,
                 outcome,
                 programmed: &programmed,
-                fresh: now < CONNECT_WITHIN
+                fresh: self.readable_since.is_none_or(|since| now < since + CONNECT_WITHIN)
                     || now.saturating_sub(outcome.published) < ANSWERS_WITHIN,
                 hints: self.scaling.of(key),
             };
             let status = status(&facts, wall_clock());
             let findings = outcome.translation.as_ref().map(|t| &t.findings);
             for notice in self.said.news(key, route, &verdicts(&facts), findings) {
-                news.push((key, route, notice));
+                self.events.add(key, route, notice);
             }
             if self.is_due(key, route, &status, now) {
                 due.push((key, route, status));
@@ -142,15 +162,9 @@ impl Writer {
         for (key, status) in done.into_iter().flatten() {
             self.written.insert(key, (status, now));
         }
-        for (key, route, notice) in news {
-            if self.leadership.left().is_none() {
-                return;
-            }
-            self.events.publish(key, route, notice).await;
-        }
     }
 
-    /// Whether a status differs from what is there, as far as is known.
+    /// Whether a status differs from the one in the cluster, as far as is known.
     fn is_due(
         &self,
         key: &RouteKey,
@@ -169,21 +183,21 @@ impl Writer {
         }
     }
 
-    /// Writes a status, if there is time left to lead; true where there is no more to be done for now.
+    /// Writes a status, if the lease is still held. True: it needs no further attempt for now.
     fn patch(
         &self,
         key: &RouteKey,
         route: &Arc<Route>,
         status: QoERouteStatus,
     ) -> impl Future<Output = bool> + use<> {
-        // The answer is not read as a route: some cannot be.
+        // The answer is not parsed as a route: of an invalid one it could not be.
         let api: Api<RawRoute> = Api::namespaced(self.client.clone(), &key.namespace);
         let (key, leadership) = (key.clone(), self.leadership.clone());
         let metrics = Arc::clone(&self.metrics);
         let patch = json!({
             "apiVersion": API_VERSION,
             "kind": "QoERoute",
-            // With what it is about: a leader that was asleep does not write over its successor.
+            // With the version it is about, so that a leader that was asleep does not overwrite its successor's status.
             "metadata": {"name": key.name, "resourceVersion": route.resource_version},
             "status": status,
         });
@@ -192,8 +206,8 @@ impl Writer {
             let writing = async {
                 let params = PatchParams::apply(FIELD_MANAGER).force();
                 match api.patch_status(&key.name, &params, &Patch::Apply(&patch)).await {
-                    // Nothing can be applied to an object whose spec has another shape than its definition says; but
-                    // that must be told.
+                    // Server-side apply fails on an object whose spec does not fit the definition; but just that is what
+                    // its status has to say.
                     Err(kube::Error::Api(status)) if status.code == 500 => {
                         let params = PatchParams::default();
                         api.patch_status(&key.name, &params, &Patch::Merge(&patch)).await
@@ -206,16 +220,16 @@ impl Writer {
                     metrics.status_writes.inc();
                     true
                 }
-                // It changed under our hands; the watch will show it, and then it is written anew.
+                // The route changed in between: the watch will show it, and its status is then computed anew.
                 Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => false,
                 Ok(Err(error)) => {
-                    let why = told_by_client(&error);
+                    let why = explain(&error);
                     tracing::warn!(route = %key, error = why, "cannot write a status");
-                    // What is refused now is refused in a second too: there is time to wait.
+                    // A permission that is missing now is missing in a second too: try again after TRUST_FOR.
                     matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 422))
                 }
                 Err(_) => {
-                    tracing::warn!(route = %key, "a status was not written in time");
+                    tracing::warn!(route = %key, "a status was not written in time; it is tried again");
                     false
                 }
             }
@@ -223,7 +237,7 @@ impl Writer {
     }
 }
 
-/// Whether two statuses differ in no more than the times from which they hold.
+/// Whether two statuses differ in no more than the transition times of their conditions.
 fn says_the_same(one: &QoERouteStatus, other: &QoERouteStatus) -> bool {
     let timeless = |status: &QoERouteStatus| {
         let mut status = status.clone();
@@ -234,3 +248,6 @@ fn says_the_same(one: &QoERouteStatus, other: &QoERouteStatus) -> bool {
     };
     timeless(one) == timeless(other)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
-//! One vLLM server: what it is, what is in flight there, how it does, and whether it may be used.
+//! One vLLM server: its role, what is in flight there, what was measured of it, and whether it may be used.
+//!
+//! Must not know: routes, plans, requests.
 
 pub mod connector;
 pub mod exposition;
@@ -9,6 +11,7 @@ pub mod pool;
 pub mod scraped;
 pub mod signals;
 pub mod state;
+pub mod tag;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,22 +20,22 @@ use crate::endpoint::connector::Connector;
 use crate::endpoint::state::EndpointState;
 use crate::phase::{Role, RoleSource};
 
-/// An endpoint as one route sees it: its place in the route's pool, and its live state, which all routes share.
+/// An endpoint as one route sees it, with its live state, which all routes share.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// What is in flight there and how it does.
+    /// Its live state.
     pub state: Arc<EndpointState>,
-    /// Which phases it is for.
+    /// The phases that it is for.
     pub role: Role,
-    /// What said so.
+    /// What decided the role.
     pub role_source: RoleSource,
     /// How it moves KV caches.
     pub connector: Connector,
-    /// Only endpoints of one group are paired (slice and revision, or role set).
+    /// Its pairing group: KV caches move only inside one group (slice and revision, or role set).
     pub group: Option<String>,
 }
 
-/// Labels that tell which endpoints may be paired: KV transfer across revisions or role sets fails.
+/// The labels whose values make the pairing group: KV transfer across revisions or role sets fails.
 const GROUP_LABELS: [&str; 4] = [
     "disaggregatedset.x-k8s.io/name",
     "disaggregatedset.x-k8s.io/slice",
@@ -40,7 +43,7 @@ const GROUP_LABELS: [&str; 4] = [
     "roleset-name",
 ];
 
-/// The pairing group that labels give an endpoint; `None` pairs with every other without one.
+/// The pairing group of an endpoint with these labels. Endpoints without one (`None`) pair with each other.
 #[must_use]
 pub fn group(labels: &BTreeMap<String, String>) -> Option<String> {
     let values = GROUP_LABELS.iter().filter_map(|key| labels.get(*key));
@@ -50,7 +53,7 @@ pub fn group(labels: &BTreeMap<String, String>) -> Option<String> {
 }
 
 impl Endpoint {
-    /// Whether a KV cache can go from `self` to `decoding`.
+    /// Whether a KV cache can be moved from `self` to `decoding`.
     #[must_use]
     pub fn hands_to(&self, decoding: &Self) -> bool {
         self.connector != Connector::None

@@ -1,4 +1,6 @@
-//! Estimators of numbers that change over time. They know nothing of LLMs, endpoints or requests.
+//! Estimators of numbers that change over time.
+//!
+//! Must not know: LLMs, endpoints, requests.
 
 pub mod average;
 pub mod bias;

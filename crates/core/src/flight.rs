@@ -1,8 +1,9 @@
-//! One request in flight: what it holds at endpoints, how its time goes, and what is learned from it.
+//! One request in flight: what it holds at endpoints, its timings, and what is learned from it.
 //!
-//! The pure half of the router's ticket. It is told of moments, and passes on what they mean: to the ledgers of the
-//! endpoints, to the models of their speed, to the memory of the route. Dropped at any moment, it gives back all that
-//! it holds.
+//! The pure half of the router's ticket. Each event of the request updates the ledgers of its endpoints, the models of
+//! their speed, and the memory of the route. Dropped at any moment, it gives back all that it holds.
+//!
+//! Must not know: HTTP, connections, or what happens after a failure.
 
 pub mod qoe;
 pub mod timings;
@@ -21,56 +22,61 @@ use crate::flight::track::Track;
 use crate::memory::RouteMemory;
 use crate::phase::Phase;
 use crate::plan::forecast::Forecast;
+use crate::speed::busy_time::BusyTime;
 use crate::speed::work::PromptWork;
 use crate::target::Target;
 
-/// A live estimate of the ITL is passed on to the endpoint's signals this often.
+/// How often a stream updates its endpoint's ITL: some ten tokens, so that the endpoint's lock is not taken for each.
 const ITL_EVERY: Duration = Duration::from_millis(250);
 
-/// Tokens at the end of a stream that are enough to tell how fast they came.
-const ENOUGH: u32 = 8;
+/// The fewest tokens in the last window of a stream from which its ITL is learned. Fewer are too noisy; with many more, only
+/// slow streams would be long enough. Tuned in the lab, no sensitivity measured.
+const MIN_LAST_WINDOW: u32 = 8;
 
-/// What is sent, as far as it is counted.
+/// The sizes of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cargo {
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
-    /// Tokens of the answer that are expected.
+    /// Expected tokens of the answer.
     pub output_tokens: f64,
     /// Tokens of one prefix block.
     pub block_tokens: f64,
-    /// The answer is a stream: its first token will be seen.
+    /// Whether the answer is a stream, so its first token will be seen.
     pub streamed: bool,
 }
 
-/// What is expected of one plan.
+/// The plan that is being carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Planned {
     at: Duration,
+    /// The forecast of the models.
     by_models: Option<Forecast>,
-    /// Corrected by how far such forecasts have been off.
+    /// The same, corrected by the factor by which such forecasts are off.
     forecast: Option<Forecast>,
     handed_over: bool,
 }
 
-/// Tokens since the endpoint's signals were last told.
+/// The tokens since the endpoint's ITL was last updated.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
+    /// The sum of the gaps before these tokens, in seconds.
     gaps: f64,
+    /// The number of tokens.
     count: u32,
     since: Duration,
-    /// What the endpoint had read when it began.
-    read: crate::speed::prefill_time::PrefillTime,
+    /// The prefill work that the endpoint had done when the window began.
+    read: BusyTime,
 }
 
-/// What a handful of tokens meant.
+/// What the arrival of some tokens tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Streamed {
-    /// Seconds since the tokens before, divided among these; `None` for the first ones.
+    /// Seconds since the tokens before, divided by the number of these; `None` for the first ones.
     pub gap: Option<f64>,
-    /// They are the first ones, so many seconds after the request's arrival.
+    /// The TTFT, if these are the first tokens.
     pub ttft: Option<Duration>,
-    /// How far the forecast of the TTFT was off, relative to what it was.
+    /// The error of the TTFT's forecast, relative to the measured TTFT.
     pub ttft_error: Option<f64>,
 }
 
@@ -83,7 +89,7 @@ pub struct Flight {
     holds: SmallVec<[Hold; 2]>,
     /// The prompt, until it is read.
     reading: Option<PromptHold>,
-    /// Tokens to move to who decodes.
+    /// Prompt tokens whose KV cache is to be moved to the decoding endpoint.
     to_move: f64,
     moving: Option<TransferHold>,
     streaming: Option<StreamHold>,
@@ -92,7 +98,7 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// A request arrived, with this promise.
+    /// A request that arrives with these targets.
     #[must_use]
     pub fn new(target: Target, cargo: Cargo, now: Duration) -> Self {
         Self {
@@ -109,13 +115,13 @@ impl Flight {
         }
     }
 
-    /// Its clockwork.
+    /// The moments of the request so far.
     #[must_use]
     pub const fn track(&self) -> &Track {
         &self.track
     }
 
-    /// A plan is carried out: whom it involves is held until the next plan or the end, and is taken to have the
+    /// Notes that a plan is carried out. Its endpoints are held until the next plan or the end, and count as holding the
     /// prompt's `blocks` from now on.
     pub fn planned(
         &mut self,
@@ -134,8 +140,8 @@ impl Flight {
         self.holds.push(decoding.hold(Phase::Decoding, kept));
         let reader = prefill.unwrap_or(decoding);
         let work = self.work(reader, forecast, now);
-        let told = streamed || prefill.is_some();
-        self.reading = Some(reader.reads(work, told, &memory.models, now));
+        let watched = streamed || prefill.is_some();
+        self.reading = Some(reader.reads(work, watched, &memory.models, now));
         self.to_move = forecast.map_or(prompt_tokens as f64, |forecast| forecast.moved);
         self.decoding = Some(Arc::clone(decoding));
         let handed_over = prefill.is_some();
@@ -152,7 +158,7 @@ impl Flight {
         }
     }
 
-    /// The prompt as work for who reads it.
+    /// The prompt as work for the endpoint that reads it.
     fn work(
         &self,
         reader: &EndpointState,
@@ -166,12 +172,12 @@ impl Flight {
         PromptWork { uncached: tokens - cached, cached, streams }
     }
 
-    /// The prefill leg departs. A second try starts its time anew.
+    /// Notes that the prefill leg is sent. A second attempt starts its time anew.
     pub const fn prefill_sent(&mut self, now: Duration) {
         self.track.prefill_sent(now);
     }
 
-    /// The prefill leg was answered: its endpoint is free, and its seconds are learned.
+    /// Notes that the prefill leg was answered: its endpoint is free, and its duration is learned.
     pub fn prefill_done(&mut self, endpoint: &EndpointState, memory: &RouteMemory, now: Duration) {
         let seconds = self.track.prefill_done(now);
         endpoint.signals.ttft.observe(seconds, now);
@@ -182,7 +188,7 @@ impl Flight {
         self.holds.retain(|hold| !std::ptr::eq(Arc::as_ptr(hold.state()), endpoint));
     }
 
-    /// The leg that answers departs; after a prefill leg, with the address of a KV cache.
+    /// Notes that the answering leg is sent; after a prefill leg, the endpoint begins to fetch the KV cache.
     pub fn sent(&mut self, memory: &RouteMemory, now: Duration) {
         self.track.sent(now);
         if self.reading.is_none()
@@ -193,7 +199,7 @@ impl Flight {
         }
     }
 
-    /// `count` tokens of the stream came.
+    /// Notes that `count` tokens of the stream arrived.
     pub fn streamed(&mut self, count: u32, memory: &RouteMemory, now: Duration) -> Streamed {
         if count == 0 {
             return Streamed::default();
@@ -224,7 +230,7 @@ impl Flight {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens")]
             let tokens = self.cargo.prompt_tokens + (self.cargo.output_tokens / 2.0) as u64;
             self.streaming = Some(decoding.streams(tokens));
-            let read = decoding.pace.has_read_so_far(now);
+            let read = decoding.pace.prompts.busy(now);
             self.window = Window { since: now, read, ..Window::default() };
         }
         let waited = now.saturating_sub(self.planned.at).as_secs_f64();
@@ -241,36 +247,37 @@ impl Flight {
         window.gaps += gap * f64::from(count);
         window.count += count;
         if now.saturating_sub(window.since) >= ITL_EVERY {
-            self.look_back(memory, now);
+            self.close_window(memory, now);
         }
     }
 
-    /// What the tokens of the window tell is learned, and the next one begins.
-    fn look_back(&mut self, memory: &RouteMemory, now: Duration) {
+    /// Learns from the tokens of the window, and begins the next one.
+    fn close_window(&mut self, memory: &RouteMemory, now: Duration) {
         let Some(decoding) = &self.decoding else { return };
         let window = &mut self.window;
         let length = now.saturating_sub(window.since);
         let mean = window.gaps / f64::from(window.count);
         decoding.signals.itl.observe(mean, now);
-        let read = decoding.pace.has_read_so_far(now);
+        let read = decoding.pace.prompts.busy(now);
         let gap = (mean, length.as_secs_f64());
         let load = decoding.ledger.stream_load();
         decoding.pace.streamed(load, gap, read - window.read, &memory.models, now);
         *window = Window { since: now, read, ..Window::default() };
     }
 
-    /// The endpoint said how many tokens its answer has.
+    /// Takes the number of output tokens from the endpoint's usage.
     pub const fn counted(&mut self, tokens: u64) {
         self.track.counted(tokens);
     }
 
-    /// The answer came whole: its length is learned. Returns how far the forecast of the ITL was off.
+    /// Notes that the answer is complete, and learns its length. Returns the error of the ITL's forecast, relative to the
+    /// measured ITL.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "blocks")]
     pub fn answered(&mut self, memory: &RouteMemory, now: Duration) -> Option<f64> {
         let Timings { tokens, itl, .. } = self.track.timings(now);
-        // Else only streams that are slow would be long enough to be learned from.
-        if self.window.count >= ENOUGH {
-            self.look_back(memory, self.track.last().unwrap_or(now));
+        // Without the last window, only slow streams would be long enough to be learned from.
+        if self.window.count >= MIN_LAST_WINDOW {
+            self.close_window(memory, self.track.last().unwrap_or(now));
         }
         memory.lengths.learn(self.cargo.prompt_tokens, tokens);
         let decoding = self.decoding.as_ref()?;
@@ -283,13 +290,13 @@ impl Flight {
         Some(relative_error(self.planned.forecast?.itl, itl))
     }
 
-    /// What its clockwork says at the end.
+    /// The timings of the request, if it ends `now`.
     #[must_use]
     pub fn timings(&self, now: Duration) -> Timings {
         self.track.timings(now)
     }
 
-    /// What was forecast for the last plan, corrected by how far such forecasts have been off.
+    /// The forecast for the last plan, corrected by the factor by which such forecasts are off.
     #[must_use]
     pub const fn forecast(&self) -> Option<Forecast> {
         self.planned.forecast
@@ -304,7 +311,7 @@ impl Flight {
     }
 }
 
-/// How far forecasts of the TTFT are off.
+/// The factor by which TTFT forecasts are off, for handoffs or for requests served whole.
 fn ttft_bias(memory: &RouteMemory, handed_over: bool) -> &Bias {
     &memory.ttft_bias[usize::from(handed_over)]
 }

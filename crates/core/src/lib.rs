@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! request ─▶ admit ─▶ plan ─▶ flight ◀─ response
-//!                      │        │
+//!                      │ ▲      │
+//!                      │ └ ladder (what failed before the first byte)
 //!              endpoint, memory, speed, estimate (what is known of endpoints and of the route)
 //! ```
 
@@ -14,6 +15,7 @@ pub mod endpoint;
 pub mod estimate;
 pub mod flight;
 pub mod json;
+pub mod ladder;
 pub mod memory;
 pub mod phase;
 pub mod plan;

@@ -1,4 +1,6 @@
-//! What a route remembers from one request to the next; all workers share it, and it outlives a reload.
+//! What a route remembers from one request to the next.
+//!
+//! All workers share it, and it outlives a reload. Must not know: plans, or the route's configuration.
 
 pub mod arrival_rates;
 pub mod budget;
@@ -18,21 +20,21 @@ use crate::speed::models::Models;
 /// The memory of one route.
 #[derive(Debug, Default)]
 pub struct RouteMemory {
-    /// Whose turn it is, for policies that take turns.
+    /// The turns of `RoundRobin`.
     pub turns: Turns,
-    /// How fast its endpoints are, taken together: for those that have shown too little yet.
+    /// The models of speed of all its endpoints together, for those that have answered too few requests.
     pub models: Models,
-    /// How far forecasts of the TTFT are off: of requests served whole, and of those handed over.
+    /// The factors by which TTFT forecasts are off: of requests served whole, and of those handed off.
     pub ttft_bias: [Bias; 2],
-    /// How long its answers are.
+    /// The lengths of its answers.
     pub lengths: Lengths,
-    /// Who comes, by priority.
+    /// The rates at which requests arrive, by priority.
     pub arrivals: ArrivalRates,
     prefixes: Mutex<PrefixIndex>,
 }
 
 impl RouteMemory {
-    /// Who holds which beginning of a prompt.
+    /// The index of which endpoints hold which prompts.
     pub fn prefixes(&self) -> MutexGuard<'_, PrefixIndex> {
         self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
     }

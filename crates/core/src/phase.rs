@@ -1,19 +1,19 @@
-//! The two phases of inference, and which of them an endpoint is for.
+//! The two phases of inference, and the role of an endpoint: which of them it is for.
 //!
-//! An endpoint says its phase by a tag: in the labels the user names, in the labels that other projects
-//! already put on their pods, in its own tags, or, last, inside its name. No tag means it does both.
+//! The role is read from a tag: in the labels that the route names, in labels that other projects put on their pods, in the
+//! endpoint's own tags, or, last, inside its name. Without a tag an endpoint serves both phases.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// A phase of one request: what it needs first.
+/// A phase of inference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Reading the prompt: compute-bound, judged by TTFT.
+    /// The prompt is read: compute-bound, judged by TTFT.
     Prefill,
-    /// Streaming tokens: memory-bound, judged by ITL.
+    /// Tokens are generated: memory-bound, judged by ITL.
     Decoding,
 }
 
@@ -28,7 +28,7 @@ impl Phase {
     }
 }
 
-/// What an endpoint is for.
+/// The phases that an endpoint is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -36,7 +36,7 @@ pub enum Role {
     Prefill,
     /// Only the decoding phase.
     Decoding,
-    /// Both phases; also where nothing says otherwise.
+    /// Both phases, which is the default.
     #[default]
     Mixed,
 }
@@ -53,10 +53,10 @@ impl Role {
     }
 }
 
-/// How to read an endpoint's phase from what it says of itself.
+/// How an endpoint's role is read from its labels, tags and name. Their published defaults are in the document's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseRules {
-    /// Label keys of the user, looked at first; the first one present decides.
+    /// Label keys that are read before the [known ones](KNOWN_LABELS); the first one that names a role decides.
     pub labels: Vec<String>,
     /// Values that mean prefill.
     pub prefill_tags: Vec<String>,
@@ -64,40 +64,30 @@ pub struct PhaseRules {
     pub decoding_tags: Vec<String>,
 }
 
-impl Default for PhaseRules {
-    fn default() -> Self {
-        let owned = |tags: &[&str]| tags.iter().map(ToString::to_string).collect();
-        Self {
-            labels: Vec::new(),
-            prefill_tags: owned(&["prefill"]),
-            decoding_tags: owned(&["decode", "decoding"]),
-        }
-    }
-}
-
-/// Label keys that other projects put on their pods, in the order they are looked at.
+/// Label keys that other projects put on their pods, in the order in which they are read.
 const KNOWN_LABELS: [&str; 5] =
     ["llm-d.ai/role", "disaggregatedset.x-k8s.io/role", "role-name", "phase", "role"];
 
-/// Label values that say an endpoint does both phases.
+/// Label values of endpoints that serve both phases.
 const MIXED_VALUES: [&str; 5] = ["both", "mixed", "prefill-decode", "decode-prefill", "kv_both"];
 
-/// What decided an endpoint's role, for the reader of `/debug/endpoints`.
+/// What decided an endpoint's role, shown in `/debug/endpoints`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoleSource {
-    /// A label, the user's or a known one.
+    /// A label, of the route's own keys or a known one.
     Label,
     /// One of the endpoint's tags.
     Tag,
     /// A tag inside the endpoint's name or address.
     Name,
-    /// Nothing: it is taken as mixed.
+    /// Nothing, so the endpoint counts as mixed.
     Unknown,
 }
 
 impl PhaseRules {
-    /// The role of an endpoint: labels first, then tags, then a tag inside `names` (its name, its URL).
+    /// The role of an endpoint, and what decided it: labels first, then tags, then a tag inside one of `names` (its name,
+    /// its URL).
     #[must_use]
     pub fn role(
         &self,
@@ -120,7 +110,7 @@ impl PhaseRules {
         }
     }
 
-    /// The role a whole label or tag value means, if any.
+    /// The role that a whole label or tag value names, if any.
     fn role_of_value(&self, value: &str) -> Option<Role> {
         let is_one_of = |tags: &[String]| tags.iter().any(|tag| tag.eq_ignore_ascii_case(value));
         let prefill = is_one_of(&self.prefill_tags);
@@ -133,12 +123,13 @@ impl PhaseRules {
         }
     }
 
-    /// The role a name means by a tag inside it; one-letter tags count only as a whole word of it.
+    /// The role that a tag inside a name tells, if any.
     fn role_of_name(&self, name: &str) -> Option<Role> {
         let name = name.to_ascii_lowercase();
         let holds = |tags: &[String]| {
             tags.iter().filter(|tag| !tag.is_empty()).any(|tag| {
                 let tag = tag.to_ascii_lowercase();
+                // One letter is part of almost any name.
                 if tag.len() == 1 {
                     name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == tag)
                 } else {
@@ -159,10 +150,18 @@ impl PhaseRules {
 mod tests {
     use super::*;
 
+    fn rules() -> PhaseRules {
+        PhaseRules {
+            labels: Vec::new(),
+            prefill_tags: vec!["prefill".into()],
+            decoding_tags: vec!["decode".into(), "decoding".into()],
+        }
+    }
+
     fn role(labels: &[(&str, &str)], tags: &[&str], names: &[&str]) -> (Role, RoleSource) {
         let labels = labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
-        PhaseRules::default().role(&labels, &tags, names)
+        rules().role(&labels, &tags, names)
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! What the router will do with one request: whom it goes to, whether its phases are parted, and why.
+//! The plan for one request: the endpoints that serve it, whether prefill and decoding are disaggregated, and why.
 //!
-//! Filters drop what is impossible, the route's [`Policy`] picks among the rest. Pools fall back in one fixed
-//! order, so that nothing is refused that could be served: the phase's own endpoints, then mixed ones, then any.
+//! [`predictive`] compares whole plans. For all other policies, filters drop the endpoints that cannot serve the request,
+//! and the route's [`Policy`] picks among the rest. Pools fall back in one fixed order, so that every request that could
+//! be served is: the phase's own endpoints, then mixed ones, then any.
+//!
+//! Must not know: how a plan is carried out, or what happens when it fails.
 
 pub mod choice;
 pub mod forecast;
@@ -21,17 +24,18 @@ use crate::plan::reason::Reason;
 use crate::plan::rules::{Chooser, usable};
 use crate::plan::scope::{Demand, Scope};
 
-/// Makes the plan. `None`: there is no usable endpoint at all.
+/// Plans one request. `None` if no endpoint can be used.
 pub fn plan(scope: &Scope<'_>, demand: &Demand<'_>, rng: &mut impl Rng) -> Option<Choice> {
-    if let Policy::Predictive(rules) = scope.policy {
-        return predictive::choose(scope, demand, *rules, rng);
-    }
+    let policy = match *scope.policy {
+        Policy::Predictive(rules) => return predictive::choose(scope, demand, rules, rng),
+        Policy::Endpoint(policy) => policy,
+    };
     let usable = usable(scope, demand.model);
     if usable.is_empty() {
         return None;
     }
     let held = scope.held(demand, 0..scope.pool.len());
-    let mut chooser = Chooser { scope, demand, usable: &usable, held, rng };
+    let mut chooser = Chooser { scope, demand, policy, usable: &usable, held, rng };
     let (plan, reason) = match chooser.handoff() {
         Ok((prefill, decoding)) => (Plan::Handoff { prefill, decoding }, Reason::PrefillPhase),
         Err(reason) => (Plan::Local { endpoint: chooser.local(reason)? }, reason),

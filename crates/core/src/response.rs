@@ -1,4 +1,6 @@
 //! What an endpoint's answer says: events of a stream, usage, KV transfer parameters.
+//!
+//! Must not know: requests, plans, or what is done with an answer.
 
 pub mod sse;
 pub mod usage;

@@ -11,18 +11,21 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// KV use at which a decoding endpoint is full: above it, preemptions begin to cost.
+/// The KV use at which a decoding endpoint counts as full. Above it, a burst leads to preemptions; half of it asks for
+/// twice the endpoints.
 pub const KV_FULL: f64 = 0.8;
-/// Fewer replicas must have sufficed for so long.
+/// How long fewer replicas must have sufficed before the hint goes down. Kubernetes' autoscaler waits as long.
 pub const SETTLED_FOR: Duration = Duration::from_secs(300);
-/// And with so much to spare.
+/// The factor by which fewer replicas must have exceeded the need: it is what a load may grow before the hint goes up
+/// again. No sensitivity measured.
 pub const SPARE: f64 = 1.15;
-/// Time constant of the smoothed need: a single burst is for the queue.
+/// The time constant of the smoothed need: a single burst is left to the queue, as pods take longer to start.
 const SMOOTHED_OVER: Duration = Duration::from_secs(15);
-/// The wait that a prompt may have is at least this share of the TTFT target, however long its own prefill takes.
+/// The least share of the TTFT target that is left for waiting, however long the prefill of a prompt takes. Without it the
+/// hint would be infinite.
 const LEAST_WAIT: f64 = 0.1;
 
-/// What is seen of prefill, over all routers.
+/// The load of prefill, over all routers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PrefillSeen {
     /// Prompt tokens sent or queued, not expected in a cache, and not read yet.
@@ -35,7 +38,7 @@ pub struct PrefillSeen {
     pub ttft: Option<f64>,
 }
 
-/// What is seen of decoding, over all routers.
+/// The load of decoding, over all routers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DecodingSeen {
     /// Mean KV use of an endpoint, 0 to 1.
@@ -44,16 +47,16 @@ pub struct DecodingSeen {
     pub itl: Option<f64>,
 }
 
-/// The endpoints that can do the phase.
+/// The endpoints that can serve the phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capacity {
-    /// Serving.
+    /// Endpoints that serve.
     pub ready: u32,
-    /// On their way. They count against a further step up, and never as a reason to go down.
+    /// Endpoints that are starting. They count against a further step up, and are never a reason to go down.
     pub pending: u32,
 }
 
-/// What is promised, and within which bounds replicas may be recommended.
+/// The target, and the bounds of the recommendation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Goal {
     /// The TTFT target for prefill, the ITL target for decoding.
@@ -64,7 +67,7 @@ pub struct Goal {
     pub max: u32,
 }
 
-/// Why so many replicas.
+/// Why this number of replicas is recommended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum ScaleReason {
     /// The load fits.
@@ -110,7 +113,7 @@ impl ScaleReason {
 pub struct Hint {
     /// How many replicas the phase should have.
     pub desired: u32,
-    /// Why.
+    /// Why this number.
     pub reason: ScaleReason,
 }
 
@@ -119,7 +122,7 @@ pub struct Hint {
 pub struct Scaler {
     desired: Option<u32>,
     need: Option<(f64, Duration)>,
-    /// Since when fewer would do, and the most that were needed since then.
+    /// Since when fewer replicas would suffice, and the most that were needed since then.
     lower: Option<(Duration, u32)>,
 }
 
@@ -127,18 +130,18 @@ pub struct Scaler {
 struct Need {
     replicas: f64,
     because: ScaleReason,
-    /// The promise is not kept as it is.
+    /// Why the target is missed now, if it is.
     broken: Option<ScaleReason>,
 }
 
 impl Scaler {
-    /// Goes on from what was recommended before, by another process.
+    /// Continues from what another process recommended.
     #[must_use]
     pub fn resumed(desired: Option<u32>) -> Self {
         Self { desired, ..Self::default() }
     }
 
-    /// The hint for prefill. `None`: no router has reported.
+    /// The recommendation for prefill. `seen` is `None` if no router has reported.
     pub fn prefill(
         &mut self,
         seen: Option<&PrefillSeen>,
@@ -150,7 +153,7 @@ impl Scaler {
         self.hint(need, capacity, goal, now)
     }
 
-    /// The hint for decoding. `None`: no router has reported.
+    /// The recommendation for decoding. `seen` is `None` if no router has reported.
     pub fn decoding(
         &mut self,
         seen: Option<&DecodingSeen>,
@@ -186,7 +189,7 @@ impl Scaler {
         let smoothed = self.smooth(need.replicas, now);
         let mut wanted = whole(smoothed);
         let mut because = need.because;
-        // One more than serve now; who is on its way already is that one.
+        // One more than serve now. An endpoint that is starting already is that one.
         let one_more = capacity.ready + capacity.pending.max(1);
         if let Some(broken) = need.broken
             && wanted < one_more
@@ -253,7 +256,7 @@ fn decoding_need(seen: &DecodingSeen, ready: u32, target: Duration) -> Option<Ne
     Some(Need { replicas, because: ScaleReason::KvPressure, broken })
 }
 
-/// Replicas come whole. A hair above a whole number is that number.
+/// Rounds up to whole replicas. A rounding error above a whole number does not ask for one more.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
 fn whole(replicas: f64) -> u32 {
     (replicas - 1e-6).ceil().clamp(0.0, 1e6) as u32

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What the user was promised.
+/// The TTFT and ITL targets of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// Time to first token.
+    /// The longest time to the first token that meets the target.
     pub ttft: Duration,
-    /// Time between tokens, the pace of reading.
+    /// The longest mean time between tokens that meets the target.
     pub itl: Duration,
 }
 

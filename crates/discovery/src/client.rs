@@ -4,24 +4,20 @@
 //! [`Subscriber`], which decides by [`Holdings`](crate::Holdings) whose state is the newest; so a controller that dies,
 //! lags, or is replaced costs nothing.
 
+mod address;
+
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use hyper_util::rt::TokioIo;
 use rand::RngExt;
-use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
 use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::proto::controller_message::Kind;
 use crate::proto::discovery_client::DiscoveryClient;
@@ -29,68 +25,56 @@ use crate::proto::{
     Answer, ControllerMessage, Hello, Load, RouteLoad, RouterMessage, router_message,
 };
 use crate::tls::TlsFolder;
-use crate::{MAX_MESSAGE, Version, WINDOW};
+use crate::{MAX_MESSAGE, Origin, Progress};
+pub use address::BadAddress;
+use address::{Address, CONNECT_WITHIN, MAX_CONTROLLERS};
 
 /// How often the controllers' name is resolved.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
-/// To connect, TLS included.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// A controller that says nothing for so long, not even that nothing is new, is gone.
+/// A controller that sends nothing for this long is gone: three of its heartbeats, which come every 5 s.
 const SILENT_FOR: Duration = Duration::from_secs(15);
-/// Waits between attempts: the first, and the longest; each with a random part.
+/// Waits between attempts: the first, and the longest; up to half is taken off at random.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often the load is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Messages towards a controller that wait; beyond, reports are left out.
 const QUEUE: usize = 64;
-/// Controllers that are listened to; a name with more addresses is taken for a mistake.
-const MAX_CONTROLLERS: usize = 16;
 
-/// Who is told what controllers say. Called from one task at a time.
+/// Receives what controllers say. Called from one task at a time.
 pub trait Subscriber: Send + Sync + 'static {
     /// The routes that are served now.
     fn held(&self) -> Vec<String>;
     /// A state of a route. `Err` says why it is not used.
-    fn pushed(&self, route: &str, version: Version, body: bytes::Bytes) -> Result<(), String>;
-    /// A route is no more.
-    fn removed(&self, route: &str, version: Version) -> Result<(), String>;
-    /// A controller has sent all it has.
-    fn synced(&self);
-    /// A controller said that nothing is new.
-    fn heard(&self);
-    /// So many controllers are connected now.
+    fn pushed(&self, route: &str, origin: Origin, body: bytes::Bytes) -> Result<(), String>;
+    /// A route was removed. `Err` says why it is kept.
+    fn removed(&self, route: &str, origin: Origin) -> Result<(), String>;
+    /// A controller has sent all it has, and confirms it.
+    fn synced(&self, controller: SocketAddr, progress: Progress);
+    /// A controller confirms what it has sent. Returns the routes that it is to send again.
+    fn confirmed(&self, controller: SocketAddr, progress: Progress) -> Vec<String>;
+    /// A controller's stream has ended.
+    fn disconnected(&self, controller: SocketAddr);
+    /// The number of controllers that are connected has changed.
     fn connected(&self, controllers: usize);
-    /// What to report now. Each controller is told the same.
+    /// What to report now. Each controller gets the same report.
     fn load(&self) -> Vec<RouteLoad>;
 }
 
-/// Where the controllers are, and who asks.
+/// A router that listens to controllers.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Their common name: a host, to be resolved.
-    host: String,
-    port: u16,
-    tls: Option<TlsFolder>,
+    address: Address,
     router: String,
     release: String,
 }
 
-/// A controllers' address that cannot be used.
-#[derive(Debug, Error)]
-#[error(
-    "`{address}` is no address of controllers: {why}: write it as https://NAME.NAMESPACE.svc:9443"
-)]
-pub struct BadAddress {
-    address: String,
-    why: &'static str,
-}
-
+/// Why a stream ended.
 #[derive(Debug, Error)]
 enum Ended {
     #[error("cannot connect: {0}")]
     Connect(String),
-    #[error("the stream was refused or broke: {0}")]
+    #[error("{}: {}", .0.code(), .0.message())]
     Status(#[from] tonic::Status),
     #[error("nothing was heard for {SILENT_FOR:?}")]
     Silent,
@@ -103,29 +87,15 @@ impl Client {
     /// `https://HOST:PORT`; `router` is its name.
     ///
     /// # Errors
-    /// The address says something else.
+    /// The address is neither.
     pub fn new(
         address: &str,
         tls: Option<TlsFolder>,
         router: String,
         release: &str,
     ) -> Result<Self, BadAddress> {
-        let bad = |why| BadAddress { address: address.to_owned(), why };
-        let uri: Uri = address.parse().map_err(|_| bad("it is no URL"))?;
-        match (uri.scheme_str(), &tls) {
-            (Some("http"), None) | (Some("https"), Some(_)) => {}
-            (Some("https"), None) => return Err(bad("https needs --controller-tls-dir")),
-            (Some("http"), Some(_)) => return Err(bad("with certificates it begins with https")),
-            _ => return Err(bad("it begins with neither http nor https")),
-        }
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(bad("it has a path"));
-        }
-        let host =
-            uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it has no host"))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(9443);
-        Ok(Self { host, port, tls, router, release: release.to_owned() })
+        let address = Address::parse(address, tls)?;
+        Ok(Self { address, router, release: release.to_owned() })
     }
 
     /// Listens to the controllers for ever.
@@ -137,58 +107,24 @@ impl Client {
         tokio::join!(session.follow(up), session.report(), session.count(ups));
     }
 
-    async fn resolve(&self) -> io::Result<HashSet<SocketAddr>> {
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
-        Ok(found.take(MAX_CONTROLLERS).collect())
-    }
-
-    async fn open(&self, address: SocketAddr) -> Result<Channel, Ended> {
-        let origin = Uri::builder()
-            .scheme("http")
-            .authority(format!("{}:{}", bracketed(&self.host), self.port))
-            .path_and_query("/")
-            .build()
-            .map_err(|error| Ended::Connect(error.to_string()))?;
-        let connector = self.clone();
-        let endpoint = Endpoint::from(origin)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .keep_alive_while_idle(true);
-        let connect = endpoint.connect_with_connector(tower::service_fn(move |_: Uri| {
-            let connector = connector.clone();
-            async move { connector.dial(address).await.map(TokioIo::new) }
-        }));
-        match timeout(CONNECT_WITHIN, connect).await {
-            Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(error)) => Err(Ended::Connect(root_cause(&error))),
-            Err(_) => Err(Ended::Connect(format!("not within {CONNECT_WITHIN:?}"))),
+    async fn open(
+        &self,
+        controller: SocketAddr,
+        held: Vec<String>,
+    ) -> Result<(mpsc::Sender<RouterMessage>, Streaming<ControllerMessage>), Ended> {
+        let channel = self.address.connect(controller).await.map_err(Ended::Connect)?;
+        let (queue, messages) = mpsc::channel(QUEUE);
+        let hello =
+            Hello { router: self.router.clone(), release: self.release.clone(), routes: held };
+        drop(queue.try_send(to_controller(router_message::Kind::Hello(hello))));
+        let messages =
+            stream::unfold(messages, async |mut messages| Some((messages.recv().await?, messages)));
+        let mut client = DiscoveryClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        match timeout(CONNECT_WITHIN, client.listen(messages)).await {
+            Ok(opened) => Ok((queue, opened?.into_inner())),
+            Err(_) => Err(Ended::Silent),
         }
     }
-
-    async fn dial(&self, address: SocketAddr) -> io::Result<Dialled> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let Some(folder) = &self.tls else { return Ok(Box::new(stream)) };
-        let config = folder.client().map_err(io::Error::other)?;
-        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
-        Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
-    }
-}
-
-/// A connection, with or without TLS.
-type Dialled = Box<dyn Both>;
-trait Both: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Both for T {}
-
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// The innermost error: the outer ones say only that something failed.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), root_cause)
 }
 
 /// A task for each address.
@@ -244,23 +180,23 @@ impl<S: Subscriber> Session<S> {
         let mut ticks = every(RESOLVE_EVERY);
         loop {
             ticks.tick().await;
-            match self.client.resolve().await {
+            match self.client.address.resolve().await {
                 Ok(found) => streams.follow(found, self, &up),
-                // What is known already stays: a name server that is gone takes nobody's routes.
+                // Streams that are open stay: an outage of DNS must not take routes away.
                 Err(error) => {
-                    let host = &self.client.host;
+                    let host = &self.client.address.host;
                     tracing::warn!(host, %error, "cannot resolve the controllers' name");
                 }
             }
         }
     }
 
-    /// Reports the load to whoever listens.
+    /// Reports the load to all controllers.
     async fn report(&self) {
         let mut ticks = every(REPORT_EVERY);
         loop {
             ticks.tick().await;
-            // To ask for the load empties its sums: only where somebody hears it.
+            // Asking for the load resets its sums: only do so where a controller hears it.
             if self.reports.receiver_count() > 0 {
                 drop(self.reports.send(Arc::new(self.subscriber.load())));
             }
@@ -291,13 +227,14 @@ impl<S: Subscriber> Session<S> {
                 wait = FIRST_WAIT;
             }
             match ended {
-                Ended::Finished => tracing::info!(%address, "the controller ended the stream"),
-                error => tracing::warn!(%address, %error, "no stream from a controller"),
+                Ended::Finished => tracing::info!(%address, "a controller ended its stream"),
+                error => tracing::warn!(%address, %error, "not listening to a controller"),
             }
             let jittered = wait.mul_f64(rand::rng().random_range(0.5..=1.0));
             sleep(jittered).await;
             wait = (wait * 2).min(LONGEST_WAIT);
-            let gone = self.client.resolve().await.is_ok_and(|found| !found.contains(&address));
+            let gone =
+                self.client.address.resolve().await.is_ok_and(|found| !found.contains(&address));
             if gone {
                 return;
             }
@@ -305,44 +242,40 @@ impl<S: Subscriber> Session<S> {
     }
 
     async fn listen(&self, address: SocketAddr, up: &Ups, heard: &mut bool) -> Ended {
-        let opened = async {
-            let channel = self.client.open(address).await?;
-            let (queue, messages) = mpsc::channel(QUEUE);
-            let hello = Hello {
-                router: self.client.router.clone(),
-                release: self.client.release.clone(),
-                routes: self.subscriber.held(),
-            };
-            drop(queue.try_send(to_controller(router_message::Kind::Hello(hello))));
-            let messages = stream::unfold(messages, async |mut messages| {
-                Some((messages.recv().await?, messages))
-            });
-            let mut client = DiscoveryClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-            let incoming = match timeout(CONNECT_WITHIN, client.listen(messages)).await {
-                Ok(opened) => opened?.into_inner(),
-                Err(_) => return Err(Ended::Silent),
-            };
-            Ok::<_, Ended>((queue, incoming))
-        };
-        let (queue, incoming) = match opened.await {
+        let (queue, incoming) = match self.client.open(address, self.subscriber.held()).await {
             Ok(opened) => opened,
             Err(ended) => return ended,
         };
         *heard = true;
         up.send((address, true)).await.ok();
         tracing::info!(%address, "listening to a controller");
-        match self.converse(queue, incoming).await {
-            Ok(()) => Ended::Finished,
-            Err(ended) => ended,
-        }
+        let conversation = Conversation {
+            controller: address,
+            subscriber: &*self.subscriber,
+            nonces: HashMap::new(),
+        };
+        let ended = conversation.run(queue, incoming, self.reports.subscribe()).await;
+        self.subscriber.disconnected(address);
+        ended.err().unwrap_or(Ended::Finished)
     }
+}
 
-    async fn converse(
-        &self,
+/// One stream, as it is heard.
+struct Conversation<'a, S> {
+    controller: SocketAddr,
+    subscriber: &'a S,
+    /// Of the last state of each route, for further answers.
+    nonces: HashMap<String, u64>,
+}
+
+impl<S: Subscriber> Conversation<'_, S> {
+    /// Listens, answers and reports until the stream ends.
+    async fn run(
+        mut self,
         queue: mpsc::Sender<RouterMessage>,
         mut incoming: Streaming<ControllerMessage>,
+        mut reports: broadcast::Receiver<Arc<Vec<RouteLoad>>>,
     ) -> Result<(), Ended> {
-        let mut reports = self.reports.subscribe();
         let mut heard = Instant::now();
         loop {
             tokio::select! {
@@ -352,7 +285,7 @@ impl<S: Subscriber> Session<S> {
                     Ok(None) => return Ok(()),
                     Ok(Some(message)) => {
                         heard = Instant::now();
-                        if let Some(answer) = self.hear(message?) {
+                        for answer in self.hear(message?) {
                             let answer = to_controller(router_message::Kind::Answer(answer));
                             // An answer must arrive: it is waited for, where a report is left out.
                             if queue.send(answer).await.is_err() {
@@ -369,30 +302,45 @@ impl<S: Subscriber> Session<S> {
         }
     }
 
-    /// Hands on what a controller says; gives the answer, where one is expected.
-    fn hear(&self, message: ControllerMessage) -> Option<Answer> {
-        let (route, nonce, taken) = match message.kind? {
-            Kind::Push(push) => {
-                let version = push.version.unwrap_or_default();
-                let taken = self.subscriber.pushed(&push.route, version, push.body);
-                (push.route, push.nonce, taken)
+    /// Hands on what a controller says, and gives the answers.
+    fn hear(&mut self, message: ControllerMessage) -> Vec<Answer> {
+        let origin =
+            |version: Option<_>| Origin::controller(self.controller, version.unwrap_or_default());
+        match message.kind {
+            Some(Kind::Push(push)) => {
+                let taken = self.subscriber.pushed(&push.route, origin(push.version), push.body);
+                self.nonces.insert(push.route.clone(), push.nonce);
+                vec![answer(push.route, push.nonce, taken)]
             }
-            Kind::Removal(removal) => {
-                let version = removal.version.unwrap_or_default();
-                let taken = self.subscriber.removed(&removal.route, version);
-                (removal.route, removal.nonce, taken)
+            Some(Kind::Removal(removal)) => {
+                let taken = self.subscriber.removed(&removal.route, origin(removal.version));
+                self.nonces.remove(&removal.route);
+                vec![answer(removal.route, removal.nonce, taken)]
             }
-            Kind::Synced(_) => {
-                self.subscriber.synced();
-                return None;
+            Some(Kind::Synced(synced)) => {
+                let progress = Progress::from_proto(synced.progress);
+                self.subscriber.synced(self.controller, progress);
+                Vec::new()
             }
-            Kind::Heartbeat(_) => {
-                self.subscriber.heard();
-                return None;
+            Some(Kind::Heartbeat(heartbeat)) => {
+                let progress = Progress::from_proto(heartbeat.progress);
+                let again = self.subscriber.confirmed(self.controller, progress);
+                again.into_iter().filter_map(|route| self.send_again(route)).collect()
             }
-        };
-        Some(Answer { route, nonce, rejected: taken.err().unwrap_or_default() })
+            // Of a newer release.
+            None => Vec::new(),
+        }
     }
+
+    fn send_again(&self, route: String) -> Option<Answer> {
+        let nonce = *self.nonces.get(&route)?;
+        let replaced = "the state of a controller that lags is in use instead".to_owned();
+        Some(answer(route, nonce, Err(replaced)))
+    }
+}
+
+fn answer(route: String, nonce: u64, taken: Result<(), String>) -> Answer {
+    Answer { route, nonce, rejected: taken.err().unwrap_or_default() }
 }
 
 fn every(period: Duration) -> Interval {

@@ -1,4 +1,4 @@
-//! One route as it is pushed: typed, checked, and on the wire.
+//! The configuration of one route, as a push carries it: its types, its checks, and its encoding.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ pub struct RouteConfig {
     pub endpoints: Vec<EndpointConfig>,
 }
 
-/// How a route says that phases are read.
+/// The rules by which a route's pods get their phases, in the core's types.
 #[must_use]
 pub fn phase_rules(rules: &qoe_api::PhaseRules) -> PhaseRules {
     PhaseRules {
@@ -41,45 +41,45 @@ pub struct EndpointConfig {
     pub name: String,
     /// Where it listens: an address of the pod, never a name.
     pub address: SocketAddr,
-    /// Which phases it is for.
+    /// The phases that it serves.
     pub role: Role,
-    /// What said so.
+    /// Where the role was found.
     pub role_source: RoleSource,
-    /// How it moves KV caches.
+    /// How it transfers KV caches.
     pub connector: Connector,
     /// Only endpoints of one group are paired.
     pub group: Option<String>,
-    /// In which order it takes what waits there.
+    /// The order in which it takes waiting requests.
     pub scheduling: Scheduling,
 }
 
 /// Why a pushed route cannot be used.
 #[derive(Debug, Error)]
 pub enum InvalidRoute {
-    /// The bytes are no message.
+    /// The bytes cannot be decoded.
     #[error("the push cannot be decoded: {0}")]
     Decode(#[from] prost::DecodeError),
-    /// The spec is not what this release reads.
+    /// The spec is not JSON that this release can read.
     #[error("the spec cannot be read: {0}: is the router older than the controller?")]
     Spec(#[from] serde_json::Error),
     /// The spec breaks a rule.
     #[error("spec.{path}: {message}")]
     Rule {
-        /// The field.
+        /// The path of the field, below `spec`.
         path: String,
-        /// What is wrong with it.
+        /// What is wrong with the field.
         message: String,
     },
     /// An endpoint cannot be connected to.
     #[error("endpoint `{name}` has no usable address: {why}")]
     Address {
-        /// The endpoint.
+        /// The endpoint's name.
         name: String,
-        /// What is wrong.
+        /// What is wrong with the address.
         why: &'static str,
     },
     /// Two endpoints with one name or one address.
-    #[error("endpoint `{0}` is there twice")]
+    #[error("endpoint `{0}` shares its name or address with another")]
     Twice(String),
     /// An endpoint without a role, or with one that this release does not know.
     #[error("endpoint `{0}` has a role that this release does not know")]
@@ -87,7 +87,7 @@ pub enum InvalidRoute {
 }
 
 impl RouteConfig {
-    /// The body of a push.
+    /// Encodes the body of a push.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let spec = serde_json::to_string(&self.spec).expect("a spec has only plain fields");
@@ -95,10 +95,10 @@ impl RouteConfig {
         proto::Route { spec, created: self.created, endpoints }.encode_to_vec().into()
     }
 
-    /// Reads the body of a push, and checks everything in it.
+    /// Decodes the body of a push, and checks everything in it.
     ///
     /// # Errors
-    /// The first thing that is wrong; nothing of such a push may be used.
+    /// The first thing that is wrong. Nothing of such a push may be used.
     pub fn decode(body: &[u8]) -> Result<Self, InvalidRoute> {
         let route = proto::Route::decode(body)?;
         let spec: QoERouteSpec = serde_json::from_str(&route.spec)?;
@@ -167,12 +167,12 @@ impl EndpointConfig {
             proto::RoleSource::Tag => RoleSource::Tag,
             proto::RoleSource::Name => RoleSource::Name,
         };
-        // A connector that this release does not know moves nothing here: the endpoint still serves whole requests.
+        // With a connector that this release does not know, an endpoint can still serve whole requests.
         let connector = match proto::Connector::try_from(endpoint.connector) {
             Ok(proto::Connector::NixlPull) => Connector::NixlPull,
             Ok(proto::Connector::None) | Err(_) => Connector::None,
         };
-        // So does one with a policy that this release does not know, in whatever order.
+        // And with an unknown scheduling policy it takes requests in some order.
         let scheduling = match proto::Scheduling::try_from(endpoint.scheduling) {
             Ok(proto::Scheduling::Priority) => Scheduling::Priority,
             Ok(proto::Scheduling::Fcfs) | Err(_) => Scheduling::Fcfs,
@@ -205,11 +205,11 @@ fn socket_address(ip: &[u8], port: u32) -> Result<SocketAddr, &'static str> {
         _ => return Err("an IP address has 4 or 16 bytes"),
     };
     if !of_one_host(ip) {
-        return Err("its IP address is of no single host");
+        return Err("its IP address is not that of a single host");
     }
     match u16::try_from(port) {
         Ok(port) if port != 0 => Ok(SocketAddr::new(ip, port)),
-        _ => Err("a port is from 1 to 65535"),
+        _ => Err("a port is between 1 and 65535"),
     }
 }
 
@@ -254,12 +254,15 @@ mod tests {
             RouteConfig::decode(&config.encode()).expect_err("it is invalid").to_string()
         };
         let a = endpoint("llm/a", "127.0.0.1:8000");
-        assert_eq!(refused(config(vec![a.clone(), a.clone()])), "endpoint `llm/a` is there twice");
+        assert_eq!(
+            refused(config(vec![a.clone(), a.clone()])),
+            "endpoint `llm/a` shares its name or address with another"
+        );
         for (address, why) in [
-            ("0.0.0.0:80", "its IP address is of no single host"),
-            ("255.255.255.255:80", "its IP address is of no single host"),
-            ("[ff02::1]:80", "its IP address is of no single host"),
-            ("127.0.0.1:0", "a port is from 1 to 65535"),
+            ("0.0.0.0:80", "its IP address is not that of a single host"),
+            ("255.255.255.255:80", "its IP address is not that of a single host"),
+            ("[ff02::1]:80", "its IP address is not that of a single host"),
+            ("127.0.0.1:0", "a port is between 1 and 65535"),
         ] {
             let error = refused(config(vec![endpoint("llm/a", address)]));
             assert_eq!(error, format!("endpoint `llm/a` has no usable address: {why}"));

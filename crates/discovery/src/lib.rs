@@ -16,35 +16,17 @@ mod holdings;
 pub mod saved;
 pub mod server;
 pub mod tls;
+mod version;
 
 pub use config::{EndpointConfig, InvalidRoute, RouteConfig, of_one_host, phase_rules};
-pub use holdings::{Holdings, Verdict};
+pub use holdings::{Consequences, Holdings, Origin, Verdict};
+pub use version::{Progress, Version, Versions};
 
 /// The messages of the protocol, made from `proto/discovery.proto`.
 pub mod proto {
     #![expect(missing_docs, reason = "the protocol file documents them")]
     #![allow(clippy::all, clippy::unwrap_used, unreachable_pub, reason = "generated")]
     tonic::include_proto!("qoe.discovery.v1alpha1");
-}
-
-pub use proto::Version;
-
-impl Version {
-    /// Whether this state was made from less of the cluster's history than `other`: of one of its watches, and from no more
-    /// of the other one. A controller that has just listed everything claims to have read further than one that waits
-    /// for the next event; but what happens then, the other one has read further in.
-    #[must_use]
-    pub const fn is_older_than(&self, other: &Self) -> bool {
-        self.pods <= other.pods
-            && self.routes <= other.routes
-            && (self.pods < other.pods || self.routes < other.routes)
-    }
-
-    /// The later of both, watch by watch.
-    #[must_use]
-    pub fn max(&self, other: &Self) -> Self {
-        Self { pods: self.pods.max(other.pods), routes: self.routes.max(other.routes) }
-    }
 }
 
 /// Largest message that is read: 10,000 endpoints take some 1.5 MB.

@@ -1,4 +1,4 @@
-//! Routes as a router keeps them on disk: the pushes that are in use, behind a checksum.
+//! The file in which a router saves its routes: the pushes that are in use, behind a checksum.
 
 use bytes::Bytes;
 use prost::Message;
@@ -10,21 +10,21 @@ use crate::proto::{SavedRoute, SavedRoutes};
 /// One route: its name, the version and the body of its last push.
 pub type Saved = (String, Version, Bytes);
 
-/// Begins every file; the last byte counts formats.
+/// The first bytes of every file; the last one is the version of the format.
 const MAGIC: &[u8; 8] = b"qoe-rt\0\x01";
 
-/// Why bytes are not what was saved.
+/// Why a file cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Damaged {
-    /// It begins otherwise.
-    #[error("it is not a file of saved routes, or of another release")]
+    /// It does not begin as such a file does.
+    #[error("it is not a file of saved routes, or is one of another release")]
     Foreign,
-    /// It is not whole.
-    #[error("it is not whole")]
+    /// Its checksum does not match: it was cut or changed.
+    #[error("it is incomplete or damaged")]
     Incomplete,
 }
 
-/// The bytes to save.
+/// Encodes routes as the content of a file.
 #[must_use]
 pub fn encode<'a>(routes: impl Iterator<Item = (&'a str, &'a Version, &'a Bytes)>) -> Vec<u8> {
     let routes = routes.map(|(route, version, body)| SavedRoute {
@@ -37,10 +37,10 @@ pub fn encode<'a>(routes: impl Iterator<Item = (&'a str, &'a Version, &'a Bytes)
     [MAGIC.as_slice(), &checksum(&body).to_be_bytes(), &body].concat()
 }
 
-/// What was saved.
+/// Decodes the content of a file.
 ///
 /// # Errors
-/// The bytes are not what [`encode`] made.
+/// It was not made by [`encode`].
 pub fn decode(bytes: &[u8]) -> Result<Vec<Saved>, Damaged> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(Damaged::Foreign)?;
     let (sum, body) = rest.split_first_chunk().ok_or(Damaged::Incomplete)?;
@@ -52,7 +52,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Saved>, Damaged> {
     Ok(routes.into_iter().map(of).collect())
 }
 
-/// FNV-1a: against half-written files, not against malice.
+/// FNV-1a. It detects half-written files, not malice.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

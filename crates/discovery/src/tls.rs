@@ -27,15 +27,15 @@ pub enum TlsError {
         /// Why.
         source: std::io::Error,
     },
-    /// A file is not what it should be.
-    #[error("{path} holds no {what} in PEM")]
+    /// A file does not contain what it should.
+    #[error("{path} does not contain a {what} in PEM")]
     Pem {
         /// The file.
         path: PathBuf,
         /// What was looked for.
         what: &'static str,
     },
-    /// The parts do not fit.
+    /// The certificate, key and authority do not fit together.
     #[error("the certificates in {folder} cannot be used: {why}")]
     Unusable {
         /// The folder.
@@ -72,7 +72,7 @@ impl TlsFolder {
         })
     }
 
-    /// Whether the controller's side could be set up now.
+    /// Checks that the controller's side could be set up now.
     ///
     /// # Errors
     /// Files are missing or do not fit.
@@ -97,7 +97,7 @@ impl TlsFolder {
         Ok(config)
     }
 
-    /// The controller's side: who connects must show a certificate of the same authority.
+    /// The controller's side: a client must show a certificate of the same authority.
     pub(crate) fn server(&self, files: &Files) -> Result<ServerConfig, TlsError> {
         let (chain, key) = (self.chain(files)?, self.key(files)?);
         let roots = Arc::new(self.roots(files)?);
@@ -149,7 +149,7 @@ impl TlsFolder {
     }
 }
 
-/// The one crypto provider of the product.
+/// The crypto provider of the whole product.
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

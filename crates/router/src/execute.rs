@@ -6,5 +6,6 @@ pub(crate) mod first_bytes;
 mod legs;
 pub(crate) mod serve;
 pub(crate) mod setback;
+mod tunnel;
 mod turn;
 pub(crate) mod upgrade;

@@ -1,4 +1,5 @@
-//! What can go wrong with a request, and the one place that turns it into an answer.
+//! What can go wrong with a request: each failure with its message, its status and how it is counted. How a failure
+//! is written as an answer is not known here.
 
 use std::time::Duration;
 
@@ -12,8 +13,12 @@ use thiserror::Error;
 
 use crate::upstream::error::UpstreamError;
 
-/// What a client that was refused for load is asked to wait, where nothing better is known.
+/// How long a client that was refused for load is asked to wait, where no estimate is known: the shortest time that
+/// `Retry-After` can say. Half cannot be said; double leaves freed places empty for longer.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The kind of a failure, in metrics and records, of what the router ended because its drain's deadline had passed.
+pub(crate) const DRAIN_DEADLINE: &str = "drain_deadline";
 
 /// Why a request is not answered as asked.
 #[derive(Debug, Error)]
@@ -22,55 +27,61 @@ pub(crate) enum Failure {
     Body(#[from] AnalyzeError),
     #[error("{0}")]
     Form(#[from] FormError),
-    #[error("bodies of requests hold all the memory they may (--body-memory-mib); try again")]
+    #[error("request-body memory is exhausted (--body-memory-mib); retry later")]
     BodyMemory,
-    #[error("the request's body could not be read: {0}")]
+    #[error("reading the request body failed: {0}")]
     BodyUnreadable(#[source] hyper::Error),
-    #[error("the request's body did not come within {0} s")]
+    #[error("the request body did not arrive within {0} s")]
     BodyTimeout(u64),
-    #[error("the body is larger than the {0} bytes that are allowed (limits.maxBodyBytes)")]
+    #[error("the request body is larger than {0} bytes (limits.maxBodyBytes)")]
     BodyTooLarge(u64),
-    #[error("the URI is longer than {0} bytes")]
+    #[error("the request head is larger than {0} bytes")]
+    HeadTooLarge(usize),
+    #[error("the request URI is longer than {0} bytes")]
     UriTooLong(usize),
-    #[error("there is no `{0}` here")]
+    #[error("unknown path `{0}`; check the URL")]
     UnknownPath(String),
     #[error("{method} is not allowed on `{path}`")]
     MethodNotAllowed { method: http::Method, path: String },
-    #[error("the model `{model}` does not exist; known are: {known}")]
+    #[error("the model `{model}` does not exist; available models: {known}")]
     UnknownModel { model: String, known: String },
-    #[error("name the `model`; known are: {known}")]
+    #[error("the request has no `model`; available models: {known}")]
     NoModel { known: String },
-    #[error("no configuration yet: the router is starting")]
+    #[error("the router is starting and has no configuration yet; retry later")]
     NotConfigured,
     #[error(
-        "route `{route}` has {limit} requests in flight, as many as it may (limits.maxInFlight)"
+        "route `{route}` already has {limit} requests in flight (limits.maxInFlight); retry later"
     )]
     TooManyInFlight { route: String, limit: u32 },
     #[error(
-        "route `{route}` has no room, and {limit} requests that go first wait already (limits.maxQueued); try again in {} s, or add endpoints",
+        "route `{route}` is at capacity and {limit} requests are queued ahead of this one (limits.maxQueued); retry in {} s, or add endpoints",
         whole_seconds(*retry_after)
     )]
     QueueFull { route: String, limit: u32, retry_after: Duration },
     #[error(
-        "route `{route}` cannot give this request its first token in time (slo.ttftMilliseconds, x-sla-target-ms) and refuses such requests (slo.onUnattainable); try again in {} s, or ask for a later one",
+        "route `{route}` cannot meet the TTFT target of this request (slo.ttftMilliseconds, x-sla-target-ms) and rejects such requests (slo.onUnattainable); retry in {} s, or raise the target",
         whole_seconds(*retry_after)
     )]
     Unattainable { route: String, retry_after: Duration },
     #[error(
-        "route `{route}` has no endpoint for this request: check that its pods are ready, selected, and serve the model"
+        "route `{route}` has no endpoint for this request; check that its pods are ready, match its selector and serve the model"
     )]
     NoEndpoint { route: String },
     #[error("route `{route}`: {} on `{endpoint}` failed: {error}; check that server's log", phase.as_str())]
     Upstream { route: String, phase: Phase, endpoint: String, error: UpstreamError },
-    #[error("route `{route}`: {} on `{endpoint}` answered {}", phase.as_str(), answer.status)]
+    #[error("route `{route}`: {} on `{endpoint}` returned {}", phase.as_str(), answer.status)]
     Answered { route: String, phase: Phase, endpoint: String, answer: Box<Answer> },
-    #[error("the stored response is not on any endpoint")]
+    #[error("no endpoint has the stored response")]
     NoStoredResponse,
-    #[error("the upgrade failed: {0}")]
+    #[error("the router is shutting down (--drain-seconds); retry on another one")]
+    DrainDeadline,
+    #[error("nothing passed through the tunnel for {} s (timeouts.idleSeconds)", .0.as_secs())]
+    TunnelIdle(Duration),
+    #[error("the protocol upgrade failed: {0}")]
     Upgrade(String),
 }
 
-/// An endpoint's own answer, kept to be passed on if nothing better comes.
+/// An endpoint's own answer with an error, kept to be passed on if no other endpoint does better.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -79,7 +90,7 @@ pub(crate) struct Answer {
 }
 
 impl Failure {
-    /// The answer's status.
+    /// The HTTP status that stands for it.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Body(AnalyzeError::TooLarge(_)) | Self::BodyTooLarge(_) => {
@@ -89,6 +100,7 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnknownPath(_) | Self::UnknownModel { .. } | Self::NoStoredResponse => {
                 StatusCode::NOT_FOUND
@@ -97,16 +109,19 @@ impl Failure {
             Self::TooManyInFlight { .. } | Self::QueueFull { .. } | Self::Unattainable { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::NotConfigured | Self::BodyMemory | Self::NoEndpoint { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::DrainDeadline
+            | Self::NotConfigured
+            | Self::BodyMemory
+            | Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Upstream { error: UpstreamError::Timeout(_), .. } | Self::TunnelIdle(_) => {
+                StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Upstream { error: UpstreamError::Timeout(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream { .. } | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
             Self::Answered { answer, .. } => answer.status,
         }
     }
 
-    /// How the request is counted.
+    /// How the request is counted in metrics.
     pub(crate) fn outcome(&self) -> Outcome {
         match self.status() {
             StatusCode::TOO_MANY_REQUESTS => Outcome::Rejected,
@@ -123,6 +138,7 @@ impl Failure {
             Self::BodyUnreadable(_) => "body_unreadable",
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyTooLarge(_) => "body_too_large",
+            Self::HeadTooLarge(_) => "head_too_large",
             Self::UriTooLong(_) => "uri_too_long",
             Self::UnknownPath(_) => "unknown_path",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
@@ -136,11 +152,13 @@ impl Failure {
             Self::Upstream { error, .. } => error.kind(),
             Self::Answered { .. } => "answered_error",
             Self::NoStoredResponse => "no_stored_response",
+            Self::DrainDeadline => DRAIN_DEADLINE,
+            Self::TunnelIdle(_) => "idle",
             Self::Upgrade(_) => "upgrade",
         }
     }
 
-    /// The phase it happened in, if it happened at an endpoint.
+    /// The phase in which an endpoint failed; `None` if no endpoint did.
     pub(crate) const fn phase(&self) -> Option<Phase> {
         match self {
             Self::Upstream { phase, .. } | Self::Answered { phase, .. } => Some(*phase),
@@ -148,19 +166,20 @@ impl Failure {
         }
     }
 
-    /// The route it happened on, if that was known.
+    /// The route of the request, where the failure is the route's.
     pub(crate) fn route(&self) -> Option<&str> {
         match self {
             Self::TooManyInFlight { route, .. }
             | Self::QueueFull { route, .. }
             | Self::Unattainable { route, .. }
             | Self::NoEndpoint { route }
-            | Self::Upstream { route, .. } => Some(route),
+            | Self::Upstream { route, .. }
+            | Self::Answered { route, .. } => Some(route),
             _ => None,
         }
     }
 
-    /// The member of the request that it is about.
+    /// The member of the request's body that is wrong.
     pub(crate) fn param(&self) -> Option<&str> {
         match self {
             Self::Body(error) => error.param(),
@@ -170,7 +189,10 @@ impl Failure {
     }
 }
 
-/// Rounded up: who comes back sooner would be refused again.
+/// A time in whole seconds, rounded up: a client that came back sooner would be refused again.
 pub(crate) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Headers: what is not passed on.
+//! Headers of requests and answers: what is passed on, what is not, and what the router adds.
 
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, TE,
@@ -12,7 +12,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The header by which a client asks for the plan.
 pub(crate) const EXPLAIN: HeaderName = HeaderName::from_static("x-qoe-explain");
 
-/// A longer id than this is replaced.
+/// Longest request id that is kept, in bytes; a longer one is replaced. UUIDs and trace ids have 36 and 55. An id
+/// is copied into each leg, log line and record: double costs that much more, half could cut ids of some gateways.
 const LONGEST_REQUEST_ID: usize = 256;
 
 /// Headers of one connection, not of a message (RFC 9110, 7.6.1).
@@ -35,7 +36,7 @@ const STEERING: [HeaderName; 5] = [
     HeaderName::from_static("proxy-authorization"),
 ];
 
-/// And all headers that begin so.
+/// All headers that begin with this steer, too.
 const STEERING_PREFIX: &str = "x-gateway-destination-endpoint";
 
 /// Removes what belongs to one connection, including what `Connection` names.
@@ -66,6 +67,11 @@ pub(crate) fn prepare(headers: &mut HeaderMap, request_id: &HeaderValue) {
         headers.remove(name);
     }
     headers.insert(REQUEST_ID, request_id.clone());
+}
+
+/// The bytes of these headers in a message of HTTP/1.
+pub(crate) fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
 /// The request's id: the client's, if it is a sensible one, else a new one.
@@ -142,5 +148,81 @@ mod tests {
         let made = request_id(&headers(&[("x-request-id", "with space")]), &mut rng);
         assert_eq!(made.len(), 32);
         assert_ne!(made, request_id(&HeaderMap::new(), &mut rng));
+    }
+
+    #[test]
+    fn what_connection_names_is_of_the_connection() {
+        let mut several =
+            headers(&[("connection", "X-One , x-two"), ("x-one", "1"), ("x-two", "2")]);
+        several.append("connection", HeaderValue::from_static("x-three"));
+        several.insert("x-three", HeaderValue::from_static("3"));
+        several.insert("x-four", HeaderValue::from_static("4"));
+        strip_hop_by_hop(&mut several);
+        let left: Vec<_> = several.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x-four"]);
+    }
+
+    #[test]
+    fn a_length_beside_chunks_is_not_passed_on() {
+        let mut chunked = headers(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
+        strip_hop_by_hop(&mut chunked);
+        assert!(chunked.is_empty());
+        let mut sized = headers(&[("content-length", "3")]);
+        strip_hop_by_hop(&mut sized);
+        assert_eq!(sized[CONTENT_LENGTH], "3");
+    }
+
+    #[test]
+    fn request_ids_of_any_sensible_length_are_kept() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        for (length, kept) in [(0, false), (1, true), (256, true), (257, false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::try_from("x".repeat(length)).unwrap());
+            let id = request_id(&headers, &mut rng);
+            assert_eq!(id == headers[REQUEST_ID], kept, "{length}");
+        }
+    }
+
+    #[test]
+    fn event_streams_are_known_by_their_type() {
+        for (value, is) in [
+            ("text/event-stream", true),
+            ("text/event-stream; charset=utf-8", true),
+            ("application/json", false),
+        ] {
+            assert_eq!(is_event_stream(&headers(&[("content-type", value)])), is, "{value}");
+        }
+        assert!(!is_event_stream(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn only_a_get_that_asks_for_a_websocket_is_upgraded() {
+        let websocket = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
+        for (method, pairs, is) in [
+            (Method::GET, &websocket[..], true),
+            (Method::POST, &websocket, false),
+            (Method::GET, &websocket[..1], false),
+            (Method::GET, &websocket[1..], false),
+            (Method::GET, &[("connection", "upgrade"), ("upgrade", "h2c")], false),
+        ] {
+            let mut request = Request::new(());
+            *request.method_mut() = method;
+            *request.headers_mut() = headers(pairs);
+            assert_eq!(is_websocket(&request), is, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn an_http1_client_is_told_of_its_last_answer() {
+        for (version, status, told) in [
+            (Version::HTTP_10, 200, true),
+            (Version::HTTP_11, 200, true),
+            (Version::HTTP_11, 101, false),
+            (Version::HTTP_2, 200, false),
+        ] {
+            let mut response = Response::builder().status(status).body(()).unwrap();
+            say_last(&mut response, version);
+            assert_eq!(response.headers().contains_key(CONNECTION), told, "{version:?} {status}");
+        }
     }
 }

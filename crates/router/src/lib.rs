@@ -1,8 +1,8 @@
-//! The router: takes OpenAI traffic, parts its phases, and tells what it did.
+//! The router: serves the OpenAI API, disaggregates prefill and decode, and records what it did.
 //!
-//! Owns: the listener and its workers, a request's way through them, connections to endpoints, its configuration (a
-//! file, or what controllers push), and looking at endpoints' metrics. Decisions are made by `qoe-core`.
-//! Must not: know Kubernetes; decide anything that could be decided by a pure function.
+//! Owns: the listeners and their workers, a request's way through them, connections to endpoints, the configuration (a
+//! file, or what controllers push), and the scraping of endpoints. Decisions are made by `qoe-core`.
+//! Must not: know Kubernetes; decide anything that a pure function could decide.
 //!
 //! ```text
 //! worker ─ handler ─ surface, intake (analyze; whose is it?)
@@ -15,6 +15,7 @@
 mod accept;
 mod answer;
 pub mod args;
+mod clock;
 pub mod config;
 mod execute;
 mod failure;

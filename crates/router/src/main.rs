@@ -28,7 +28,7 @@ fn serve(args: &Serve) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let signal = shutdown::signal()?;
-        let router = Router::start(args)?;
+        let mut router = Router::start(args)?;
         let (address, admin) = (router.address(), router.admin_address());
         println!("qoe-router listening on http://{address} (admin http://{admin})");
         let signal = signal.await;

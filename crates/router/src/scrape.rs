@@ -21,9 +21,10 @@ use qoe_core::request::splice::Segments;
 use qoe_runtime::readiness::Guard;
 
 use crate::shared::Shared;
+use crate::upstream;
 use crate::upstream::connection::Connection;
-use crate::upstream::error::{Unsent, UpstreamError};
-use crate::upstream::exchange::{Exchange, read_all};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::exchange::read_all;
 use crate::upstream::leg::Leg;
 
 /// One look must be over within this.
@@ -178,18 +179,9 @@ async fn get(
         request
     };
     let open = || Connection::open(&endpoint.authority, WITHIN);
-    let mut connection = match known.connection.take() {
-        Some(connection) => connection,
-        None => open().await?,
-    };
-    let mut answer = connection.send(request()).await;
-    if matches!(answer, Err(Unsent::Retry(_))) {
-        connection = open().await?;
-        answer = connection.send(request()).await;
-    }
-    let response = answer?;
-    let found = response.status().is_success();
-    let exchange = Exchange::new(connection, response.into_body());
+    let (head, exchange) =
+        upstream::request::request(known.connection.take(), open, request).await?;
+    let found = head.status.is_success();
     let (page, exchange) = read_all(exchange, MAX_PAGE).await?;
     known.connection = exchange.into_idle();
     Ok(if found { page } else { Bytes::new() })

@@ -6,10 +6,11 @@ pub(crate) mod stored;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::clock::Clock;
 use crate::observe::metrics::Metrics;
 use crate::observe::ring::Ring;
 use crate::routes::route::Route;
@@ -27,7 +28,9 @@ pub(crate) struct Shared {
     pub(crate) body_memory: Arc<BodyMemory>,
     /// The process was told to end: clients shall connect elsewhere.
     pub(crate) leaving: AtomicBool,
-    epoch: Instant,
+    /// The drain's deadline has passed: requests that have not ended are ended by the router.
+    pub(crate) past_deadline: AtomicBool,
+    pub(crate) clock: Clock,
 }
 
 impl Shared {
@@ -40,7 +43,8 @@ impl Shared {
             stored: StoredResponses::default(),
             body_memory: Arc::new(BodyMemory::new(body_memory)),
             leaving: AtomicBool::new(false),
-            epoch: Instant::now(),
+            past_deadline: AtomicBool::new(false),
+            clock: Clock::start(),
         })
     }
 
@@ -59,7 +63,7 @@ impl Shared {
 
     /// Time since the process's epoch: the `now` of every decision.
     pub(crate) fn now(&self) -> Duration {
-        self.epoch.elapsed()
+        self.clock.now()
     }
 }
 

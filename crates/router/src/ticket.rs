@@ -1,8 +1,15 @@
-//! The ticket: the in-flight record of one request. It settles exactly once, however the request ends.
+//! The ticket: the in-flight record of one request. It settles exactly once, however the request ends: answered,
+//! failed, broken off, or dropped. It knows nothing of HTTP but the status, and nothing of connections.
 
+mod ended;
 pub(crate) mod planned;
 pub(crate) mod queued;
 pub(crate) mod routed_request;
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,16 +22,17 @@ use qoe_core::phase::Phase;
 use qoe_core::plan::forecast::Forecast;
 use qoe_core::plan::reason::Reason;
 
-use crate::failure::Failure;
-use crate::observe::record::{Record, log, unix_ms};
+use crate::failure::{DRAIN_DEADLINE, Failure};
+use crate::observe::record::log;
 use crate::routes::route::Route;
 use crate::routes::snapshot::Snapshot;
 use crate::shared::Shared;
+use crate::ticket::ended::{EndedRequest, HowEnded};
 use crate::ticket::planned::PlanRecord;
 use crate::ticket::queued::Queued;
 use crate::ticket::routed_request::RoutedRequest;
 
-/// One request in flight.
+/// One request in flight, from its route to the end of its answer.
 pub(crate) struct Ticket {
     shared: Arc<Shared>,
     route: Arc<Route>,
@@ -34,6 +42,7 @@ pub(crate) struct Ticket {
     queued: Queued,
     /// It counts as one of the route's requests in flight.
     entered: bool,
+    /// The HTTP status that the client was sent.
     status: Option<u16>,
     settled: bool,
 }
@@ -101,20 +110,17 @@ impl Ticket {
 
     /// It begins to wait.
     pub(crate) fn queued(&mut self) {
-        self.queued.since = Some(self.now());
+        self.queued.enter(self.now());
     }
 
     /// It waits no more.
     pub(crate) fn left_queue(&mut self) {
-        if let Some(since) = self.queued.since.take() {
-            self.queued.time = self.now().saturating_sub(since);
-        }
+        self.queued.leave(self.now());
     }
 
     /// How long it waited, or has waited until now.
     pub(crate) fn queued_for(&self) -> Duration {
-        let since = self.queued.since.map(|since| self.now().saturating_sub(since));
-        since.unwrap_or(self.queued.time)
+        self.queued.time(self.now())
     }
 
     /// It counts as in flight from now on, if the route has a place.
@@ -160,7 +166,7 @@ impl Ticket {
         self.now().saturating_sub(self.began())
     }
 
-    /// A plan is carried out: whom it involves is held until the next plan or the end.
+    /// A plan is carried out: its endpoints are held until the next plan or the end.
     pub(crate) fn planned(
         &mut self,
         why: (Reason, Option<Forecast>),
@@ -171,11 +177,7 @@ impl Ticket {
         let now = self.now();
         let memory = &self.route.state.memory;
         self.flight.planned(prefill, decoding, forecast, &self.asked.blocks, memory, now);
-        self.planned.plan = Some(if prefill.is_some() { "handoff" } else { "local" });
-        self.planned.reason = Some(reason);
-        self.planned.prefill = prefill.map(|endpoint| Arc::clone(&endpoint.name));
-        self.planned.decoding = Some(Arc::clone(decoding));
-        self.planned.attempts += 1;
+        self.planned.next(reason, prefill, decoding);
     }
 
     /// The prefill leg departs.
@@ -219,27 +221,14 @@ impl Ticket {
         self.route.state.counted(self.asked.analysis.prompt_bytes, usage.prompt_tokens);
     }
 
-    /// The client is told this status.
+    /// The client is sent this status.
     pub(crate) const fn answered(&mut self, status: http::StatusCode) {
         self.status = Some(status.as_u16());
     }
 
-    /// The plan, for who asks: name and value of each header.
+    /// The plan as headers, for clients that ask for it: name and value of each.
     pub(crate) fn explained(&self) -> [(&'static str, Option<String>); 9] {
-        let PlanRecord { plan, reason, prefill, decoding, attempts } = &self.planned;
-        let ms = |seconds: f64| format!("{:.1}", seconds * 1e3);
-        let forecast = self.flight.forecast();
-        [
-            ("x-qoe-route", Some(self.route.name.to_string())),
-            ("x-qoe-plan", plan.map(str::to_owned)),
-            ("x-qoe-reason", reason.map(|reason| reason.as_str().to_owned())),
-            ("x-qoe-prefill", prefill.as_ref().map(ToString::to_string)),
-            ("x-qoe-decoding", decoding.as_ref().map(|endpoint| endpoint.name.to_string())),
-            ("x-qoe-attempts", Some(attempts.to_string())),
-            ("x-qoe-queued-ms", Some(ms(self.queued_for().as_secs_f64()))),
-            ("x-qoe-forecast-ttft-ms", forecast.map(|forecast| ms(forecast.ttft))),
-            ("x-qoe-forecast-itl-ms", forecast.map(|forecast| ms(forecast.itl))),
-        ]
+        self.planned.headers(&self.route.name, self.queued_for(), self.flight.forecast())
     }
 
     /// The request was answered whole, with this status.
@@ -262,13 +251,17 @@ impl Ticket {
                 state.metrics.itl_error.observe(error);
             }
         }
-        self.settle(outcome, None, None);
+        self.settle(HowEnded { outcome, failure: None, phase: None });
     }
 
     /// The request failed.
     pub(crate) fn failed(&mut self, failure: &Failure) {
         self.status.get_or_insert(failure.status().as_u16());
-        self.settle(failure.outcome(), Some(failure.kind()), failure.phase());
+        self.settle(HowEnded {
+            outcome: failure.outcome(),
+            failure: Some(failure.kind()),
+            phase: failure.phase(),
+        });
     }
 
     /// The answer broke off after its head was sent.
@@ -276,75 +269,60 @@ impl Ticket {
         if self.settled {
             return;
         }
+        let phase = Phase::Decoding;
         if let Some(decoding) = &self.planned.decoding {
-            let now = self.now();
-            decoding.health.failed(now);
-            let phase = Phase::Decoding.as_str();
-            self.shared.metrics.attempt_failed(&self.route.name, &decoding.name, phase, failure);
+            decoding.health.failed(self.now());
+            let metrics = &self.shared.metrics;
+            metrics.attempt_failed(&self.route.name, &decoding.name, phase.as_str(), failure);
         }
-        self.settle(Outcome::Failure, Some(failure), Some(Phase::Decoding));
+        self.settle(HowEnded {
+            outcome: Outcome::Failure,
+            failure: Some(failure),
+            phase: Some(phase),
+        });
     }
 
-    fn settle(
-        &mut self,
-        outcome: Outcome,
-        failure: Option<&'static str>,
-        failed_phase: Option<Phase>,
-    ) {
+    /// The router ended the request, because the drain's deadline has passed.
+    pub(crate) fn cut(&mut self) {
+        let phase = self.flight.track().phase();
+        self.settle(HowEnded {
+            outcome: Outcome::Failure,
+            failure: Some(DRAIN_DEADLINE),
+            phase: Some(phase),
+        });
+    }
+
+    fn settle(&mut self, end: HowEnded) {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
         self.step_back();
         self.flight.release();
-        let record = self.record(outcome, failure, failed_phase);
+        let now = self.now();
+        let ended = EndedRequest {
+            route: &self.route.name,
+            asked: &self.asked,
+            planned: &self.planned,
+            forecast: self.flight.forecast(),
+            queued: self.queued.time(now),
+            status: self.status,
+            timings: self.flight.timings(now),
+            end,
+        };
+        let record = ended.record();
         self.route.state.metrics.ended(&record);
         log(&record);
         self.shared.ring.push(record);
-        self.route.state.admission.nudge(self.now());
-    }
-
-    fn record(
-        &self,
-        outcome: Outcome,
-        failure: Option<&'static str>,
-        failed_phase: Option<Phase>,
-    ) -> Record {
-        let RoutedRequest { request_id, api, prompt_tokens, analysis, .. } = &self.asked;
-        let mut timings = self.flight.timings(self.now());
-        if matches!(outcome, Outcome::Failure | Outcome::Rejected) {
-            timings.sla_met = Some(false);
-        }
-        Record {
-            ended_at_ms: unix_ms(),
-            request_id: String::from_utf8_lossy(request_id.as_bytes()).into(),
-            route: Arc::clone(&self.route.name),
-            api,
-            model: analysis.model.as_deref().map(Into::into),
-            session: analysis.session.as_deref().map(Into::into),
-            phase: analysis.phase,
-            priority: analysis.priority.as_str(),
-            stream: analysis.stream,
-            prompt_tokens: *prompt_tokens,
-            plan: self.planned.plan,
-            reason: self.planned.reason,
-            prefill: self.planned.prefill.clone(),
-            decoding: self.planned.decoding.as_ref().map(|e| Arc::clone(&e.name)),
-            attempts: self.planned.attempts,
-            queued: self.queued_for().as_secs_f64(),
-            forecast_ttft: self.flight.forecast().map(|forecast| forecast.ttft),
-            forecast_itl: self.flight.forecast().map(|forecast| forecast.itl),
-            outcome,
-            status: self.status,
-            failure,
-            failed_phase,
-            timings,
-        }
+        self.route.state.admission.nudge(now);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if self.shared.past_deadline.load(Ordering::Relaxed) {
+            self.cut();
+        }
         let phase = self.flight.track().phase();
-        self.settle(Outcome::ClientGone, None, Some(phase));
+        self.settle(HowEnded { outcome: Outcome::ClientGone, failure: None, phase: Some(phase) });
     }
 }

@@ -1,14 +1,13 @@
 //! The admin port: an HTTP/1.1 server on a thread of its own.
 //!
 //! The thread and its runtime are apart from the traffic, so that probes are answered however busy the workers are.
-//! Every connection serves one request and then ends, in bounded time; where too many are open, the oldest gives
-//! way, so that stuck clients cannot keep a probe out.
+//! Every connection serves one request and then ends, in bounded time. When too many are open, the oldest is closed,
+//! so that stuck clients cannot keep a probe out. It must not know what the process does.
 
-mod page;
+mod pages;
 mod response;
 mod server;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -19,18 +18,13 @@ use tokio::sync::oneshot;
 
 pub use response::{AdminResponse, Query};
 
+use crate::admin::pages::Pages;
 use crate::readiness::Readiness;
-
-type Handler = Box<dyn Fn(&Query) -> AdminResponse + Send + Sync>;
 
 /// An admin server that does not listen yet.
 ///
-/// It answers `/live`, `/ready`, `/metrics`, `/` with a list of them all, and what [`Admin::route`] adds.
-pub struct Admin {
-    readiness: Readiness,
-    registry: Arc<Registry>,
-    routes: BTreeMap<&'static str, Handler>,
-}
+/// It serves `/live`, `/ready`, `/metrics`, the pages that [`Admin::route`] adds, and `/`, which lists them all.
+pub struct Admin(Pages);
 
 /// An admin server that listens; it ends when this is dropped.
 #[derive(Debug)]
@@ -41,20 +35,20 @@ pub struct AdminServer {
 }
 
 impl Admin {
-    /// Serves this readiness and these metrics.
+    /// An admin server for this readiness and these metrics.
     #[must_use]
     pub fn new(readiness: Readiness, registry: Arc<Registry>) -> Self {
-        Self { readiness, registry, routes: BTreeMap::new() }
+        Self(Pages::new(readiness, registry))
     }
 
-    /// Answers `path` by `handler`. It runs on the admin thread: it must not wait for anything.
+    /// Adds a page. `handler` runs on the admin thread, so it must not block.
     #[must_use]
     pub fn route(
         mut self,
         path: &'static str,
         handler: impl Fn(&Query) -> AdminResponse + Send + Sync + 'static,
     ) -> Self {
-        self.routes.insert(path, Box::new(handler));
+        self.0.add(path, Box::new(handler));
         self
     }
 
@@ -69,7 +63,7 @@ impl Admin {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            runtime.block_on(server::run(listener, Arc::new(self), stopped));
+            runtime.block_on(server::run(listener, Arc::new(self.0), stopped));
         })?;
         Ok(AdminServer { address, stop: Some(stop), thread: Some(thread) })
     }
@@ -89,7 +83,7 @@ impl Drop for AdminServer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the admin thread had panicked");
+            tracing::error!("the admin thread panicked");
         }
     }
 }

@@ -1,39 +1,20 @@
-//! The two phases of an end: take nothing new and finish what is there; then, at the deadline, stop anyway.
+//! The start of the process's drain, told to all of its threads, and its end.
 //!
-//! Watches and guards may live in any thread and any runtime. Each costs one shared counter: hold one for a
-//! listener or a connection, not for a token.
+//! It must not know what drains: each thread takes nothing new once it has heard of the drain, ends what is in flight
+//! by the deadline, and drops its watch. A watch has a lock that all threads share, so a thread awaits it in one place.
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-/// Starts the drain, and waits for its end. Dropped without a start it drains with no time left.
+/// Starts the drain, and waits for its end. Dropped without a start, it starts a drain whose deadline has passed.
 #[derive(Debug)]
 pub struct DrainTrigger(watch::Sender<Option<Instant>>);
 
-/// Learns of the drain. As long as it is there, the drain goes on.
+/// Hears of the drain. The drain goes on as long as there is a watch.
 #[derive(Clone, Debug)]
 pub struct DrainWatch(watch::Receiver<Option<Instant>>);
 
-/// Work that the drain waits for; dropped when it is done.
-#[derive(Debug)]
-#[must_use = "dropping it says that the work is done"]
-pub struct InFlight {
-    _counted: watch::Receiver<Option<Instant>>,
-}
-
-/// How a drain ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// Everything finished in time.
-    All,
-    /// The deadline came first.
-    Deadline {
-        /// Watches and guards that were still there.
-        remaining: usize,
-    },
-}
-
-/// A trigger, and the first watch.
+/// A trigger and its first watch.
 #[must_use]
 pub fn channel() -> (DrainTrigger, DrainWatch) {
     let (sender, receiver) = watch::channel(None);
@@ -41,37 +22,19 @@ pub fn channel() -> (DrainTrigger, DrainWatch) {
 }
 
 impl DrainTrigger {
-    /// Tells every watch to take nothing new. What is in flight has until `deadline`; a later call moves it.
+    /// Starts the drain: what is in flight has until `deadline`.
     pub fn start(&self, deadline: Instant) {
         self.0.send_replace(Some(deadline));
     }
 
-    /// Waits until every watch and guard is dropped, or until the deadline of the last `start` before this call.
-    /// Without a start there is no deadline.
-    pub async fn finished(&self) -> Drained {
-        let deadline = *self.0.borrow();
-        let at_deadline = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.0.closed() => Drained::All,
-            () = at_deadline => Drained::Deadline { remaining: self.remaining() },
-        }
-    }
-
-    /// Watches and guards that are there now.
-    #[must_use]
-    pub fn remaining(&self) -> usize {
-        self.0.receiver_count()
+    /// Resolves once every watch is dropped.
+    pub async fn finished(&self) {
+        self.0.closed().await;
     }
 }
 
 impl DrainWatch {
-    /// Resolves when the drain starts, at once if it has; gives the deadline.
+    /// Resolves when the drain starts, at once if it has; returns the deadline.
     pub async fn draining(&self) -> Instant {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await {
@@ -79,17 +42,6 @@ impl DrainWatch {
             // The trigger is gone, and the process with it.
             Err(_) => Instant::now(),
         }
-    }
-
-    /// True once the drain has started.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.0.borrow().is_some() || self.0.has_changed().is_err()
-    }
-
-    /// Counts a piece of work.
-    pub fn in_flight(&self) -> InFlight {
-        InFlight { _counted: self.0.clone() }
     }
 }
 
@@ -104,48 +56,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_ends_with_its_last_work() {
+    async fn a_drain_ends_with_its_last_watch() {
         let (trigger, watch) = channel();
-        let work = watch.in_flight();
-        assert!(!watch.is_draining());
+        let other = watch.clone();
         let started = Instant::now();
         trigger.start(in_a_minute());
-        assert!(watch.is_draining());
         assert_eq!(watch.draining().await, started + Duration::from_secs(60));
         drop(watch);
-        assert_eq!(trigger.remaining(), 1);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            drop(work);
+            drop(other);
         });
-        assert_eq!(trigger.finished().await, Drained::All);
+        trigger.finished().await;
         assert_eq!(started.elapsed(), Duration::from_secs(5));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_drain_ends_at_its_deadline_and_says_what_was_left() {
-        let (trigger, watch) = channel();
-        let _work = (watch.in_flight(), watch.in_flight());
-        drop(watch);
-        let started = Instant::now();
-        trigger.start(in_a_minute());
-        assert_eq!(trigger.finished().await, Drained::Deadline { remaining: 2 });
-        assert_eq!(started.elapsed(), Duration::from_secs(60));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_trigger_drains() {
         let (trigger, watch) = channel();
         drop(trigger);
-        assert!(watch.is_draining());
         assert_eq!(watch.draining().await, Instant::now());
     }
 
     #[test]
-    fn workers_with_their_own_runtimes_are_drained() {
+    fn threads_with_their_own_runtimes_are_drained() {
         let current_thread = || tokio::runtime::Builder::new_current_thread().enable_all().build();
         let (trigger, watch) = channel();
-        let workers: Vec<_> = (0..4)
+        let threads: Vec<_> = (0..4)
             .map(|_| {
                 let watch = watch.clone();
                 std::thread::spawn(move || {
@@ -154,12 +91,14 @@ mod tests {
             })
             .collect();
         drop(watch);
-        current_thread().unwrap().block_on(async {
-            trigger.start(in_a_minute());
-            assert_eq!(trigger.finished().await, Drained::All);
+        let deadline = current_thread().unwrap().block_on(async {
+            let deadline = in_a_minute();
+            trigger.start(deadline);
+            trigger.finished().await;
+            deadline
         });
-        for worker in workers {
-            worker.join().unwrap();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), deadline);
         }
     }
 }

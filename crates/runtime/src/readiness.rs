@@ -1,9 +1,9 @@
-//! Whether the process may get traffic, and by name what it waits for.
+//! Whether the process may get traffic, and the names of what it waits for. It must not know why somebody waits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Shared readiness. Ready is who waits for nothing, so take every guard before the first question is answered.
+/// Shared readiness. A process that waits for nothing is ready, so take every guard before the admin port is served.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<Mutex<State>>);
 
@@ -14,7 +14,7 @@ struct State {
     draining: bool,
 }
 
-/// Something the process waits for; dropped when it is there.
+/// Something that the process waits for; drop it when that is there.
 #[derive(Debug)]
 #[must_use = "dropping it says that what was awaited is there"]
 pub struct Guard {
@@ -29,7 +29,7 @@ impl Readiness {
         Self::default()
     }
 
-    /// Not ready until the guard is dropped; `name` says to the operator what is missing.
+    /// Makes the process not ready until the guard is dropped. `name` tells the operator what is missing.
     pub fn awaiting(&self, name: impl Into<String>) -> Guard {
         let mut state = self.state();
         let id = state.next;
@@ -38,14 +38,14 @@ impl Readiness {
         Guard { readiness: self.clone(), id }
     }
 
-    /// True when nothing is awaited and the process does not end.
+    /// True when nothing is awaited and the process is not shutting down.
     #[must_use]
     pub fn ready(&self) -> bool {
         let state = self.state();
         state.awaited.is_empty() && !state.draining
     }
 
-    /// What is missing, the oldest first; empty when ready.
+    /// The names of what is awaited, the oldest first; empty when ready.
     #[must_use]
     pub fn pending(&self) -> Vec<String> {
         let state = self.state();
@@ -53,7 +53,7 @@ impl Readiness {
         draining.into_iter().chain(state.awaited.values().cloned()).collect()
     }
 
-    /// Not ready any more, for good: the process ends.
+    /// Makes the process not ready for good, because it is shutting down.
     pub fn shut_down(&self) {
         self.state().draining = true;
     }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ends_is_not_ready_again() {
+    fn a_process_that_shuts_down_is_not_ready_again() {
         let readiness = Readiness::new();
         let guard = readiness.awaiting("x");
         readiness.clone().shut_down();

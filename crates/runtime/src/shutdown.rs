@@ -1,20 +1,20 @@
-//! The signal to end.
+//! The signals that ask the process to shut down.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal as listen};
 
-/// Which signal came.
+/// A signal that asks the process to shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM: from whoever runs the process.
+    /// SIGTERM, from the supervisor.
     Terminate,
-    /// SIGINT: from the keyboard.
+    /// SIGINT, from the keyboard.
     Interrupt,
 }
 
-/// Listens from this call on for SIGTERM and SIGINT; the future resolves at the first. Neither ends the process by
-/// itself any more. To be called within a runtime.
+/// Listens for SIGTERM and SIGINT from this call on, and resolves at the first. From then on neither of them ends the
+/// process by itself. Call it within a tokio runtime.
 ///
 /// # Errors
 /// The operating system refuses the handlers.

@@ -1,4 +1,4 @@
-//! Logs to stderr; stdout belongs to what the process prints.
+//! Logs, which go to stderr: stdout is for the output of commands. It must not know what is logged.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,49 +9,49 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// The arguments about logs; flatten them into a binary's own.
+/// The log arguments; flatten them into a binary's own.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LogArgs {
-    /// What to log: a level, or a filter such as `info,qoe_router=debug`. Without it RUST_LOG, else info.
+    /// Log level, or a filter such as `info,qoe_router=debug`. Default: RUST_LOG, or info.
     #[arg(long, value_name = "FILTER")]
     pub log_level: Option<String>,
-    /// How to write it.
+    /// Log format.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
 
-/// How a log line is written.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Why logs could not be set up.
+/// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter is none.
+    /// The filter is invalid.
     #[error(
-        "log filter `{filter}`: {source}: write a level such as info, or info,qoe_router=debug"
+        "log filter `{filter}`: {source}: use a level such as info, or a filter such as info,qoe_router=debug"
     )]
     Filter {
-        /// What was given.
+        /// The filter as given.
         filter: String,
-        /// What is wrong with it.
+        /// The parser's error.
         source: ParseError,
     },
-    /// Called twice.
+    /// A subscriber is set already.
     #[error(transparent)]
     Twice(#[from] TryInitError),
 }
 
-/// Sends the process's logs to stderr, from now on.
+/// Starts logging to stderr.
 ///
 /// # Errors
-/// A filter that cannot be read, or a second call.
+/// The filter is invalid, or this is the second call.
 pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
     let from_environment = std::env::var("RUST_LOG").ok();
     let filter = filter(args, from_environment.as_deref())?;
@@ -62,7 +62,7 @@ pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Time since the Unix epoch: for showing when something was, never for measuring how long it took.
+/// Time since the Unix epoch, for display only: the wall clock can jump, so it must not measure how long something took.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 pub fn unix_time() -> Duration {
@@ -80,7 +80,7 @@ fn text<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // Colour codes are noise wherever logs are collected.
+    // Log collectors do not strip colour codes.
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).finish()
 }
 
@@ -140,14 +140,17 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_none_says_what_to_write() {
+    fn an_invalid_filter_says_what_to_use() {
         let error = filter(&args(&["--log-level", "qoe=loud"]), None).unwrap_err().to_string();
         assert!(error.starts_with("log filter `qoe=loud`: "), "{error}");
-        assert!(error.ends_with("write a level such as info, or info,qoe_router=debug"), "{error}");
+        assert!(
+            error.ends_with("use a level such as info, or a filter such as info,qoe_router=debug"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn json_lines_have_their_fields_at_the_top() {
+    fn json_lines_have_their_fields_at_the_top_level() {
         let args = args(&["--log-format", "json"]);
         assert_eq!(args.log_format, LogFormat::Json);
         let written = Written::default();

@@ -78,6 +78,7 @@ impl Setup {
             body_memory_mib: 64,
             drain_delay_seconds: 0,
             drain_seconds: 1,
+            client_idle_seconds: 75,
         };
         let router = Router::start(&serve).unwrap_or_else(|error| panic!("{error:#}"));
         Entry { router, name }
@@ -144,7 +145,7 @@ impl Entry {
     }
 
     /// Ends it.
-    pub async fn shut_down(self) {
+    pub async fn shut_down(mut self) {
         self.router.shut_down(Duration::ZERO, Duration::from_secs(1)).await;
     }
 }

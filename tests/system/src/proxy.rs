@@ -9,6 +9,7 @@ use qoe_router::args::Serve;
 use qoe_sim::{Config, Role, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::client::get;
 use crate::wait::until;
@@ -86,7 +87,7 @@ impl Proxy {
     /// The same with a single worker, which shares its connections with nobody.
     #[must_use]
     pub fn with_one_worker(spec: &Value, endpoints: &[Value]) -> Self {
-        Self::of(&file(&[route("main", spec)], endpoints), ONCE, 1)
+        Self::of(&file(&[route("main", spec)], endpoints), |serve| serve.workers = Some(1))
     }
 
     /// Starts a router with the configuration `text`, which looks at its endpoints every so many milliseconds.
@@ -95,15 +96,21 @@ impl Proxy {
     /// It does not start.
     #[must_use]
     pub fn with(text: &str, scrape_interval_ms: u64) -> Self {
-        Self::of(text, scrape_interval_ms, 2)
+        Self::of(text, |serve| serve.scrape_interval_ms = scrape_interval_ms)
     }
 
-    fn of(text: &str, scrape_interval_ms: u64, workers: usize) -> Self {
+    /// The same with one route that has `spec`, and connections of clients that may be idle for a second.
+    #[must_use]
+    pub fn with_short_idle(spec: &Value, endpoints: &[Value]) -> Self {
+        Self::of(&file(&[route("main", spec)], endpoints), |serve| serve.client_idle_seconds = 1)
+    }
+
+    fn of(text: &str, change: impl FnOnce(&mut Serve)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let file = folder.path().join("router.yaml");
         std::fs::write(&file, text).expect("a writable folder");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let serve = Serve {
+        let mut serve = Serve {
             config: Some(file.clone()),
             controller: None,
             controller_tls_dir: None,
@@ -111,12 +118,14 @@ impl Proxy {
             router_id: None,
             listen: any,
             admin: any,
-            workers: Some(workers),
-            scrape_interval_ms,
+            workers: Some(2),
+            scrape_interval_ms: ONCE,
             drain_seconds: 30,
+            client_idle_seconds: 75,
             body_memory_mib: 1024,
             drain_delay_seconds: 0,
         };
+        change(&mut serve);
         let router = Router::start(&serve).unwrap_or_else(|error| panic!("{error:#}"));
         Self { router, file, _folder: folder }
     }
@@ -203,8 +212,16 @@ impl Proxy {
         page.lines().filter_map(sample).sum()
     }
 
-    /// Drains: see [`Router::shut_down`].
-    pub async fn shut_down(self, within: Duration) {
+    /// Drains: see [`Router::shut_down`]. The admin pages are there until the proxy is dropped.
+    pub async fn shut_down(&mut self, within: Duration) {
         self.router.shut_down(Duration::ZERO, within).await;
+    }
+
+    /// Drains in a task of its own, which gives the proxy back.
+    pub fn draining(mut self, within: Duration) -> JoinHandle<Self> {
+        tokio::spawn(async move {
+            self.shut_down(within).await;
+            self
+        })
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
@@ -16,8 +17,10 @@ use qoe_tests::proxy::{Proxy, always, endpoint, simulator};
 use qoe_tests::tap::Tap;
 use qoe_tests::wait::{soon, until};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 async fn before(server: &Server) -> Proxy {
     Proxy::start(&always(), &[endpoint("e", server.addr, "both")])
@@ -155,6 +158,44 @@ async fn head_and_wrong_methods() {
         let answer = raw(proxy.address(), request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_own_limit_and_serves_until_then() {
+    let server = simulator(Role::Both).await;
+    let spec = &always();
+    let proxy = Proxy::with_short_idle(spec, &[endpoint("e", server.addr, "both")]);
+    let mut connection = TcpStream::connect(proxy.address()).await.unwrap();
+    let mut asked = Instant::now();
+    for _ in 0..2 {
+        asked = Instant::now();
+        connection.write_all(pipelined(&[chat(10, 2)]).as_bytes()).await.unwrap();
+        let mut answer = vec![0; 4096];
+        let read = soon("an answer", connection.read(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).to_lowercase();
+        assert!(answer.starts_with("http/1.1 200") && !answer.contains("connection: close"));
+    }
+    assert_eq!(soon("the close", connection.read_to_end(&mut Vec::new())).await.unwrap(), 0);
+    assert!(asked.elapsed() >= Duration::from_secs(1), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn an_idle_h2_connection_gets_goaway_after_the_same_limit_and_a_busy_one_does_not() {
+    let server = simulator(Role::Both).await;
+    let proxy = Proxy::with_short_idle(&always(), &[endpoint("e", server.addr, "both")]);
+    let (mut busy, _driver) = h2(&proxy).await;
+    server.pause_after(1);
+    let stream = busy.send_request(over_h2(&streamed(chat(10, 5))));
+    let stream = soon("a head", stream).await.unwrap().into_body();
+    let idle = TcpStream::connect(proxy.address()).await.unwrap();
+    let (_sender, connection) =
+        http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(idle))
+            .await
+            .unwrap();
+    soon("the close", connection).await.expect("an end by GOAWAY is no error");
+    server.resume();
+    let body = soon("a stream's end", stream.collect()).await.unwrap().to_bytes();
+    assert!(body.ends_with(b"data: [DONE]\n\n"), "the busy connection goes on");
 }
 
 #[tokio::test]

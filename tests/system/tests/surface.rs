@@ -55,7 +55,7 @@ async fn an_unknown_model_names_the_known_ones() {
     assert_eq!(answer.status, 404);
     let error = answer.json().await["error"].take();
     assert_eq!(error["type"], "NotFoundError");
-    assert_eq!(error["message"], "the model `huge` does not exist; known are: tiny");
+    assert_eq!(error["message"], "the model `huge` does not exist; available models: tiny");
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn two_routes_take_each_their_own_models() {
     let answer = post(proxy.address(), CHAT, &nameless).await;
     assert_eq!(answer.status, 400);
     let error = answer.json().await["error"].take();
-    assert_eq!(error["message"], "name the `model`; known are: other, tiny");
+    assert_eq!(error["message"], "the request has no `model`; available models: other, tiny");
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
 //! WebSocket upgrades, end to end.
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
+use std::time::Duration;
+
 use qoe_tests::backend::{Backend, Nowhere, Script, answer_of};
+use qoe_tests::bodies::with;
+use qoe_tests::client::get;
 use qoe_tests::proxy::{Proxy, always, endpoint};
 use qoe_tests::wait::{soon, until};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 const ASK: &[u8] = b"GET /v1/realtime?model=tiny HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAA\r\nsec-websocket-version: 13\r\n\r\n";
 
@@ -40,6 +46,58 @@ async fn bytes_pass_in_both_directions_until_one_side_ends() {
     until("the endpoint is told", async || backend.open() == 0).await;
     until("nothing is in flight", async || proxy.in_flight().await == 0).await;
     assert_eq!(proxy.record().await["outcome"], "success");
+}
+
+#[tokio::test]
+async fn a_drain_lets_a_tunnel_go_on_until_it_ends() {
+    let backend = Backend::start(Script::Echo).await;
+    let proxy = Proxy::start(&always(), &[endpoint("e", backend.addr, "both")]);
+    let (address, admin) = (proxy.address(), proxy.admin_address());
+    let (mut stream, _) = upgraded(&proxy).await;
+    let ending = proxy.draining(Duration::from_secs(60));
+    until("new connections are refused", async || TcpStream::connect(address).await.is_err()).await;
+    for _ in 0..3 {
+        stream.write_all(b"ping").await.unwrap();
+        let mut echo = [0; 4];
+        soon("an echo", stream.read_exact(&mut echo)).await.unwrap();
+    }
+    assert_eq!(get(admin, "/live").await.status, 200, "the process waits for the tunnel");
+    assert!(!ending.is_finished(), "the drain waits for the tunnel");
+    drop(stream);
+    soon("the end", ending).await.unwrap();
+    assert_eq!(backend.open(), 0, "the endpoint was told");
+}
+
+#[tokio::test]
+async fn at_the_drains_deadline_a_tunnel_is_closed_on_both_sides() {
+    let backend = Backend::start(Script::Echo).await;
+    let proxy = Proxy::start(&always(), &[endpoint("e", backend.addr, "both")]);
+    let (mut stream, _) = upgraded(&proxy).await;
+    let began = Instant::now();
+    let within = Duration::from_millis(300);
+    let ending = proxy.draining(within);
+    let end = soon("the tunnel's end", stream.read(&mut [0; 16])).await;
+    assert_eq!(end.expect("an end, not a reset"), 0);
+    assert!(began.elapsed() >= within, "cut after {:?}", began.elapsed());
+    until("the endpoint is told", async || backend.open() == 0).await;
+    let proxy = soon("the end", ending).await.unwrap();
+    let record = proxy.record().await;
+    let told = (&record["outcome"], &record["failure"]);
+    assert_eq!(told, (&json!("failure"), &json!("drain_deadline")));
+}
+
+#[tokio::test]
+async fn a_tunnel_in_which_nothing_passes_is_closed_after_the_routes_idle_time() {
+    let backend = Backend::start(Script::Echo).await;
+    let spec = with(always(), "timeouts", json!({"idleSeconds": 1}));
+    let proxy = Proxy::start(&spec, &[endpoint("e", backend.addr, "both")]);
+    let (mut stream, _) = upgraded(&proxy).await;
+    let end = soon("the tunnel's end", stream.read(&mut [0; 16])).await;
+    assert_eq!(end.expect("an end, not a reset"), 0);
+    until("the endpoint is told", async || backend.open() == 0).await;
+    let record = proxy.record().await;
+    let told = (&record["outcome"], &record["failure"]);
+    assert_eq!(told, (&json!("failure"), &json!("idle")));
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! The compared policies, each on the cluster that it is made for: the same machines, with phases separated or not.
 
-use qoe_core::plan::policy::{Policy, Predictive};
+use qoe_core::admit::room::OnUnattainable;
+use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::plan::weighted::Weights;
 
 use crate::lab::shape::Shape;
-use crate::lab::world::Rules;
+use crate::lab::world::rules::Rules;
 
 /// A policy and its cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +28,11 @@ const QUEUE: usize = 2048;
 
 const fn rules(policy: Policy, mode: HandoffMode, min_prompt_tokens: u64) -> Rules {
     let handoff = HandoffRule { mode, min_prompt_tokens };
-    Rules { policy, handoff, queue: 0, reject_unattainable: false }
+    Rules { policy, handoff, queue: 0, on_unattainable: OnUnattainable::BestEffort }
 }
 
-const fn mixed(label: &'static str, policy: Policy) -> Contestant {
-    let rules = rules(policy, HandoffMode::Never, 0);
+fn mixed(label: &'static str, policy: EndpointPolicy) -> Contestant {
+    let rules = rules(policy.into(), HandoffMode::Never, 0);
     Contestant { label, ours: false, variant: false, rules, merged: true }
 }
 
@@ -40,8 +41,8 @@ const fn variant(label: &'static str, rules: Rules, merged: bool) -> Contestant 
 }
 
 /// A policy of routers for disaggregated serving, which hand off every request.
-const fn parted(label: &'static str, policy: Policy) -> Contestant {
-    let rules = rules(policy, HandoffMode::Always, 0);
+fn parted(label: &'static str, policy: EndpointPolicy) -> Contestant {
+    let rules = rules(policy.into(), HandoffMode::Always, 0);
     Contestant { label, ours: false, variant: false, rules, merged: false }
 }
 
@@ -54,18 +55,22 @@ pub fn contestants() -> Vec<Contestant> {
         Contestant { label: "Predictive", ours: true, variant: false, rules: ours, merged: false },
         variant("Predictive, no queue", Rules { queue: 0, ..ours }, false),
         variant("Predictive, mixed", ours, true),
-        mixed("mixed, round-robin", Policy::RoundRobin),
-        mixed("mixed, least-request", Policy::LeastRequest),
-        mixed("mixed, power-of-two", Policy::PowerOfTwo),
-        mixed("mixed, prefix-affinity", Policy::PrefixAffinity),
-        parted("P/D, round-robin", Policy::RoundRobin),
-        parted("P/D, least-request", Policy::LeastRequest),
-        parted("P/D, prefix-affinity", Policy::PrefixAffinity),
+        mixed("mixed, round-robin", EndpointPolicy::RoundRobin),
+        mixed("mixed, least-request", EndpointPolicy::LeastRequest),
+        mixed("mixed, power-of-two", EndpointPolicy::PowerOfTwo),
+        mixed("mixed, prefix-affinity", EndpointPolicy::PrefixAffinity),
+        parted("P/D, round-robin", EndpointPolicy::RoundRobin),
+        parted("P/D, least-request", EndpointPolicy::LeastRequest),
+        parted("P/D, prefix-affinity", EndpointPolicy::PrefixAffinity),
         Contestant {
             label: "Weighted",
             ours: false,
             variant: false,
-            rules: rules(Policy::Weighted(Weights::default()), HandoffMode::Auto, 512),
+            rules: rules(
+                EndpointPolicy::Weighted(Weights::default()).into(),
+                HandoffMode::Auto,
+                512,
+            ),
             merged: false,
         },
     ]

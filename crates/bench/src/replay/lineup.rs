@@ -248,18 +248,14 @@ fn configuration(contestant: &Contestant, endpoints: &[(Role, SocketAddr)]) -> S
 }
 
 fn policy(policy: &Policy) -> String {
-    let kind = match policy {
+    let kind = policy.as_str();
+    match policy {
         Policy::Predictive(rules) => {
             let cross = rules.cross_phase;
-            return format!("{{type: Predictive, predictive: {{crossPhase: {cross}}}}}");
+            format!("{{type: {kind}, predictive: {{crossPhase: {cross}}}}}")
         }
-        Policy::Weighted(_) => "Weighted",
-        Policy::RoundRobin => "RoundRobin",
-        Policy::LeastRequest => "LeastRequest",
-        Policy::PowerOfTwo => "PowerOfTwo",
-        Policy::PrefixAffinity => "PrefixAffinity",
-    };
-    format!("{{type: {kind}}}")
+        Policy::Endpoint(_) => format!("{{type: {kind}}}"),
+    }
 }
 
 #[derive(Default)]

@@ -1,8 +1,9 @@
-use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::pod::tests::{facts, ready};
+
+mod any_order;
 
 const SCOPE: &str = "";
 
@@ -76,7 +77,7 @@ impl Indexed {
         (self.world, self.view) = self.index.publish(now);
     }
 
-    fn outcome(&self, name: &str) -> &Outcome {
+    fn outcome(&self, name: &str) -> &RouteOutcome {
         &self.view.routes[&key(name)].1
     }
 
@@ -118,19 +119,19 @@ fn how_urgent_a_change_of_a_pod_is() {
     let relabelled = || with(|pod| pod["metadata"]["labels"]["x"] = json!("y"));
     let ends = || with(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"));
     for (what, before, after, wanted) in [
-        ("comes", None, there(), Urgency::Soon),
-        ("comes to nobody", None, elsewhere(), Urgency::None),
-        ("stays as it is", there(), there(), Urgency::None),
-        ("gets another label", there(), relabelled(), Urgency::Soon),
-        ("gets ready", not_ready(), there(), Urgency::Soon),
-        ("is not ready any more", there(), not_ready(), Urgency::Now),
-        ("ends", there(), ends(), Urgency::Now),
-        ("ends after it was not ready", not_ready(), ends(), Urgency::Soon),
-        ("has another address", there(), moved(), Urgency::Now),
-        ("loses its label", there(), elsewhere(), Urgency::Now),
-        ("is gone", there(), None, Urgency::Now),
-        ("is gone that served nobody", elsewhere(), None, Urgency::None),
-        ("is gone that was not ready", not_ready(), None, Urgency::Soon),
+        ("comes", None, there(), ChangeUrgency::Soon),
+        ("comes to nobody", None, elsewhere(), ChangeUrgency::None),
+        ("stays as it is", there(), there(), ChangeUrgency::None),
+        ("gets another label", there(), relabelled(), ChangeUrgency::Soon),
+        ("gets ready", not_ready(), there(), ChangeUrgency::Soon),
+        ("is not ready any more", there(), not_ready(), ChangeUrgency::Now),
+        ("ends", there(), ends(), ChangeUrgency::Now),
+        ("ends after it was not ready", not_ready(), ends(), ChangeUrgency::Soon),
+        ("has another address", there(), moved(), ChangeUrgency::Now),
+        ("loses its label", there(), elsewhere(), ChangeUrgency::Now),
+        ("is gone", there(), None, ChangeUrgency::Now),
+        ("is gone that served nobody", elsewhere(), None, ChangeUrgency::None),
+        ("is gone that was not ready", not_ready(), None, ChangeUrgency::Soon),
     ] {
         let mut index = Index::new("default");
         index.route(raw(manifest("r", &[])));
@@ -152,7 +153,7 @@ fn only_another_state_gets_another_nonce() {
     let before = (w.nonce("r"), w.nonce("s"), w.outcome("r").published);
     assert!(before.0 != before.1 && before.0 > 0);
     let relabelled = facts(ready("a", "10.0.0.1", json!({"app": "vllm", "x": "y"})));
-    assert_eq!(w.index.pod("llm", relabelled), Urgency::Soon);
+    assert_eq!(w.index.pod("llm", relabelled), ChangeUrgency::Soon);
     w.publish(ms(5));
     assert_eq!((w.nonce("r"), w.nonce("s"), w.outcome("r").published), before);
     let mut slower = manifest("r", &["m"]);
@@ -169,7 +170,7 @@ fn a_status_that_changes_is_seen_and_publishes_nothing() {
     let mut written = manifest("r", &["m"]);
     written["status"] = json!({"prefill": "1/1", "conditions": []});
     written["metadata"]["resourceVersion"] = json!("101");
-    assert_eq!(w.index.route(raw(written)), Urgency::None);
+    assert_eq!(w.index.route(raw(written)), ChangeUrgency::None);
     let view = w.index.view();
     let route = &view.routes[&key("r")].0;
     assert_eq!(route.observed.prefill.as_deref(), Some("1/1"));
@@ -185,10 +186,10 @@ fn routes_of_other_classes_are_left_alone_and_one_that_changes_its_class_goes() 
     };
     let mut w = Indexed::of(&[classed("blue")], &[]);
     assert!(w.view.routes.is_empty() && w.world.routes.is_empty());
-    assert_eq!(w.index.route(raw(classed("default"))), Urgency::Soon);
+    assert_eq!(w.index.route(raw(classed("default"))), ChangeUrgency::Soon);
     w.publish(ms(1));
     assert_eq!(w.endpoints("r"), Ok(vec![]));
-    assert_eq!(w.index.route(raw(classed("blue"))), Urgency::Soon);
+    assert_eq!(w.index.route(raw(classed("blue"))), ChangeUrgency::Soon);
     w.publish(ms(2));
     assert!(w.view.routes.is_empty() && w.world.routes.is_empty());
 }
@@ -243,8 +244,8 @@ fn a_route_that_turns_invalid_is_served_by_its_last_good_spec_and_the_pods_of_no
     assert!(why.starts_with("spec.slo.ttftMilliseconds: 0 is out of range"), "{why}");
     assert_eq!(w.endpoints("r").unwrap(), ["llm/a"]);
     assert!(matches!(w.outcome("s").acceptance, Acceptance::Conflict(_)), "it keeps its model");
-    assert_eq!(w.index.pod("llm", vllm("b", "10.0.0.2")), Urgency::Soon);
-    assert_eq!(w.index.pod_gone("llm", "a"), Urgency::Now);
+    assert_eq!(w.index.pod("llm", vllm("b", "10.0.0.2")), ChangeUrgency::Soon);
+    assert_eq!(w.index.pod_gone("llm", "a"), ChangeUrgency::Now);
     w.publish(ms(2));
     assert_eq!(w.endpoints("r").unwrap(), ["llm/b"], "a pod that is gone serves nobody");
     w.index.route(raw(good));
@@ -293,14 +294,14 @@ fn a_whole_list_takes_away_what_is_not_in_it_in_its_scope() {
     let mut w = Indexed::of(&routes, &[vllm("a", "10.0.0.1"), vllm("b", "10.0.0.2")]);
     w.index.pod("other", vllm("a", "10.0.0.3"));
     let pods = HashSet::from([("llm".to_owned(), "b".into())]);
-    assert_eq!(w.index.only_pods("llm", &pods), Urgency::Now);
-    assert_eq!(w.index.only_routes("llm", &HashSet::from([key("r")])), Urgency::Soon);
+    assert_eq!(w.index.only_pods("llm", &pods), ChangeUrgency::Now);
+    assert_eq!(w.index.only_routes("llm", &HashSet::from([key("r")])), ChangeUrgency::Soon);
     w.publish(ms(1));
     assert_eq!(w.endpoints("r").unwrap(), ["llm/b"]);
     assert_eq!((w.view.routes.len(), w.view.pods), (2, 2), "another scope is not touched");
-    assert_eq!(w.index.only_pods(SCOPE, &pods), Urgency::Now);
-    assert_eq!(w.index.only_pods(SCOPE, &pods), Urgency::None);
-    assert_eq!(w.index.only_routes(SCOPE, &HashSet::new()), Urgency::Soon);
+    assert_eq!(w.index.only_pods(SCOPE, &pods), ChangeUrgency::Now);
+    assert_eq!(w.index.only_pods(SCOPE, &pods), ChangeUrgency::None);
+    assert_eq!(w.index.only_routes(SCOPE, &HashSet::new()), ChangeUrgency::Soon);
     w.publish(ms(2));
     assert_eq!((w.world.routes.len(), w.view.pods), (0, 1));
 }
@@ -311,112 +312,8 @@ fn versions_only_grow_and_each_scope_has_its_own() {
     let v = |pods, routes| Version { pods, routes };
     let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
     for (scope, version) in [(&a, v(5, 0)), (&a, v(0, 7)), (&a, v(3, 3)), (&b, v(1, 1))] {
-        index.read_up_to(scope, version);
+        index.read_up_to(scope, &version);
     }
     let (world, _) = index.publish(ms(0));
     assert_eq!((world.version("a/r"), world.version("b/r")), (v(5, 7), v(1, 1)));
-}
-
-#[derive(Clone, Debug)]
-enum Operation {
-    Pod { namespace: bool, name: u8, value: PodFacts },
-    PodGone { namespace: bool, name: u8 },
-    Route(Value),
-    RouteGone { namespace: bool, name: u8 },
-    Publish,
-}
-
-fn namespace(first: bool) -> &'static str {
-    if first { "llm" } else { "other" }
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    let pod = (any::<bool>(), 0..4_u8, 0..3_u8, any::<bool>(), 1..4_u8).prop_map(
-        |(in_first, name, label, is_ready, ip)| {
-            let app = ["vllm", "web", "none"][usize::from(label)];
-            let labels = json!({"app": app});
-            let mut pod = ready(&format!("p{name}"), &format!("10.0.0.{ip}"), labels);
-            pod["status"]["conditions"][0]["status"] =
-                json!(if is_ready { "True" } else { "False" });
-            Operation::Pod { namespace: in_first, name, value: facts(pod) }
-        },
-    );
-    let models = prop::sample::subsequence(vec!["m", "n", "o"], 0..3);
-    let route = (any::<bool>(), 0..3_u8, models, any::<bool>(), 1..4_u32, any::<bool>()).prop_map(
-        |(in_first, name, models, web, day, ours)| {
-            let mut route = created(manifest(&format!("r{name}"), &models), day);
-            route["metadata"]["namespace"] = json!(namespace(in_first));
-            // An object that is created anew is another one.
-            route["metadata"]["uid"] = json!(format!("{in_first}-{name}-{day}"));
-            if web {
-                route["spec"]["endpoints"]["selector"]["matchLabels"]["app"] = json!("web");
-            }
-            route["spec"]["routerClassName"] = json!(if ours { "default" } else { "blue" });
-            Operation::Route(route)
-        },
-    );
-    let who = (any::<bool>(), 0..4_u8);
-    prop_oneof![
-        4 => pod,
-        2 => who.clone().prop_map(|(namespace, name)| Operation::PodGone { namespace, name }),
-        4 => route,
-        1 => who.prop_map(|(namespace, name)| Operation::RouteGone { namespace, name }),
-        2 => Just(Operation::Publish),
-    ]
-}
-
-/// What is published, without the nonces, which tell how it came to be.
-fn published(index: &mut Index) -> (BTreeMap<String, Option<Vec<u8>>>, Vec<String>) {
-    let (world, view) = index.publish(ms(0));
-    let body = |state: &RouteState| state.body.as_ref().map(|body| body.to_vec());
-    let bodies = world.routes.iter().map(|(name, state)| (name.to_string(), body(state)));
-    let outcomes = view.routes.iter().map(|(key, (_, outcome))| {
-        let Outcome { acceptance, translation, .. } = &**outcome;
-        format!("{key}: {acceptance:?} {translation:?}")
-    });
-    (bodies.collect(), outcomes.collect())
-}
-
-proptest! {
-    #[test]
-    fn whatever_happened_before_only_what_is_there_now_counts(
-        operations in prop::collection::vec(operation(), 0..60),
-    ) {
-        let mut index = Index::new("default");
-        let (mut pods, mut routes) = (BTreeMap::new(), BTreeMap::new());
-        for operation in operations {
-            match operation {
-                Operation::Pod { namespace: ns, name, value } => {
-                    index.pod(namespace(ns), value.clone());
-                    pods.insert((ns, name), value);
-                }
-                Operation::PodGone { namespace: ns, name } => {
-                    index.pod_gone(namespace(ns), &format!("p{name}"));
-                    pods.remove(&(ns, name));
-                }
-                Operation::Route(manifest) => {
-                    let route = raw(manifest.clone());
-                    routes.insert(key_of(&route).unwrap(), manifest);
-                    index.route(route);
-                }
-                Operation::RouteGone { namespace: ns, name } => {
-                    let key = RouteKey {
-                        namespace: namespace(ns).into(),
-                        name: format!("r{name}").into(),
-                    };
-                    index.route_gone(&key);
-                    routes.remove(&key);
-                }
-                Operation::Publish => drop(index.publish(ms(0))),
-            }
-        }
-        let mut fresh = Index::new("default");
-        for manifest in routes.into_values() {
-            fresh.route(raw(manifest));
-        }
-        for ((ns, _), pod) in pods {
-            fresh.pod(namespace(ns), pod);
-        }
-        prop_assert_eq!(published(&mut index), published(&mut fresh));
-    }
 }

@@ -14,7 +14,7 @@ const ALL: &str = "";
 
 /// A publisher, fed by hand. The clock is paused: it stands at the next thing that is due.
 struct Fed {
-    seen: mpsc::Sender<Seen>,
+    seen: mpsc::Sender<ScopedEvent>,
     worlds: watch::Receiver<Option<Arc<World>>>,
     views: watch::Receiver<Arc<View>>,
     readiness: Readiness,
@@ -37,26 +37,22 @@ impl Fed {
         Self { seen, worlds, views, readiness, publishing }
     }
 
-    async fn sees(&self, scope: &str, what: What) {
-        assert!(self.seen.send(Seen { scope: scope.into(), what }).await.is_ok());
+    async fn sees(&self, scope: &str, event: KindEvent) {
+        assert!(self.seen.send(ScopedEvent { scope: scope.into(), event }).await.is_ok());
     }
 
-    async fn pods(&self, scope: &str, floor: u64, pods: &[Value]) {
-        self.sees(scope, What::Pods(Event::Init)).await;
-        self.sees(scope, What::PodsFloor(floor)).await;
-        for pod in pods {
-            self.sees(scope, What::Pods(Event::InitApply(pod_of(pod)))).await;
-        }
-        self.sees(scope, What::Pods(Event::InitDone)).await;
+    async fn pods(&self, scope: &str, read: u64, pods: &[Value]) {
+        self.sees(scope, KindEvent::Pods(Event::Listed(pods.iter().map(pod_of).collect(), read)))
+            .await;
     }
 
-    async fn routes(&self, scope: &str, floor: u64, routes: &[Value]) {
-        self.sees(scope, What::Routes(Event::Init)).await;
-        self.sees(scope, What::RoutesFloor(floor)).await;
-        for route in routes {
-            self.sees(scope, What::Routes(Event::InitApply(raw(route.clone())))).await;
-        }
-        self.sees(scope, What::Routes(Event::InitDone)).await;
+    async fn routes(&self, scope: &str, read: u64, routes: &[Value]) {
+        let routes = routes.iter().cloned().map(raw).collect();
+        self.sees(scope, KindEvent::Routes(Event::Listed(routes, read))).await;
+    }
+
+    async fn applied(&self, pod: &Value, read: u64) {
+        self.sees(ALL, KindEvent::Pods(Event::Applied(pod_of(pod), read))).await;
     }
 
     /// The next world, and how long it took.
@@ -98,12 +94,10 @@ async fn nothing_is_published_before_every_list_is_whole() {
     fed.pods("a", 10, &[of("a", vllm("p", "10.0.0.1"))]).await;
     fed.routes("a", 10, &[of("a", manifest("r", &["m"]))]).await;
     fed.routes("b", 10, &[]).await;
-    fed.sees("b", What::Pods(Event::Init)).await;
-    fed.sees("b", What::Pods(Event::InitApply(pod_of(&of("b", vllm("p", "10.0.0.2")))))).await;
     fed.publishes_nothing().await;
     assert_eq!(fed.readiness.pending(), ["routes to be published"]);
     assert!(fed.views.borrow().routes.is_empty());
-    fed.sees("b", What::Pods(Event::InitDone)).await;
+    fed.pods("b", 10, &[of("b", vllm("p", "10.0.0.2"))]).await;
     let (world, took) = fed.world().await;
     assert!(took < Duration::from_millis(50), "it was waited for long enough: {took:?}");
     assert_eq!(endpoints(&world, "a/r"), ["a/p"]);
@@ -134,18 +128,17 @@ async fn listed() -> Fed {
 #[tokio::test(start_paused = true)]
 async fn changes_are_published_with_how_far_was_read_and_departures_at_once() {
     let mut fed = listed().await;
-    fed.sees(ALL, What::Pods(Event::Apply(pod_of(&vllm("s", "10.0.0.3"))))).await;
-    fed.sees(ALL, What::PodsRead(31)).await;
+    fed.applied(&vllm("s", "10.0.0.3"), 31).await;
     let (world, took) = fed.world().await;
     assert_eq!(endpoints(&world, "llm/r"), ["llm/p", "llm/q", "llm/s"]);
     assert_eq!(world.version("llm/r"), Version { pods: 31, routes: 20 });
     assert!(took >= Duration::from_millis(50), "others may follow: {took:?}");
     tokio::time::advance(Duration::from_secs(1)).await;
-    fed.sees(ALL, What::Pods(Event::Delete(pod_of(&vllm("p", "10.0.0.1"))))).await;
+    fed.sees(ALL, KindEvent::Pods(Event::Deleted(pod_of(&vllm("p", "10.0.0.1")), 32))).await;
     let (world, took) = fed.world().await;
     assert_eq!(endpoints(&world, "llm/r"), ["llm/q", "llm/s"]);
     assert!(took < Duration::from_millis(10), "{took:?}");
-    fed.sees(ALL, What::Routes(Event::Delete(raw(manifest("r", &["m"]))))).await;
+    fed.sees(ALL, KindEvent::Routes(Event::Deleted(raw(manifest("r", &["m"])), 33))).await;
     assert!(fed.world().await.0.routes.is_empty());
 }
 
@@ -154,38 +147,20 @@ async fn a_burst_is_one_publication() {
     let mut fed = listed().await;
     for i in 3..40 {
         let pod = vllm(&format!("s{i}"), &format!("10.0.0.{i}"));
-        fed.sees(ALL, What::Pods(Event::Apply(pod_of(&pod)))).await;
-        fed.sees(ALL, What::PodsRead(i)).await;
+        fed.applied(&pod, i).await;
     }
     assert_eq!(endpoints(&fed.world().await.0, "llm/r").len(), 39);
     fed.publishes_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_it_is_listed_anew_nobody_is_missed_before_the_list_is_whole() {
+async fn what_a_new_list_does_not_have_is_gone() {
     let mut fed = listed().await;
-    fed.sees(ALL, What::Pods(Event::Init)).await;
-    fed.sees(ALL, What::PodsFloor(50)).await;
-    fed.sees(ALL, What::Pods(Event::InitApply(pod_of(&vllm("q", "10.0.0.2"))))).await;
-    fed.sees(ALL, What::Pods(Event::InitApply(pod_of(&vllm("s", "10.0.0.3"))))).await;
-    let (world, _) = fed.world().await;
-    assert_eq!(endpoints(&world, "llm/r"), ["llm/p", "llm/q", "llm/s"]);
-    assert_eq!(world.version("llm/r").pods, 10, "not all up to there is read");
-    fed.publishes_nothing().await;
-    fed.sees(ALL, What::Pods(Event::InitDone)).await;
+    fed.pods(ALL, 50, &[vllm("q", "10.0.0.2"), vllm("s", "10.0.0.3")]).await;
     let (world, took) = fed.world().await;
     assert_eq!(endpoints(&world, "llm/r"), ["llm/q", "llm/s"]);
     assert_eq!(world.version("llm/r").pods, 50);
-    assert!(took < Duration::from_millis(10), "who is gone is gone: {took:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_list_that_is_begun_anew_forgets_the_half_of_the_last_one() {
-    let mut fed = listed().await;
-    fed.sees(ALL, What::Pods(Event::Init)).await;
-    fed.sees(ALL, What::Pods(Event::InitApply(pod_of(&vllm("p", "10.0.0.1"))))).await;
-    fed.pods(ALL, 60, &[vllm("q", "10.0.0.2")]).await;
-    assert_eq!(endpoints(&fed.world().await.0, "llm/r"), ["llm/q"]);
+    assert!(took < Duration::from_millis(100), "requests would be sent in vain: {took:?}");
     fed.routes(ALL, 61, &[]).await;
     assert!(fed.world().await.0.routes.is_empty());
 }
@@ -193,8 +168,8 @@ async fn a_list_that_is_begun_anew_forgets_the_half_of_the_last_one() {
 #[tokio::test(start_paused = true)]
 async fn how_far_was_read_is_told_though_nothing_came_of_it() {
     let mut fed = listed().await;
-    fed.sees(ALL, What::Pods(Event::Apply(pod_of(&of("other", vllm("x", "10.0.0.9")))))).await;
-    fed.sees(ALL, What::PodsRead(70)).await;
+    fed.applied(&of("other", vllm("x", "10.0.0.9")), 69).await;
+    fed.sees(ALL, KindEvent::Pods(Event::Read(70))).await;
     let (world, took) = fed.world().await;
     assert_eq!(world.version("llm/r"), Version { pods: 70, routes: 20 });
     assert!(took <= Duration::from_secs(1), "{took:?}");
@@ -212,25 +187,26 @@ async fn a_status_that_was_seen_is_in_the_view() {
     let mut written = manifest("r", &["m"]);
     written["status"] = json!({"prefill": "2/2", "conditions": []});
     fed.views.mark_unchanged();
-    fed.sees(ALL, What::Routes(Event::Apply(raw(written)))).await;
+    fed.sees(ALL, KindEvent::Routes(Event::Applied(raw(written), 21))).await;
     fed.views.changed().await.unwrap();
     let view = Arc::clone(&fed.views.borrow());
     let (route, _) = view.routes.values().next().expect("it is there");
     assert_eq!(route.observed.prefill.as_deref(), Some("2/2"));
-    fed.publishes_nothing().await;
+    let (world, _) = fed.world().await;
+    assert_eq!(world.version("llm/r").routes, 21, "only how far was read is new");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_makes_no_sense_stops_nothing() {
     let mut fed = listed().await;
     for odd in [json!({"metadata": {}}), json!({"metadata": {"name": "x"}, "spec": {}})] {
-        fed.sees(ALL, What::Pods(Event::Apply(pod_of(&odd)))).await;
+        fed.applied(&odd, 0).await;
     }
     for odd in [json!({"metadata": {}}), json!({"metadata": {"name": "x"}, "spec": 7, "status": 8})]
     {
-        fed.sees(ALL, What::Routes(Event::Apply(raw(odd)))).await;
+        fed.sees(ALL, KindEvent::Routes(Event::Applied(raw(odd), 0))).await;
     }
-    fed.sees(ALL, What::Pods(Event::Delete(pod_of(&vllm("p", "10.0.0.1"))))).await;
+    fed.sees(ALL, KindEvent::Pods(Event::Deleted(pod_of(&vllm("p", "10.0.0.1")), 40))).await;
     assert_eq!(endpoints(&fed.world().await.0, "llm/r"), ["llm/q"]);
 }
 

@@ -143,7 +143,7 @@ async fn what_routers_see_is_summed_and_what_they_all_see_is_not() {
     report(&registry, 2, second, DecodingLoad { gaps: 10, gap_seconds: 1.0, ..decoding(2.1, 3) });
     assert_eq!(registry.seen("llm/r"), None, "one has not told");
     registry.reported(3, Vec::new());
-    let Seen { prefill, decoding } = registry.seen("llm/r").expect("all have told");
+    let PhaseLoads { prefill, decoding } = registry.seen("llm/r").expect("all have told");
     assert!((prefill.unread_tokens - 1500.0).abs() < 1e-9);
     assert!(close(prefill.tokens_per_second, 6000.0), "{prefill:?}");
     assert!(close(prefill.ttft, 1.4 / 4.0) && close(prefill.prompt_tokens, 800.0), "{prefill:?}");
@@ -209,7 +209,7 @@ async fn numbers_that_are_none_count_nothing() {
         };
         let odd_decoding = DecodingLoad { gaps: 2, gap_seconds: odd, ..decoding(odd, 2) };
         report(&registry, 1, odd_prefill, odd_decoding);
-        let Seen { prefill, decoding } = registry.seen("llm/r").expect("it has told");
+        let PhaseLoads { prefill, decoding } = registry.seen("llm/r").expect("it has told");
         assert_eq!((prefill.unread_tokens, prefill.tokens_per_second), (0.0, None), "{odd}");
         assert_eq!((prefill.ttft, prefill.prompt_tokens), (Some(0.0), Some(0.0)), "{odd}");
         assert_eq!((decoding.kv_use, decoding.itl), (Some(0.0), Some(0.0)), "{odd}");

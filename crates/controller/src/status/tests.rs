@@ -11,7 +11,7 @@ use crate::pod::tests::{facts, ready};
 use crate::translate::Pods;
 
 /// What became of the route `r` over two pods, of which one can serve.
-fn outcome() -> Outcome {
+fn outcome() -> RouteOutcome {
     let (_, view) = indexed(&manifest("r", &["m"]));
     (*view.routes[&key("r")].1).clone()
 }
@@ -54,7 +54,7 @@ fn by(connected: u32, programmed: u32) -> Programmed {
 /// `True Accepted`, and so on, in the order of the conditions.
 fn reasons(
     route: &Route,
-    outcome: &Outcome,
+    outcome: &RouteOutcome,
     programmed: &Programmed,
     fresh: bool,
 ) -> [(bool, &'static str); 4] {
@@ -62,7 +62,7 @@ fn reasons(
     let verdicts = verdicts(&facts);
     let kinds = verdicts.each_ref().map(|verdict| verdict.kind);
     assert_eq!(kinds, ["Accepted", "ResolvedRefs", "Programmed", "Ready"]);
-    for Verdict { message, .. } in &verdicts {
+    for ConditionState { message, .. } in &verdicts {
         assert!(message.ends_with(['.', '?']) || message.contains(": "), "a sentence: {message}");
     }
     verdicts.map(|verdict| (verdict.holds, verdict.reason))
@@ -107,11 +107,11 @@ fn whether_it_is_accepted() {
         (Acceptance::Conflict(lost), (false, "ModelConflict"), (false, "ModelConflict")),
         (invalid.clone(), (false, "Invalid"), (false, "Invalid")),
     ] {
-        let outcome = Outcome { acceptance, ..outcome() };
+        let outcome = RouteOutcome { acceptance, ..outcome() };
         let got = reasons(&route, &outcome, &all, false);
         assert_eq!((got[0], got[3]), (wanted, ready));
     }
-    let nothing = Outcome { acceptance: invalid, translation: None, nonce: 0, ..outcome() };
+    let nothing = RouteOutcome { acceptance: invalid, translation: None, nonce: 0, ..outcome() };
     let wanted =
         [(false, "Invalid"), (false, "Invalid"), (false, "NotAccepted"), (false, "Invalid")];
     assert_eq!(reasons(&route, &nothing, &by(1, 0), false), wanted);
@@ -182,7 +182,8 @@ fn the_status_counts_endpoints_per_phase_and_routers() {
 fn of_a_route_that_cannot_be_translated_nothing_is_counted() {
     let (route, programmed) = (route(), by(1, 0));
     let acceptance = Acceptance::Invalid("spec.slo: bad".to_owned());
-    let outcome = Outcome { acceptance, translation: None, nonce: 0, published: Duration::ZERO };
+    let outcome =
+        RouteOutcome { acceptance, translation: None, nonce: 0, published: Duration::ZERO };
     let facts = Facts {
         route: &route,
         outcome: &outcome,

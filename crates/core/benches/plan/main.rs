@@ -8,12 +8,16 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use qoe_core::admit::ask::Ask;
 use qoe_core::admit::queue::Queue;
+use qoe_core::admit::step::Outlook;
+use qoe_core::endpoint::pool::Pool;
+use qoe_core::endpoint::tag::EndpointTag;
+use qoe_core::memory::arrival_rates::ArrivalRates;
 use qoe_core::memory::prefix::PrefixIndex;
 use qoe_core::plan::plan;
-use qoe_core::plan::policy::Policy;
-use qoe_core::plan::policy::Predictive;
+use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
 use qoe_core::plan::weighted::Weights;
 use qoe_core::request::analyze::Priority;
+use qoe_core::target::Target;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -36,9 +40,9 @@ fn plans(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan");
     let policies = [
         ("Predictive", Policy::Predictive(Predictive::default())),
-        ("LeastRequest", Policy::LeastRequest),
-        ("PrefixAffinity", Policy::PrefixAffinity),
-        ("Weighted", Policy::Weighted(Weights::default())),
+        ("LeastRequest", EndpointPolicy::LeastRequest.into()),
+        ("PrefixAffinity", EndpointPolicy::PrefixAffinity.into()),
+        ("Weighted", EndpointPolicy::Weighted(Weights::default()).into()),
     ];
     for endpoints in [100, 1_000] {
         let cluster = Cluster::of(endpoints);
@@ -60,9 +64,10 @@ fn prefixes(criterion: &mut Criterion) {
         let prompts: Vec<Vec<u64>> = (0..64_u64)
             .map(|prompt| (0..blocks).map(|block| scrambled(prompt << 20 | block)).collect())
             .collect();
+        let tags: [EndpointTag; 16] = std::array::from_fn(|_| EndpointTag::next());
         let mut index = PrefixIndex::default();
-        for (endpoint, prompt) in (0..).zip(&prompts) {
-            index.insert(endpoint % 10, prompt);
+        for (tag, prompt) in tags[..10].iter().cycle().zip(&prompts) {
+            index.insert(*tag, prompt);
         }
         let mut turn = 0;
         let mut next = || {
@@ -70,10 +75,10 @@ fn prefixes(criterion: &mut Criterion) {
             turn
         };
         group.bench_function(BenchmarkId::new("held", blocks), |bencher| {
-            bencher.iter(|| index.held(black_box(&prompts[next()]), 0..16));
+            bencher.iter(|| index.held(black_box(&prompts[next()]), tags));
         });
         group.bench_function(BenchmarkId::new("insert", blocks), |bencher| {
-            bencher.iter(|| index.insert(3, black_box(&prompts[next()])));
+            bencher.iter(|| index.insert(tags[3], black_box(&prompts[next()])));
         });
     }
     group.finish();
@@ -96,8 +101,11 @@ fn queue(criterion: &mut Criterion) {
     for i in 0..1_000 {
         assert!(queue.push(i, ask(i), now).is_ok(), "there is room");
     }
+    let (pool, arrivals) = (Pool::default(), ArrivalRates::default());
+    let target = Target::default();
+    let outlook = Outlook { choice: None, pool: &pool, target, arrivals: &arrivals, now };
     let mut i = 1_000;
-    criterion.bench_function("queue/push, take/1000", |bencher| {
+    criterion.bench_function("queue/push, step/1000", |bencher| {
         bencher.iter_batched(
             || {
                 i += 1;
@@ -105,7 +113,7 @@ fn queue(criterion: &mut Criterion) {
             },
             |(i, ask)| {
                 let full = queue.push(i, ask, now);
-                (full.is_ok(), queue.take(now))
+                (full.is_ok(), queue.step(|_| true, &outlook))
             },
             BatchSize::SmallInput,
         );

@@ -5,37 +5,38 @@ use std::time::Duration;
 use crate::request::analyze::Priority;
 use crate::target::Target;
 
-/// Who has waited for so many times its TTFT target rises one class.
+/// A request is promoted one class after it waited this many TTFT targets. Chosen, not measured: at half, a short burst
+/// is enough for low priority to stand beside high; at double, low priority waits twice as long under overload.
 const RISES_AFTER: u32 = 6;
 
-/// And not before this.
+/// No request is promoted sooner than this, however short its TTFT target is.
 const RISES_AFTER_AT_LEAST: Duration = Duration::from_secs(3);
 
 /// What the queue knows of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// How urgent it is.
+    /// Its priority, which is the class that it begins in.
     pub priority: Priority,
-    /// When it arrived.
+    /// When it arrived, since the process's epoch.
     pub arrived: Duration,
-    /// How long after that its first token should come.
+    /// Its TTFT target.
     pub within: Duration,
-    /// How long its first token takes at the least.
+    /// The shortest time that its first token can be expected to take.
     pub needs: Duration,
 }
 
-/// A first token takes at least so many times what reading its prompt alone is expected to: a step or two more, and
-/// forecasts err.
+/// A first token takes at least this many times the forecast of its prefill alone: one or two engine steps come after
+/// it, and forecasts err. At 1, requests are kept that are late already; at 3, some are refused that would be in time.
 const AT_LEAST: f64 = 1.5;
 
-/// Longest time that reading a prompt is taken to need: the model may have learned nonsense.
-const LONGEST_READING: f64 = 3600.0;
+/// Longest prefill that is believed, in seconds: a model that has seen few prompts can forecast any number.
+const LONGEST_PREFILL: f64 = 3600.0;
 
 impl Ask {
-    /// A request that `arrived` with this promise, and whose prompt takes so many seconds to read.
+    /// A request that `arrived` with this target, and whose prefill is forecast to take `prefill` seconds.
     #[must_use]
-    pub fn new(priority: Priority, arrived: Duration, target: Target, reading: f64) -> Self {
-        let needs = Duration::from_secs_f64((AT_LEAST * reading).clamp(0.0, LONGEST_READING));
+    pub fn new(priority: Priority, arrived: Duration, target: Target, prefill: f64) -> Self {
+        let needs = Duration::from_secs_f64((AT_LEAST * prefill).clamp(0.0, LONGEST_PREFILL));
         Self { priority, arrived, within: target.ttft, needs }
     }
 
@@ -45,13 +46,13 @@ impl Ask {
         self.arrived.saturating_add(self.within)
     }
 
-    /// Whether the promise can still be kept.
+    /// Whether its TTFT target can still be met.
     #[must_use]
     pub fn attainable(&self, now: Duration) -> bool {
         now.saturating_add(self.needs) <= self.deadline()
     }
 
-    /// Its class, 0 the first, less one for each long wait.
+    /// Its class by now: 0 is served first. Each long wait promotes it by one.
     pub(crate) fn class(&self, now: Duration) -> u32 {
         let class = match self.priority {
             Priority::High => 0,

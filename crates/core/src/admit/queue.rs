@@ -1,18 +1,17 @@
-//! The queue of one route: who is next when there is room, and who is refused when there is none.
+//! The queue of one route: which request is next when there is room, and which is shed when the queue is full.
 //!
-//! Engines take what they are sent in the order it came, so what is to be in another order must wait here. Three
-//! classes by priority; inside a class the earliest deadline first, behind them those that cannot keep theirs any more:
-//! to hurry for a promise that is broken already breaks others. Who waits long rises a class, so low priority is slow
-//! and never starves. A full queue sheds the lowest, latest first.
+//! Engines serve what they are sent in the order in which it came, so a request that must not go yet waits here. There is
+//! a class for each priority. Inside a class, the earliest deadline is first; behind them are those that will miss theirs
+//! anyway, as a hurry for these makes others late too. A request that waits long is promoted by a class, so low
+//! priority is slow, and goes at the latest when none of the first class can be in time.
 
 use std::time::Duration;
 
 use crate::admit::ask::Ask;
-use crate::admit::room::{Prospect, has_room};
+use crate::admit::room::OnUnattainable;
+use crate::admit::shedding::{Refusal, Shed, Shedding};
+use crate::admit::step::{Outlook, Step};
 use crate::estimate::rate::DecayedRate;
-use crate::memory::arrival_rates::ArrivalRates;
-use crate::plan::forecast::Forecast;
-use crate::target::Target;
 
 /// Longest `Retry-After`.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -21,12 +20,12 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 struct Waiting<T> {
     ask: Ask,
     item: T,
-    /// No plan would keep its promise, when one was last made.
+    /// Its best plan would have missed its TTFT target, when it was last planned.
     late: bool,
 }
 
 impl<T> Waiting<T> {
-    /// Less goes first.
+    /// The order in which requests go, the least first.
     fn order(&self, now: Duration) -> (u32, bool, Duration) {
         (self.ask.class(now), self.late || !self.ask.attainable(now), self.ask.deadline())
     }
@@ -40,23 +39,19 @@ pub struct Queue<T> {
     taken: DecayedRate<1>,
 }
 
-/// Who does not get in: the one that came, or one that waited.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Shed<T>(pub T);
-
 impl<T> Queue<T> {
-    /// An empty queue for at most so many.
+    /// An empty queue for at most `most` requests.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self { waiting: Vec::new(), most, taken: DecayedRate::default() }
     }
 
-    /// From now on at most so many; who waits already stays.
+    /// From now on, at most `most` wait; those that wait already stay.
     pub const fn set_most(&mut self, most: usize) {
         self.most = most;
     }
 
-    /// How many wait.
+    /// The number of requests that wait.
     #[must_use]
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -68,73 +63,69 @@ impl<T> Queue<T> {
         self.waiting.is_empty()
     }
 
-    /// A request comes. In a full queue somebody has to go: who would be served last.
+    /// A request enters. A full queue sheds the one that would be served last.
     ///
     /// # Errors
-    /// Who goes.
+    /// The one that is shed.
     pub fn push(&mut self, item: T, ask: Ask, now: Duration) -> Result<(), Shed<T>> {
         self.waiting.push(Waiting { ask, item, late: false });
         if self.waiting.len() <= self.most {
             return Ok(());
         }
         let last = (0..self.waiting.len()).max_by_key(|i| self.waiting[*i].order(now));
-        match last {
-            Some(last) => Err(Shed(self.waiting.swap_remove(last).item)),
-            None => Ok(()),
-        }
+        let Some(last) = last else { return Ok(()) };
+        let item = self.waiting.swap_remove(last).item;
+        Err(Shed { item, refusal: self.refusal(Shedding::Full, now) })
     }
 
-    /// Who is next.
+    /// The request that is next.
     #[must_use]
     pub fn next(&self, now: Duration) -> Option<&T> {
         self.first(now).map(|first| &self.waiting[first].item)
     }
 
-    /// What becomes of the next one by its best plan, of which this is forecast.
-    pub fn weigh(
-        &mut self,
-        forecast: &Forecast,
-        target: Target,
-        urgency: &ArrivalRates,
-        now: Duration,
-    ) -> Prospect {
-        let Some(first) = self.first(now).map(|first| &mut self.waiting[first]) else {
-            return Prospect::Wait;
-        };
-        let waited = now.saturating_sub(first.ask.arrived).as_secs_f64();
-        let late = waited + forecast.ttft > target.ttft.as_secs_f64();
-        if late && !std::mem::replace(&mut first.late, true) {
-            return Prospect::Late;
+    /// The request that `is_candidate` says has planned: what it does next, by its outlook. It waits if it is not
+    /// the first one any more, and has left the queue if it goes.
+    pub fn step(&mut self, is_candidate: impl FnOnce(&T) -> bool, outlook: &Outlook<'_>) -> Step {
+        let Some(first) = self.first(outlook.now) else { return Step::Wait };
+        let Waiting { ask, item, late } = &mut self.waiting[first];
+        if !is_candidate(item) {
+            return Step::Wait;
         }
-        let priority = first.ask.priority;
-        match has_room(forecast, target, priority, urgency.beyond(priority, now)) {
-            true => Prospect::Room,
-            false => Prospect::Wait,
+        let step = outlook.first(ask, late);
+        if step == Step::Go {
+            self.taken.add([1.0], outlook.now);
+            self.waiting.swap_remove(first);
         }
+        step
     }
 
-    /// Takes the next one out.
-    pub fn take(&mut self, now: Duration) -> Option<T> {
-        let first = self.first(now)?;
-        self.taken.add([1.0], now);
-        Some(self.waiting.swap_remove(first).item)
-    }
-
-    /// Takes out whom `which` says: they left, or are to be refused.
+    /// Takes out the requests that `which` is true of.
     pub fn remove(&mut self, mut which: impl FnMut(&T, &Ask) -> bool) -> Vec<T> {
         let gone = self.waiting.extract_if(.., |waiting| which(&waiting.item, &waiting.ask));
         gone.map(|waiting| waiting.item).collect()
     }
 
-    /// Those whose promise can no longer be kept.
-    pub fn unattainable(&mut self, now: Duration) -> Vec<T> {
-        self.remove(|_, ask| !ask.attainable(now))
+    /// Takes out those whose TTFT target cannot be met any more, where the route refuses them.
+    pub fn shed_unattainable(&mut self, rule: OnUnattainable, now: Duration) -> Vec<Shed<T>> {
+        if rule == OnUnattainable::BestEffort {
+            return Vec::new();
+        }
+        let late = self.remove(|_, ask| !ask.attainable(now));
+        // How long the queue is without them.
+        let refusal = self.refusal(Shedding::Unattainable, now);
+        late.into_iter().map(|item| Shed { item, refusal }).collect()
+    }
+
+    /// A refusal now.
+    #[must_use]
+    pub fn refusal(&self, why: Shedding, now: Duration) -> Refusal {
+        Refusal { why, retry_after: self.retry_after(now) }
     }
 
     /// When to try again: once all who wait now are likely to be served.
-    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "bounded by the queue")]
-    pub fn retry_after(&self, now: Duration) -> Duration {
+    fn retry_after(&self, now: Duration) -> Duration {
         let [rate] = self.taken.rates(now);
         let seconds = if rate > 0.0 { self.waiting.len() as f64 / rate } else { 1.0 };
         Duration::from_secs_f64(seconds.clamp(1.0, LONGEST_RETRY.as_secs_f64()))

@@ -4,47 +4,40 @@ use crate::plan::forecast::Forecast;
 use crate::request::analyze::Priority;
 use crate::target::Target;
 
-/// What a route does with a request that cannot be given what it was promised.
+/// What a route does with a request whose TTFT target cannot be met any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnattainable {
-    /// It is served all the same, behind those that can.
+    /// It is served, behind those that can be in time.
     #[default]
     BestEffort,
-    /// It is refused at once, with the time after which to try again.
+    /// It is refused at once, with a `Retry-After`.
     Reject,
 }
 
-/// What becomes of the next one by the best plan that there is for it now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prospect {
-    /// The plan should be carried out.
-    Room,
-    /// It waits, and all behind it: the line before the endpoint is long enough, and who is more urgent may come.
-    Wait,
-    /// The plan would break its promise: it went behind those whose promise may be kept, and another one is next.
-    Late,
-}
+/// The longest wait before an endpoint at which a request is sent there, as a share of its TTFT target, for high, medium
+/// and low priority. Lower priorities get less, so that there is room when a more urgent request comes; none gets 0, so
+/// that endpoints have the next prompt at hand.
+const LONGEST_WAIT: [f64; 3] = [1.0, 0.3, 0.15];
 
-/// Shares of the TTFT target that the line before an endpoint may have, by priority: short for low, longer for high, so
-/// that there is always room left for who is more urgent, and endpoints still have work at hand …
-const LINE: [f64; 3] = [1.0, 0.3, 0.15];
+/// The same while more urgent requests arrive, which the room is left for.
+const LONGEST_WAIT_BEHIND: [f64; 3] = [1.0, 0.1, 0.05];
 
-/// … and before who leaves room for others, that are more urgent.
-const LINE_BEHIND: [f64; 3] = [1.0, 0.1, 0.05];
+/// An endpoint takes no more streams once its ITL is forecast to be this many times the target.
+const HIGHEST_ITL: f64 = 2.0;
 
-/// Times the ITL target that the time between tokens may come to be before an endpoint takes no more streams …
-const ITL_TIMES: f64 = 2.0;
+/// The same while more urgent requests arrive.
+const HIGHEST_ITL_BEHIND: f64 = 1.1;
 
-/// … of who leaves room for others, that are more urgent.
-const ITL_TIMES_BEHIND: f64 = 1.1;
-
-/// Whether the endpoints of a plan have room for it; `behind`: others come that are more urgent.
+/// Whether the endpoints of a plan have room for a request; `behind`: more urgent requests arrive.
 #[must_use]
 pub fn has_room(forecast: &Forecast, target: Target, priority: Priority, behind: bool) -> bool {
-    let (lines, times) = match behind {
-        true => (LINE_BEHIND, ITL_TIMES_BEHIND),
-        false => (LINE, ITL_TIMES),
+    let (waits, itl) = match behind {
+        true => (LONGEST_WAIT_BEHIND, HIGHEST_ITL_BEHIND),
+        false => (LONGEST_WAIT, HIGHEST_ITL),
     };
-    let line = lines[priority as usize] * target.ttft.as_secs_f64();
-    forecast.wait <= line && forecast.itl <= times * target.itl.as_secs_f64()
+    let wait = waits[priority as usize] * target.ttft.as_secs_f64();
+    forecast.wait <= wait && forecast.itl <= itl * target.itl.as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,24 @@
-//! How a KV cache moves from a prefill endpoint to a decoding endpoint, as far as a router takes part in it.
+//! How a KV cache moves from a prefill to a decoding endpoint, as far as the router takes part in it.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::json::{self, JsonError};
+use crate::json::error::JsonError;
+use crate::json::members::members;
 
 /// The connector of a pair of endpoints. The set is closed: each has its own wire protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Connector {
-    /// vLLM's `NixlConnector`: the decoding server pulls, after prefill has answered where from.
+    /// vLLM's `NixlConnector`: the decoding server pulls the cache, with the address from the prefill answer.
     #[default]
     NixlPull,
-    /// Nothing is moved: no handoff is made.
+    /// No KV cache is moved, so no request is handed off.
     None,
 }
 
-/// What a NIXL pull answer must hold for the decoding server to find the blocks. Without any one of them a
-/// vLLM 0.32 decoding server hangs or exits, so an incomplete answer is never forwarded.
+/// The members that a NIXL prefill answer must have for the decoding server to find the blocks. Without any one of them
+/// a vLLM 0.32 decoding server hangs or exits, so an incomplete answer is never forwarded.
 const NIXL_PULL_MEMBERS: [&str; 5] =
     ["remote_block_ids", "remote_engine_id", "remote_request_id", "remote_host", "remote_port"];
 
@@ -47,7 +48,7 @@ impl Connector {
         }
     }
 
-    /// Whether the parameters that prefill answered are safe to forward to a decoding endpoint.
+    /// Checks that the parameters of a prefill answer are safe to forward to a decoding endpoint.
     ///
     /// # Errors
     /// [`Incomplete`] says what is missing; the decoding endpoint then prefills by itself.
@@ -63,10 +64,10 @@ impl Connector {
     }
 }
 
-/// Which of the needed members are there, with a value.
+/// Which of the [`NIXL_PULL_MEMBERS`] are there with a value.
 fn present(params: &[u8]) -> Result<[bool; NIXL_PULL_MEMBERS.len()], JsonError> {
     let mut seen = [false; NIXL_PULL_MEMBERS.len()];
-    for member in &json::members(params)? {
+    for member in &members(params)? {
         if let Some(i) = NIXL_PULL_MEMBERS.iter().position(|name| member.key_is(params, name)) {
             seen[i] = !matches!(&params[member.value.clone()], b"null" | b"\"\"" | b"[]");
         }

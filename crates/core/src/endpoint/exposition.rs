@@ -1,8 +1,8 @@
-//! What a vLLM server says of itself in `/metrics`: the few families that decisions need.
+//! The few families of a vLLM server's `/metrics` that decisions need.
 //!
-//! The Prometheus text is read line by line where it lies: nothing is kept of it, and lines of other families cost
-//! the search for their end. Names of older servers are accepted. Whatever is malformed is passed over, and a last
-//! line without its end is one that may have been cut. A family that is missing is `None`, never 0.
+//! The Prometheus text is read line by line in place, and lines of other families cost only the search for their end.
+//! Names of older servers are accepted. Malformed lines are passed over, and so is a last line without its line feed,
+//! which may have been cut. A missing family is `None`, never 0.
 //!
 //! One server may run several engines (data parallel) with a line each. Counts add up; of fractions the mean is
 //! taken, as a request may land on any of the engines.
@@ -16,20 +16,20 @@ use memchr::memchr;
 
 use self::line::Sample;
 
-/// What one server's metrics say. Counters count from the server's start; times are in seconds.
+/// The metrics of one server. Counters count from the server's start; times are in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EngineMetrics {
-    /// Requests that run.
+    /// Running requests.
     pub running: Option<f64>,
-    /// Requests that wait.
+    /// Waiting requests.
     pub waiting: Option<f64>,
-    /// KV blocks in use, 0 to 1; the mean over engines.
+    /// Share of KV blocks in use, 0 to 1; the mean over engines.
     pub kv_use: Option<f64>,
     /// Tokens of one KV block.
     pub block_size: Option<f64>,
-    /// KV blocks there are.
+    /// KV blocks of all engines.
     pub num_gpu_blocks: Option<f64>,
-    /// Tokens for which there is KV; where the server does not say it, `block_size` × `num_gpu_blocks`.
+    /// Capacity of the KV cache in tokens; where the server does not say it, `block_size` × `num_gpu_blocks`.
     pub kv_capacity_tokens: Option<f64>,
     /// Tokens looked up in the prefix cache.
     pub prefix_queries_total: Option<f64>,
@@ -39,7 +39,7 @@ pub struct EngineMetrics {
     pub prefix_hit_rate: Option<f64>,
     /// Tokens of prompts.
     pub prompt_tokens_total: Option<f64>,
-    /// Tokens made.
+    /// Generated tokens.
     pub generation_tokens_total: Option<f64>,
     /// Requests put back into the queue for want of KV.
     pub preemptions_total: Option<f64>,
@@ -67,15 +67,15 @@ impl EngineMetrics {
     /// Reads the text of one scrape.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
-        let mut reading = Reading::default();
+        let mut sums = Sums::default();
         let mut rest = text;
         while let Some(end) = memchr(b'\n', rest) {
             if let Some(sample) = Sample::of(&rest[..end]) {
-                reading.add(&sample);
+                sums.add(&sample);
             }
             rest = &rest[end + 1..];
         }
-        reading.metrics()
+        sums.metrics()
     }
 }
 
@@ -87,7 +87,7 @@ struct Mean {
 }
 
 impl Mean {
-    /// Takes a fraction; a little above 1 is an error of rounding, more is none.
+    /// Adds a fraction. A little above 1 is a rounding error; anything larger is no fraction and is passed over.
     fn add(&mut self, fraction: f64) {
         if fraction <= 1.001 {
             self.sum += fraction.min(1.0);
@@ -100,9 +100,9 @@ impl Mean {
     }
 }
 
-/// What was read so far. A server that has a family under both its old and its new name counts once: the new.
+/// The sums over the lines read so far. Of a family that a server has under both its old and its new name, the new counts.
 #[derive(Default)]
-struct Reading {
+struct Sums {
     found: EngineMetrics,
     kv_use: Mean,
     old_kv_use: Mean,
@@ -111,11 +111,11 @@ struct Reading {
     old_prefix_hits: Option<f64>,
     old_itl_sum: Option<f64>,
     old_itl_count: Option<f64>,
-    /// Tokens by blocks, where the server does not say its tokens.
+    /// The capacity computed from blocks, for servers that do not say it in tokens.
     capacity_by_blocks: Option<f64>,
 }
 
-impl Reading {
+impl Sums {
     fn add(&mut self, sample: &Sample<'_>) {
         let found = &mut self.found;
         let sum = match sample.name {
@@ -148,7 +148,7 @@ impl Reading {
         }
     }
 
-    /// The families that do not simply add up.
+    /// Adds a sample of a family whose engines do not simply add up.
     fn add_other(&mut self, sample: &Sample<'_>) {
         let mean = match sample.name {
             b"kv_cache_usage_perc" => &mut self.kv_use,
@@ -162,7 +162,7 @@ impl Reading {
         }
     }
 
-    /// One engine's cache: its figures are the labels.
+    /// Adds one engine's cache, whose figures are labels.
     fn add_cache(&mut self, sample: &Sample<'_>) {
         let (mut size, mut blocks, mut tokens) = (None, None, None);
         sample.each_label(|name, value| match name {

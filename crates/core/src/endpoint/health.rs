@@ -1,20 +1,22 @@
-//! Whether an endpoint may be used, by the router's own evidence.
+//! Ejection and KV trust of an endpoint, from the router's own requests.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Consecutive failures after which an endpoint is left out for a while.
+/// Consecutive failures after which an endpoint is ejected. With one, a single reset connection would eject it; double
+/// lets as many more requests fail first.
 pub(super) const EJECT_AFTER: u32 = 3;
-/// First time out; doubles with each further failure.
+/// The time of the first ejection, which doubles with each further failure.
 pub(super) const EJECT_FIRST: Duration = Duration::from_secs(1);
-/// Longest time out.
+/// The longest ejection: a restarted engine takes minutes to load, and a check each half a minute costs little.
 pub(super) const EJECT_LONGEST: Duration = Duration::from_secs(30);
-/// Handed-over KV caches in a row that could not be used, after which an endpoint is not handed from.
+/// Consecutive KV caches that failed to load at a decoding endpoint, after which no cache is handed off from their
+/// prefill endpoint. The fault may be the decoding endpoint's, so one is not enough.
 const DISTRUST_AFTER: u32 = 3;
-/// How long a prefill endpoint that answered without KV parameters is not handed from.
-pub(super) const KV_DISTRUST: Duration = Duration::from_secs(30);
+/// How long no KV cache is handed off from an endpoint that lost trust.
+pub(crate) const KV_DISTRUST: Duration = Duration::from_secs(30);
 
-/// Failures, and until when they count.
+/// Failures of one endpoint, and until when they keep requests away.
 #[derive(Debug, Default)]
 pub struct Health {
     failures: AtomicU32,
@@ -24,7 +26,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// A request went well: failures are forgotten.
+    /// Notes that a request succeeded: failures are forgotten.
     pub fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -32,10 +34,10 @@ impl Health {
         }
     }
 
-    /// A request failed by this endpoint's doing. Returns for how long the endpoint is now ejected, if that is new:
-    /// what fails while it is ejected was sent before, and tells nothing more.
+    /// Notes that a request failed by this endpoint's fault. Returns the time for which it is now ejected, if that is new.
     pub fn failed(&self, now: Duration) -> Option<Duration> {
         if self.ejected(now) {
+            // This request was sent before the ejection, and tells nothing more.
             return None;
         }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -45,14 +47,14 @@ impl Health {
         Some(time_out)
     }
 
-    /// Whether the router's own evidence says to leave it out for now.
+    /// Whether the endpoint is ejected.
     #[must_use]
     pub fn ejected(&self, now: Duration) -> bool {
         self.ejected_until.load(Ordering::Relaxed) > millis(now)
     }
 
-    /// A KV cache that was handed over from here could not be used, or could. Some failures in a row, and it is
-    /// not handed from for a while: the fault may be the other's, so one is not enough. For how long, if from now on.
+    /// Notes whether a KV cache that was handed off from here could be loaded. Returns the time for which the endpoint has
+    /// now lost trust, if that is new.
     pub fn kv_handed_over(&self, worked: bool, now: Duration) -> Option<Duration> {
         let failures = &self.kv_failures;
         if worked {
@@ -66,8 +68,8 @@ impl Health {
         self.distrust_kv(now)
     }
 
-    /// It was asked to hand over and answered without usable KV parameters. For how long it is not handed from, if that
-    /// is so from now on.
+    /// Notes that the endpoint answered a prefill leg without usable KV parameters. Returns the time for which it has now
+    /// lost trust, if that is new.
     pub fn distrust_kv(&self, now: Duration) -> Option<Duration> {
         if !self.trusts_kv(now) {
             return None;
@@ -76,7 +78,7 @@ impl Health {
         Some(KV_DISTRUST)
     }
 
-    /// Whether handing over from here is worth a try.
+    /// Whether KV caches may be handed off from here.
     #[must_use]
     pub fn trusts_kv(&self, now: Duration) -> bool {
         self.kv_distrusted_until.load(Ordering::Relaxed) <= millis(now)

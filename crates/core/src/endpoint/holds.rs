@@ -1,4 +1,4 @@
-//! What one request holds at an endpoint. Each guard gives its share of the ledger back on drop.
+//! Guards for what one request holds at an endpoint: each gives its share of the ledger back on drop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use crate::speed::pace::{PromptPlace, TransferPlace};
 use crate::speed::work::PromptWork;
 
 impl EndpointState {
-    /// Counts a request in until the returned hold is dropped.
+    /// Counts a request in this phase, with its KV tokens, until the returned hold is dropped.
     #[must_use]
     pub fn hold(self: &Arc<Self>, phase: Phase, tokens: u64) -> Hold {
         self.ledger.enter(phase, tokens);
         Hold { state: Arc::clone(self), phase, tokens }
     }
 
-    /// A prompt departs. `told`: its first token will be seen when it comes.
+    /// Notes that a prompt is sent. `watched`: its first token will be seen when it comes.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens")]
     pub fn reads(
         self: &Arc<Self>,
         work: PromptWork,
-        told: bool,
+        watched: bool,
         pool: &Models,
         now: Duration,
     ) -> PromptHold {
         let tokens = work.uncached.max(0.0).ceil() as u64;
         let ahead = self.ledger.add_unread(tokens);
-        let place = if told {
+        let place = if watched {
             Some(self.pace.prompt_sent(work, pool, now))
         } else {
             self.pace.prompt_passes(work, pool, now);
@@ -38,14 +38,14 @@ impl EndpointState {
         PromptHold { state: Arc::clone(self), tokens, ahead, sent: now, place }
     }
 
-    /// A KV cache of so many tokens departs to here.
+    /// Notes that the endpoint begins to fetch a KV cache of this many tokens.
     #[must_use]
     pub fn fetches(self: &Arc<Self>, tokens: f64, pool: &Models, now: Duration) -> TransferHold {
         let place = self.pace.transfer_sent(tokens, pool, now);
         TransferHold { state: Arc::clone(self), place: Some(place) }
     }
 
-    /// Tokens of a stream begin to come, which will hold so many KV tokens.
+    /// Notes that a stream begins, which will hold this many KV tokens.
     #[must_use]
     pub fn streams(self: &Arc<Self>, tokens: u64) -> StreamHold {
         self.ledger.add_stream(tokens);
@@ -53,7 +53,7 @@ impl EndpointState {
     }
 }
 
-/// One request's place in an endpoint's ledger.
+/// One request's share of an endpoint's ledger.
 #[derive(Debug)]
 pub struct Hold {
     state: Arc<EndpointState>,
@@ -62,7 +62,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The endpoint that is held.
+    /// The endpoint.
     #[must_use]
     pub fn state(&self) -> &Arc<EndpointState> {
         &self.state
@@ -75,19 +75,19 @@ impl Drop for Hold {
     }
 }
 
-/// A prompt on its way through an endpoint; dropped, it is no longer waited for.
+/// A prompt that an endpoint has to read. Dropped, it counts as given up.
 #[derive(Debug)]
 pub struct PromptHold {
     state: Arc<EndpointState>,
     tokens: u64,
-    /// With those that were there before: what had to be read until this prompt was.
+    /// Unread tokens when it was sent, its own included.
     ahead: u64,
     sent: Duration,
     place: Option<PromptPlace>,
 }
 
 impl PromptHold {
-    /// The prompt was read: how fast the endpoint reads is learned.
+    /// Notes that the prompt was read, and learns the endpoint's speed from it.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn done(mut self, pool: &Models, now: Duration) {
         let seconds = now.saturating_sub(self.sent).as_secs_f64();
@@ -109,7 +109,7 @@ impl Drop for PromptHold {
     }
 }
 
-/// A KV cache on its way to an endpoint; dropped, it is no longer waited for.
+/// A KV cache that an endpoint has to fetch. Dropped, it counts as given up.
 #[derive(Debug)]
 pub struct TransferHold {
     state: Arc<EndpointState>,
@@ -117,7 +117,7 @@ pub struct TransferHold {
 }
 
 impl TransferHold {
-    /// It is there, and the first token after it came, which took a step of so many seconds.
+    /// Notes that the cache arrived and the first token after it came, which itself took `step` seconds.
     pub fn done(mut self, step: f64, pool: &Models, now: Duration) {
         if let Some(place) = self.place.take() {
             self.state.pace.transferred(&place, step, pool, now);
@@ -133,7 +133,7 @@ impl Drop for TransferHold {
     }
 }
 
-/// A stream whose tokens come.
+/// A stream whose tokens are arriving.
 #[derive(Debug)]
 pub struct StreamHold {
     state: Arc<EndpointState>,

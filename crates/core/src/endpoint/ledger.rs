@@ -1,11 +1,11 @@
-//! The sums over what this router has in flight at one endpoint: exact, and at once.
+//! The sums over this router's requests in flight at one endpoint, exact at any moment.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::phase::Phase;
 use crate::speed::work::StreamLoad;
 
-/// Requests, tokens and streams of this router at one endpoint.
+/// This router's requests, tokens and streams at one endpoint.
 #[derive(Debug, Default)]
 pub struct Ledger {
     in_flight: [AtomicU32; 2],
@@ -16,31 +16,31 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Requests of this router in flight here, in one phase.
+    /// Requests in flight in one phase.
     #[must_use]
     pub fn in_flight(&self, phase: Phase) -> u32 {
         self.in_flight[phase as usize].load(Ordering::Relaxed)
     }
 
-    /// Requests of this router in flight here, in both phases.
+    /// Requests in flight in both phases.
     #[must_use]
     pub fn in_flight_all(&self) -> u32 {
         self.in_flight(Phase::Prefill) + self.in_flight(Phase::Decoding)
     }
 
-    /// Tokens that this router's requests hold or will hold here, in one phase.
+    /// KV tokens that the requests of one phase hold or will hold.
     #[must_use]
     pub fn tokens(&self, phase: Phase) -> u64 {
         self.tokens[phase as usize].load(Ordering::Relaxed)
     }
 
-    /// Prompt tokens sent here that are not expected in its prefix cache and not read yet.
+    /// Prompt tokens that were sent, are not expected in the prefix cache, and are not read yet.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread.load(Ordering::Relaxed)
     }
 
-    /// The streams of this router whose tokens come from here now.
+    /// The streams whose tokens are arriving.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn stream_load(&self) -> StreamLoad {
@@ -60,7 +60,7 @@ impl Ledger {
         self.tokens[phase as usize].fetch_sub(tokens, Ordering::Relaxed);
     }
 
-    /// Returns the unread tokens, with these.
+    /// Adds unread tokens. Returns all unread tokens.
     pub(super) fn add_unread(&self, tokens: u64) -> u64 {
         self.unread.fetch_add(tokens, Ordering::Relaxed).saturating_add(tokens)
     }

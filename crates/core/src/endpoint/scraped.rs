@@ -1,16 +1,16 @@
-//! What an endpoint says of itself: late, and of everybody's requests.
+//! The scraped metrics of an endpoint become signals.
 
 use std::time::Duration;
 
 use crate::endpoint::exposition::EngineMetrics;
 use crate::endpoint::state::EndpointState;
 
-/// The counters of the last look, to make rates of.
+/// The prefix-cache counters of the last scrape (tokens looked up, tokens found), from which the hit rate is computed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters(Option<(f64, f64)>);
 
 impl EndpointState {
-    /// What a page says becomes signals. What it does not say stays as it was, and fades.
+    /// Sets the signals from one scrape. Signals that it lacks stay as they were, and fade.
     pub fn scraped(&self, page: &EngineMetrics, counters: &mut Counters, now: Duration) {
         let signals = &self.signals;
         let own = f64::from(self.ledger.in_flight_all());

@@ -1,53 +1,62 @@
-//! Linear models that are learned while requests pass: recursive least squares with forgetting.
+//! Linear models that are learned sample by sample: recursive least squares with forgetting.
 //!
-//! *Why this one*: the models of an engine are linear in a few known features (see [`crate::speed`]), every sample
-//! costs some tens of nanoseconds, old samples fade, and nothing is stored but N + N² numbers. Errors are weighed
-//! relative to what was measured and forecast, since a millisecond off means much for a short prompt and nothing for a long one.
-//! Coefficients are costs: where the recursion passes through negative ones, 0 is published.
+//! *Why this one*: for a model that is linear in a few known features a sample costs some tens of nanoseconds, old samples
+//! fade, and only N + N² numbers are stored. Errors count relative to the measured and forecast values, since a
+//! millisecond matters for a short duration and not for a long one. Coefficients are costs: where the recursion passes
+//! through a negative one, 0 is published.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::estimate::uncertainty::Uncertainty;
 
-/// Samples before a model is believed.
+/// Samples after which a model is believed. With fewer, the prior is the better guess. Tuned in the lab, no sensitivity
+/// measured.
 const BELIEVED_AFTER: u32 = 6;
-/// A sample counts 1/e after so many others.
+/// Samples after which an old one counts 1/e. Half of it follows changes sooner and noise more. Tuned in the lab, no
+/// sensitivity measured.
 const MEMORY: f64 = 80.0;
-/// Uncertainty of a coefficient at the start, and the most that forgetting may bring back.
-const UNCERTAIN: f64 = 30.0;
-/// Times the prior that a coefficient may be at most.
-const FARTHEST: f64 = 1e4;
-/// Samples after which a model may be surprised.
+/// The variance of a coefficient at the start, in squared multiples of its prior, and the most that forgetting brings
+/// back. Tuned in the lab, no sensitivity measured.
+const START_VARIANCE: f64 = 30.0;
+/// The largest multiple of its prior that a coefficient may be, which only keeps the recursion finite.
+const MAX_MULTIPLE: f64 = 1e4;
+/// Samples after which outliers are limited. Before, the model may still be far from all of them. Tuned in the lab, no
+/// sensitivity measured.
 const SETTLED_AFTER: u32 = 20;
-/// A sample further off than so many times what is usual moves the model no more than that: one stalled request is no
-/// evidence about all others, and stalls only ever make slower. (Huber's loss.)
-const SURPRISE: f64 = 2.0;
-/// How much one sample moves what is usual, and the least that it is taken to be.
+/// The limit of an outlier, in usual errors: a larger error moves the model no more than this one (Huber's loss). One
+/// stalled request is no evidence about all others, and stalls only ever make slower. Tuned in the lab, no sensitivity
+/// measured.
+const OUTLIER: f64 = 2.0;
+/// The relative step by which one sample moves the usual error up or down. Tuned in the lab, no sensitivity measured.
 const USUAL_GAIN: f64 = 0.1;
-const LEAST_USUAL: f64 = 0.05;
-/// One sample is believed to be no more than so many times what was expected, or so many times less.
-const MOST_TIMES: f64 = 3.0;
-/// How much one sample moves a drift, and how far a drift goes at most.
+/// The least usual error, relative: without it a quiet spell would make every later sample an outlier.
+const MIN_USUAL: f64 = 0.05;
+/// The largest ratio of measured to expected that one sample is believed, and the inverse of the smallest. Tuned in the
+/// lab, no sensitivity measured.
+const MAX_RATIO: f64 = 3.0;
+/// The weight of one sample in a drift. Tuned in the lab, no sensitivity measured.
 const DRIFT_GAIN: f64 = 0.15;
-const FARTHEST_DRIFT: f64 = 10.0;
-/// Gain of the moving error.
+/// The largest drift, and the inverse of the smallest: a model that is further off has to be learned anew.
+const MAX_DRIFT: f64 = 10.0;
+/// The weight of one sample in the moving mean of the error. Tuned in the lab, no sensitivity measured.
 pub(crate) const ERROR_GAIN: f64 = 0.05;
-/// Weights are relative to what was measured, but never to less than this: seconds.
-const LEAST: f64 = 1e-4;
+/// The shortest duration, in seconds, to which errors are relative: shorter ones are within the jitter of the clock.
+const MIN_SECONDS: f64 = 1e-4;
 
-/// The recursion itself. Coefficients are multiples of the prior, so that all are about 1 whatever their units.
+/// The recursion. Its coefficients are multiples of the prior, so all are about 1 whatever their units.
 #[derive(Clone, Debug)]
 struct Rls<const N: usize> {
     samples: u32,
     prior: [f64; N],
     multiples: [f64; N],
     uncertainty: Uncertainty<N>,
-    /// Half of the samples are further off than this. *Why not their mean*: the few that are far off would make it.
+    /// The median of the relative error. *Why not the mean*: the few samples that are far off would decide it.
     usual: f64,
-    /// How many times what the recursion says was measured lately, and how much one sample moves that.
+    /// The recent ratio of measured values to what the recursion says.
     drift: f64,
-    drifts: f64,
+    /// The weight of one sample in the drift; 0 for a model that does not drift.
+    drift_gain: f64,
 }
 
 impl<const N: usize> Rls<N> {
@@ -56,10 +65,10 @@ impl<const N: usize> Rls<N> {
             samples: 0,
             prior,
             multiples: [1.0; N],
-            uncertainty: Uncertainty::new(UNCERTAIN),
+            uncertainty: Uncertainty::new(START_VARIANCE),
             usual: 1.0,
             drift: 1.0,
-            drifts: 0.0,
+            drift_gain: 0.0,
         }
     }
 
@@ -67,43 +76,43 @@ impl<const N: usize> Rls<N> {
         std::array::from_fn(|i| self.multiples[i].max(0.0) * self.prior[i] * self.drift)
     }
 
-    /// Takes one sample in. Returns the error before it, relative to `y`.
+    /// Learns one sample. Returns the error of the forecast before it, relative to `y`.
     fn learn(&mut self, x: &[f64; N], y: f64) -> f64 {
         let x: [f64; N] = std::array::from_fn(|i| x[i] * self.prior[i]);
-        // By what was measured alone, high noise would weigh less than low noise, and forecasts be too low.
+        // Relative to the measured value alone, high noise would weigh less than low noise, and forecasts be too low.
         let forecast = dot(&self.multiples, &x);
-        let weight = 1.0 / (y.max(LEAST) * forecast.max(LEAST)).sqrt();
+        let weight = 1.0 / (y.max(MIN_SECONDS) * forecast.max(MIN_SECONDS)).sqrt();
         let x = x.map(|feature| feature * weight);
         let error = y * weight - dot(&self.multiples, &x);
         self.samples = self.samples.saturating_add(1);
         let settled = self.samples > SETTLED_AFTER;
-        let most = SURPRISE * self.usual;
+        let most = OUTLIER * self.usual;
         let moved = if settled { error.clamp(-most, most) } else { error };
         self.usual *= if error.abs() > self.usual { 1.0 + USUAL_GAIN } else { 1.0 - USUAL_GAIN };
-        self.usual = self.usual.clamp(LEAST_USUAL, FARTHEST);
+        self.usual = self.usual.clamp(MIN_USUAL, MAX_MULTIPLE);
         let gain = self.uncertainty.learn(&x, 1.0 - 1.0 / MEMORY);
         for (multiple, gain) in self.multiples.iter_mut().zip(gain) {
-            *multiple = (*multiple + gain * moved).clamp(-FARTHEST, FARTHEST);
+            *multiple = (*multiple + gain * moved).clamp(-MAX_MULTIPLE, MAX_MULTIPLE);
         }
-        let expected = forecast.max(LEAST) * self.drift;
+        let expected = forecast.max(MIN_SECONDS) * self.drift;
         if settled {
-            self.drift = (self.drift * times(y, expected).powf(self.drifts))
-                .clamp(1.0 / FARTHEST_DRIFT, FARTHEST_DRIFT);
+            self.drift = (self.drift * believed_ratio(y, expected).powf(self.drift_gain))
+                .clamp(1.0 / MAX_DRIFT, MAX_DRIFT);
         }
-        (y - expected) / y.max(LEAST)
+        (y - expected) / y.max(MIN_SECONDS)
     }
 }
 
-/// How many times what was `expected` was measured, as far as one sample is believed.
-pub(crate) fn times(y: f64, expected: f64) -> f64 {
-    (y / expected).clamp(1.0 / MOST_TIMES, MOST_TIMES)
+/// The ratio of the measured `y` to what was `expected`, within the limits in which one sample is believed.
+pub(crate) fn believed_ratio(y: f64, expected: f64) -> f64 {
+    (y / expected).clamp(1.0 / MAX_RATIO, MAX_RATIO)
 }
 
 fn dot<const N: usize>(a: &[f64; N], b: &[f64; N]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// A model that all workers teach and read. Reading takes no lock.
+/// A model that several threads teach and read. Reading takes no lock.
 #[derive(Debug)]
 pub struct Learner<const N: usize> {
     rls: Mutex<Rls<N>>,
@@ -113,7 +122,7 @@ pub struct Learner<const N: usize> {
 }
 
 impl<const N: usize> Learner<N> {
-    /// A model that knows nothing yet, and begins at `prior`.
+    /// A model without samples, which begins at `prior`.
     #[must_use]
     pub fn new(prior: [f64; N]) -> Self {
         Self {
@@ -124,15 +133,15 @@ impl<const N: usize> Learner<N> {
         }
     }
 
-    /// The same, but what is measured may be some times slower for a few seconds and then as before: what came last
-    /// counts most. *Why not all models*: it costs a little where samples are noisy and do not come in such spells.
+    /// The same model with a drift, for values that are several times larger for some seconds and then as before. *Why
+    /// not for all models*: it makes forecasts a little worse where samples are noisy without such spells.
     #[must_use]
     pub fn drifting(mut self) -> Self {
-        self.rls.get_mut().unwrap_or_else(PoisonError::into_inner).drifts = DRIFT_GAIN;
+        self.rls.get_mut().unwrap_or_else(PoisonError::into_inner).drift_gain = DRIFT_GAIN;
         self
     }
 
-    /// Takes one sample in: `y` seconds were measured where the features were `x`. Nonsense is ignored.
+    /// Learns that `y` seconds were measured with the features `x`. Samples that are not finite and positive are ignored.
     pub fn learn(&self, x: &[f64; N], y: f64) {
         if !(y.is_finite() && y > 0.0 && x.iter().all(|feature| feature.is_finite())) {
             return;
@@ -149,25 +158,25 @@ impl<const N: usize> Learner<N> {
         self.samples.store(samples.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// How many samples it has learned from.
+    /// The number of samples learned.
     #[must_use]
     pub fn samples(&self) -> u32 {
         self.samples.load(Ordering::Relaxed)
     }
 
-    /// The coefficients, once they are believed.
+    /// The coefficients; `None` before [`BELIEVED_AFTER`] samples.
     #[must_use]
     pub fn coefficients(&self) -> Option<[f64; N]> {
         (self.samples.load(Ordering::Relaxed) >= BELIEVED_AFTER).then(|| self.latest())
     }
 
-    /// The coefficients as they are, be it the prior.
+    /// The latest coefficients, which are the prior before the first sample.
     #[must_use]
     pub fn latest(&self) -> [f64; N] {
         std::array::from_fn(|i| f64::from_bits(self.published[i].load(Ordering::Relaxed)))
     }
 
-    /// Moving mean of the error relative to what was measured; `None` before anything was.
+    /// The moving mean of the error relative to the measured values; `None` before the first sample.
     #[must_use]
     pub fn error(&self) -> Option<f64> {
         (self.samples.load(Ordering::Relaxed) > 0)
@@ -175,7 +184,7 @@ impl<const N: usize> Learner<N> {
     }
 }
 
-/// What a model of these coefficients says.
+/// The value of the linear model with these coefficients at `x`.
 #[must_use]
 pub fn predict<const N: usize>(coefficients: &[f64; N], x: &[f64; N]) -> f64 {
     dot(coefficients, x)

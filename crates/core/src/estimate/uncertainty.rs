@@ -1,11 +1,11 @@
-//! How uncertain the coefficients of a model are, and together.
+//! The uncertainty of a model's coefficients.
 //!
 //! The covariance of recursive least squares as `U·D·Uᵀ`, `U` with ones on its diagonal and zeros below, `D` diagonal
-//! (Bierman 1977). *Why not the matrix itself*: with forgetting, rounding errors grow until it is no covariance any
-//! more, after some thousand samples, and the coefficients run away. This one is one as long as no `D` is negative, and
-//! no step can make it so.
+//! (Bierman 1977). *Why not the matrix itself*: with forgetting, rounding errors grow until it is not a covariance any
+//! more, after some thousand samples, and the coefficients run away. `U·D·Uᵀ` is a covariance as long as no entry of `D`
+//! is negative, and no step makes one negative.
 
-/// Least of an entry of `D`: what is all but certain can still be unlearned.
+/// The least entry of `D`, so that an almost certain coefficient can still change.
 const LEAST: f64 = 1e-9;
 
 /// The covariance of `N` coefficients.
@@ -17,7 +17,7 @@ pub(super) struct Uncertainty<const N: usize> {
 }
 
 impl<const N: usize> Uncertainty<N> {
-    /// Each coefficient has this variance, which is also the most that forgetting brings back.
+    /// Coefficients of this variance, which is also the largest that forgetting brings back.
     pub(super) fn new(variance: f64) -> Self {
         let mut u = [[0.0; N]; N];
         for (i, row) in u.iter_mut().enumerate() {
@@ -26,8 +26,8 @@ impl<const N: usize> Uncertainty<N> {
         Self { u, d: [variance; N], most: variance }
     }
 
-    /// A sample with the features `x` came, and what was known before counts `keep` times as much from now on. Returns
-    /// by how much each coefficient moves for each unit of the sample's error.
+    /// Learns a sample with the features `x`, after which older ones count `keep` times as much. Returns by how much each
+    /// coefficient moves per unit of the sample's error.
     pub(super) fn learn(&mut self, x: &[f64; N], keep: f64) -> [f64; N] {
         let mut gain = [0.0; N];
         let mut alpha = keep;
@@ -36,7 +36,7 @@ impl<const N: usize> Uncertainty<N> {
             let g = self.d[j] * f;
             let before = alpha;
             alpha += f * g;
-            // What is not excited is not forgotten for ever: its variance would grow without end.
+            // A coefficient whose feature stays 0 learns nothing, so its variance would grow without end.
             self.d[j] = (self.d[j] * before / (alpha * keep)).clamp(LEAST, self.most);
             for (row, gain) in self.u.iter_mut().zip(&mut gain).take(j) {
                 let u = row[j];

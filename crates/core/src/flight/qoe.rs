@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::target::Target;
 
-/// Follows one stream, and gives its QoE at the end.
+/// The QoE of one stream.
 ///
 /// Digestion: token `i` is read at `d_i = max(arrival_i, d_{i−1} + itl)`, and never before `ttft` was due, so the
 /// actual curve is never above the ideal one. The delay area is `Σ (d_i − ideal_i)` and the whole area, up to the
@@ -24,13 +24,13 @@ pub struct Qoe {
 }
 
 impl Qoe {
-    /// Starts to follow a stream that was asked for at time zero.
+    /// A stream without tokens, requested at time zero.
     #[must_use]
     pub const fn new(target: Target) -> Self {
         Self { target, tokens: 0, last_digested: 0.0, delay: 0.0, sum_ideal: 0.0 }
     }
 
-    /// `count` tokens arrived `since_request` after the request.
+    /// Notes that `count` tokens arrived `since_request` after the request.
     pub fn arrived(&mut self, count: u64, since_request: Duration) {
         let at = since_request.as_secs_f64();
         let itl = self.target.itl.as_secs_f64();
@@ -63,7 +63,7 @@ impl Qoe {
         Some((1.0 - self.delay / whole).clamp(0.0, 1.0))
     }
 
-    /// Tokens that arrived so far.
+    /// The number of tokens so far.
     #[must_use]
     pub const fn tokens(&self) -> u64 {
         self.tokens

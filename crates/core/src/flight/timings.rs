@@ -1,4 +1,4 @@
-//! How a request ended, and the durations of its stages.
+//! The outcome of a request, and the durations of its stages.
 
 use serde::Serialize;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Answered whole.
+    /// The answer is complete.
     Success,
-    /// Answered with a client error (4xx), by the router or by the endpoint.
+    /// The answer is a client error (4xx), from the router or the endpoint.
     ClientError,
-    /// Not answered, or not whole.
+    /// There is no answer, or not all of it.
     Failure,
-    /// Refused because of a limit.
+    /// The request was refused because of a limit.
     Rejected,
-    /// The client left first.
+    /// The client left before the end.
     ClientGone,
 }
 
@@ -36,12 +36,12 @@ impl Outcome {
     }
 }
 
-/// What a request's clockwork says at its end. Seconds; `None` is "did not happen".
+/// The durations of a request's stages, in seconds. `None` means that the stage did not happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Timings {
-    /// From departure of the prefill leg to its answer.
+    /// From sending the prefill leg to its answer.
     pub prefill: Option<f64>,
-    /// From departure of the decoding leg to the first token: KV transfer, queue, first step.
+    /// From sending the answering leg to the first token: KV transfer, queue, first step.
     pub transfer_and_queue: Option<f64>,
     /// From arrival to the first token; of a streamed answer only.
     pub ttft: Option<f64>,
@@ -51,11 +51,11 @@ pub struct Timings {
     pub decoding: Option<f64>,
     /// From arrival to the end.
     pub total: f64,
-    /// Output tokens seen, or said by the endpoint.
+    /// Output tokens, counted or from the endpoint's usage.
     pub tokens: u64,
     /// Quality of experience, 0..=1; of a streamed answer only.
     pub qoe: Option<f64>,
-    /// Whether the promise was kept. A streamed answer: TTFT and mean ITL within their targets. An answer in one
-    /// piece: all of it within the time the promised stream would have taken. `None` without tokens.
+    /// Whether the targets were met. A streamed answer meets them with its TTFT and mean ITL, an answer in one piece by
+    /// coming within the time that a stream at the targets would have taken. `None` without tokens.
     pub sla_met: Option<bool>,
 }

@@ -1,6 +1,6 @@
-//! The clockwork of one request: when each phase began and ended, and how its tokens came.
+//! The moments of one request: when each phase began and ended, and when its tokens arrived.
 //!
-//! Times are durations since the process's epoch; what is told at the end is in seconds since the request.
+//! Moments are durations since the process's epoch; the timings at the end are seconds.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::flight::timings::Timings;
 use crate::phase::Phase;
 use crate::target::Target;
 
-/// Follows one request from its arrival to its end.
+/// The moments of one request, from its arrival to its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Track {
     target: Target,
@@ -25,7 +25,7 @@ pub struct Track {
 }
 
 impl Track {
-    /// A request arrived, with this promise.
+    /// A request that arrives with these targets.
     #[must_use]
     pub const fn new(target: Target, now: Duration) -> Self {
         Self {
@@ -48,30 +48,30 @@ impl Track {
         self.began
     }
 
-    /// What was promised.
+    /// The request's targets.
     #[must_use]
     pub const fn target(&self) -> Target {
         self.target
     }
 
-    /// The prefill leg departs. A second try starts its time anew.
+    /// Notes that the prefill leg is sent. A second attempt starts its time anew.
     pub const fn prefill_sent(&mut self, now: Duration) {
         self.prefill_sent = Some(now);
         self.prefill_done = None;
     }
 
-    /// The prefill leg was answered. Returns its seconds.
+    /// Notes that the prefill leg was answered. Returns its duration in seconds.
     pub fn prefill_done(&mut self, now: Duration) -> f64 {
         self.prefill_done = Some(now);
         between(self.prefill_sent, Some(now)).unwrap_or_default()
     }
 
-    /// The leg that answers departs.
+    /// Notes that the answering leg is sent.
     pub const fn sent(&mut self, now: Duration) {
         self.sent = Some(now);
     }
 
-    /// The phase the request is in: decoding once the leg that answers has departed.
+    /// The phase of the request: decoding once the answering leg is sent.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         if self.sent.is_some() || self.prefill_sent.is_none() {
@@ -81,8 +81,8 @@ impl Track {
         }
     }
 
-    /// `count` tokens of a stream arrived. Returns the seconds since the tokens before, divided among these:
-    /// the ITL, `None` for the first ones.
+    /// Notes that `count` tokens of a stream arrived. Returns the ITL: the seconds since the tokens before, divided by
+    /// `count`; `None` for the first ones.
     pub fn streamed(&mut self, count: u32, now: Duration) -> Option<f64> {
         if count == 0 {
             return None;
@@ -96,24 +96,24 @@ impl Track {
         gap
     }
 
-    /// The endpoint said how many tokens its answer has: better than what was counted.
+    /// Replaces the counted tokens by those of the endpoint's usage.
     pub const fn counted(&mut self, tokens: u64) {
         self.tokens = tokens;
     }
 
-    /// When the last token so far came.
+    /// When the last token so far arrived.
     #[must_use]
     pub const fn last(&self) -> Option<Duration> {
         self.last
     }
 
-    /// Seconds from the departure of the leg that answers to the first token.
+    /// Seconds from sending the answering leg to the first token.
     #[must_use]
     pub fn first_token_after(&self) -> Option<f64> {
         between(self.sent, self.first)
     }
 
-    /// What the clockwork says at the end.
+    /// The timings of the request, if it ends `now`.
     #[must_use]
     pub fn timings(&self, now: Duration) -> Timings {
         let ttft = between(Some(self.began), self.first);

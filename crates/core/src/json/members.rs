@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use super::{JsonError, Key, Scanner};
+use crate::json::error::JsonError;
+use crate::json::scanner::{Key, Scanner};
 
-/// A top-level member; its places are offsets into the text.
+/// A top-level member, as byte offsets into the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The bytes between the quotes of its name.
+    /// Where its name is, without the quotes.
     pub key: Range<usize>,
-    /// Its value.
+    /// Where its value is.
     pub value: Range<usize>,
 }
 
@@ -22,10 +23,10 @@ impl Member {
     }
 }
 
-/// The top-level members of `text`, which must be one JSON object, in their order.
+/// The top-level members of `text`, which must be one JSON object, in the order of the text.
 ///
 /// # Errors
-/// It is not.
+/// The text is not JSON, or not an object.
 pub fn members(text: &[u8]) -> Result<Vec<Member>, JsonError> {
     let mut scan = Scanner::new(text)?;
     let mut open = scan.object()?;

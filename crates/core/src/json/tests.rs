@@ -2,7 +2,10 @@ use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
 use super::arbitrary::value;
-use super::*;
+use super::error::{JsonError, JsonErrorKind};
+use super::members::members;
+use super::scanner::Scanner;
+use super::text::unescape;
 
 /// Crosses the one value of a text.
 fn cross(text: &[u8]) -> Result<(), JsonError> {

@@ -1,53 +1,51 @@
-//! Strings: crossing them fast, and reading the short ones.
+//! JSON strings: finds where they end at memchr speed, and unescapes short ones.
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-use super::{JsonError, JsonErrorKind, Scanner};
+use crate::json::error::{JsonError, JsonErrorKind};
 
-impl Scanner<'_> {
-    /// Crosses the string whose opening quote is next.
-    pub(super) fn string(&mut self) -> Result<(), JsonError> {
-        let mut at = self.at + 1;
-        loop {
-            let rest = &self.text[at..];
-            let Some(stop) = memchr2(b'"', b'\\', rest) else {
-                return Err(JsonErrorKind::Ended.at(self.text.len()));
-            };
-            self.no_control(at, stop)?;
-            at += stop;
-            if self.text[at] == b'"' {
-                self.at = at + 1;
-                return Ok(());
-            }
-            at = self.escape(at)?;
+/// The offset behind the string whose opening quote is at `quote` in `text`.
+pub(super) fn string_end(text: &[u8], quote: usize) -> Result<usize, JsonError> {
+    let mut at = quote + 1;
+    loop {
+        let rest = &text[at..];
+        let Some(stop) = memchr2(b'"', b'\\', rest) else {
+            return Err(JsonErrorKind::Ended.at(text.len()));
+        };
+        no_control(text, at, stop)?;
+        at += stop;
+        if text[at] == b'"' {
+            return Ok(at + 1);
         }
-    }
-
-    /// No control character in the `len` bytes from `from`. Without an early exit, so that it is vectorised.
-    fn no_control(&self, from: usize, len: usize) -> Result<(), JsonError> {
-        let part = &self.text[from..from + len];
-        if !part.iter().fold(false, |found, &byte| found | (byte < 0x20)) {
-            return Ok(());
-        }
-        let offset = part.iter().position(|&byte| byte < 0x20).unwrap_or(0);
-        Err(JsonErrorKind::ControlCharacter.at(from + offset))
-    }
-
-    /// The offset behind the escape that starts at `at`.
-    fn escape(&self, at: usize) -> Result<usize, JsonError> {
-        match self.text.get(at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
-            Some(b'u') if hex4(&self.text[at + 2..]).is_some() => Ok(at + 6),
-            Some(_) => Err(JsonErrorKind::BadEscape.at(at)),
-            None => Err(JsonErrorKind::Ended.at(at)),
-        }
+        at = escape_end(text, at)?;
     }
 }
 
-/// The text of a string from the bytes between its quotes. What is no character (half a surrogate pair) becomes
-/// U+FFFD. Allocates only if there is an escape.
+/// Checks that the `len` bytes from `from` hold no control character.
+fn no_control(text: &[u8], from: usize, len: usize) -> Result<(), JsonError> {
+    let part = &text[from..from + len];
+    // Without an early exit the compiler vectorises this loop, and almost every string is clean.
+    if !part.iter().fold(false, |found, &byte| found | (byte < 0x20)) {
+        return Ok(());
+    }
+    let offset = part.iter().position(|&byte| byte < 0x20).unwrap_or(0);
+    Err(JsonErrorKind::ControlCharacter.at(from + offset))
+}
+
+/// The offset behind the escape whose backslash is at `at`.
+fn escape_end(text: &[u8], at: usize) -> Result<usize, JsonError> {
+    match text.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+        Some(b'u') if hex4(&text[at + 2..]).is_some() => Ok(at + 6),
+        Some(_) => Err(JsonErrorKind::BadEscape.at(at)),
+        None => Err(JsonErrorKind::Ended.at(at)),
+    }
+}
+
+/// The text of a string, from the bytes between its quotes. Half a surrogate pair becomes U+FFFD. Allocates only if
+/// there is an escape.
 #[must_use]
 pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
     let Some(mut stop) = memchr(b'\\', raw) else {
@@ -69,7 +67,7 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The character that the escape means, and how many bytes it takes after the backslash.
+/// The character that an escape stands for, and its length in bytes after the backslash.
 fn unescape_one(escape: &[u8]) -> (char, usize) {
     match escape.first() {
         Some(b'b') => ('\u{8}', 1),
@@ -83,7 +81,7 @@ fn unescape_one(escape: &[u8]) -> (char, usize) {
     }
 }
 
-/// A unit (`u` and four hexadecimal digits), or a surrogate pair of two of them.
+/// The character of a `\u` escape, or of a surrogate pair of two of them, and its length in bytes.
 fn unescape_unit(escape: &[u8]) -> (char, usize) {
     let Some(unit) = escape.get(1..).and_then(hex4) else {
         return (char::REPLACEMENT_CHARACTER, 1);
@@ -99,7 +97,7 @@ fn unescape_unit(escape: &[u8]) -> (char, usize) {
     (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 5)
 }
 
-/// The number that the first four bytes write in hexadecimal digits.
+/// The number that the first four bytes are in hexadecimal digits.
 fn hex4(bytes: &[u8]) -> Option<u32> {
     bytes.get(..4)?.iter().try_fold(0, |sum, &byte| Some(sum * 16 + char::from(byte).to_digit(16)?))
 }

@@ -1,40 +1,49 @@
 //! The retry budget: extra attempts are a share of the traffic, so that a sick pool is not trampled.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Each request earns this much of a retry.
+/// The retries that each request earns. Finagle's and linkerd's default.
 const SHARE: f64 = 0.2;
-/// And so much is earned each second, whatever the traffic.
+/// The retries that are earned per second, whatever the traffic: without them a route with little traffic could not
+/// retry at all. Finagle's and linkerd's default.
 const PER_SECOND: f64 = 10.0;
-/// No more than this is saved up.
-const MOST: f64 = 100.0;
+/// The most retries that are saved up: ten seconds without traffic.
+const MAX_SAVED: f64 = 100.0;
 
 /// Retries that may be spent: 20 % of requests and 10 a second (Finagle's and linkerd's rule).
 #[derive(Debug)]
-pub struct Budget(Mutex<(f64, Duration)>);
+pub struct Budget(Mutex<Balance>);
+
+#[derive(Debug)]
+struct Balance {
+    retries: f64,
+    /// When retries were last earned by time.
+    earned_at: Duration,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Mutex::new((PER_SECOND, Duration::ZERO)))
+        Self(Mutex::new(Balance { retries: PER_SECOND, earned_at: Duration::ZERO }))
     }
 }
 
 impl Budget {
-    /// A request arrived.
+    /// Counts a request, which earns a share of a retry.
     pub fn earn(&self) {
-        let mut balance = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        balance.0 = (balance.0 + SHARE).min(MOST);
+        let mut balance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        balance.retries = (balance.retries + SHARE).min(MAX_SAVED);
     }
 
-    /// Spends one retry; false where there is none left.
+    /// Spends one retry. Returns false if there is none left.
     pub fn spend(&self, now: Duration) -> bool {
-        let mut balance = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let earned = now.saturating_sub(balance.1).as_secs_f64() * PER_SECOND;
-        *balance = ((balance.0 + earned).min(MOST), now.max(balance.1));
-        let enough = balance.0 >= 1.0;
+        let mut balance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let earned = now.saturating_sub(balance.earned_at).as_secs_f64() * PER_SECOND;
+        balance.retries = (balance.retries + earned).min(MAX_SAVED);
+        balance.earned_at = now.max(balance.earned_at);
+        let enough = balance.retries >= 1.0;
         if enough {
-            balance.0 -= 1.0;
+            balance.retries -= 1.0;
         }
         enough
     }

@@ -1,15 +1,15 @@
-//! Which endpoint is likely to have which beginning of a prompt in its prefix cache.
+//! Which endpoints are likely to have the beginning of a prompt in their prefix caches.
 //!
 //! A prompt is a chain of block hashes, each over the block and all before it. The index remembers which endpoints
-//! were sent which block, and takes a block for evicted once its endpoint was sent as many newer ones as fit into its
-//! cache. It is a guess from this router's own requests, never asked for at the endpoints: being wrong costs the time
-//! to compute what was hoped for, and shows in the forecast's error.
+//! were sent which block. A block counts as evicted once its endpoint was sent as many newer ones as fit into its cache.
+//! The index knows only this router's own requests: a wrong guess costs the time to compute the prompt, and shows in the
+//! forecast's error.
 //!
-//! A block remembers [`HOLDERS`] endpoints that hold it. One that all of those still hold when yet another is sent it,
-//! as a system prompt that everybody shares, remembers all of them, see [`wide`].
+//! An entry remembers [`HOLDERS`] endpoints that hold the block. If all of those still hold it when another endpoint is
+//! sent it, as happens to a shared system prompt, [`wide`] remembers all its holders.
 //!
-//! Memory is fixed: [`ENTRIES`] entries of 128 bytes, 4 MiB a route, made with the first block, and 2 KiB an endpoint
-//! for blocks that are held widely. The block that was seen longest ago makes room.
+//! Memory is fixed: [`ENTRIES`] entries of 128 bytes, 4 MiB a route, allocated with the first block, and 2 KiB an endpoint
+//! in [`wide`]. The block that was seen longest ago makes room.
 
 mod wide;
 
@@ -17,56 +17,65 @@ use foldhash::HashMap;
 use smallvec::SmallVec;
 
 use self::wide::Wide;
+use crate::endpoint::tag::EndpointTag;
 
-/// Blocks that are remembered.
+/// The number of entries: at some 256 tokens a block, 8 million tokens. Half of them forgets prompts that large caches
+/// still hold; double costs 4 MiB more for each route.
 pub const ENTRIES: usize = 1 << 15;
-/// Endpoints that are remembered to hold one block.
+/// The endpoints that an entry remembers: as many as make it two cache lines.
 const HOLDERS: usize = 14;
-/// Places at which a block may stand.
+/// The entries in which a block may be. Half of them evicts blocks while others are older; double reads twice the cache
+/// lines for a block that is not known. Not measured.
 const PROBES: usize = 8;
-/// Blocks that fit into a cache, before its endpoint has said so.
+/// The capacity of a cache, in blocks, before it was scraped: 380,000 tokens, those of an 8B model on an 80 GB GPU.
 const DEFAULT_CAPACITY: u32 = 1500;
 
-/// Who holds how much of a prompt.
+/// How much of a prompt endpoints hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrefixHits {
-    /// How many of its first blocks those hold that were asked for, in the order in which they were.
+    /// The number of the prompt's first blocks that each `asked` endpoint holds, in the order of asking.
     pub depths: SmallVec<[u32; 32]>,
-    /// The same of some that hold the most of it, whoever that is, by their tags.
-    pub some: SmallVec<[(u32, u32); 16]>,
+    /// The same for some endpoints that hold the most of it, by their tags.
+    pub some: SmallVec<[(EndpointTag, u32); 16]>,
 }
 
 impl PrefixHits {
-    /// The most that anybody holds.
+    /// The most blocks that any endpoint holds.
     #[must_use]
     pub fn most(&self) -> u32 {
         self.some.iter().map(|(_, depth)| *depth).max().unwrap_or_default()
     }
 }
 
+/// An endpoint that was sent a block.
 #[derive(Clone, Copy, Debug, Default)]
 struct Holder {
-    endpoint: u32,
-    /// How many blocks its endpoint had been sent when it was sent this one, from 1; 0 is no holder.
+    endpoint: EndpointTag,
+    /// How many blocks the endpoint had been sent when it was sent this one, from 1; 0 marks a free place.
     stamp: u32,
 }
 
+/// One block and those who hold it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     hash: u64,
+    /// The insertion that last touched the block; 0 marks a free entry.
     seen: u32,
-    /// Where all its holders are remembered, from 1; 0: nowhere else.
+    /// The number of the block in [`Wide`], from 1; 0 if it is not there.
     wide: u32,
     holders: [Holder; HOLDERS],
 }
 
+/// The clock of one endpoint's cache: it advances with each block that the endpoint is sent.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
+    /// Blocks that the endpoint was sent so far.
     sent: u32,
+    /// Blocks that fit into its cache.
     capacity: u32,
-    /// What was stamped before is of an endpoint of this tag that is forgotten, and its cache with it.
+    /// Its first stamp. Earlier ones are from before the endpoint was forgotten, and count as evicted.
     born: u32,
-    /// Its place among the holders of blocks that are held widely.
+    /// Its place among the holders in [`Wide`].
     slot: u32,
 }
 
@@ -80,30 +89,30 @@ impl Clock {
 #[derive(Debug, Default)]
 pub struct PrefixIndex {
     entries: Vec<Entry>,
-    clocks: HashMap<u32, Clock>,
+    clocks: HashMap<EndpointTag, Clock>,
     wide: Wide,
-    /// The last stamp of endpoints that are forgotten.
+    /// The highest stamp of all forgotten endpoints.
     born: u32,
-    /// Counts insertions, from 1: the age of entries.
+    /// The number of insertions, from 1, by which entries age.
     now: u32,
 }
 
 type AllKnown = SmallVec<[Known; 64]>;
 
-/// What is known of one holder while a chain is walked along.
+/// How much of a chain of blocks one endpoint holds, while the chain is walked.
 struct Known {
-    endpoint: u32,
+    endpoint: EndpointTag,
     depth: u32,
     clock: Clock,
 }
 
 impl PrefixIndex {
-    /// Who holds how much of the prompt: those of these tags, and some that hold the most. An endpoint that holds a
-    /// block is taken to hold all before it: engines evict the end of a prefix first.
+    /// How much of the prompt the endpoints with the `asked` tags hold, and some endpoints that hold the most. An endpoint
+    /// that holds a block counts as holding all before it, because engines evict the end of a prefix first.
     #[must_use]
-    pub fn held(&self, blocks: &[u64], asked: impl IntoIterator<Item = u32>) -> PrefixHits {
+    pub fn held(&self, blocks: &[u64], asked: impl IntoIterator<Item = EndpointTag>) -> PrefixHits {
         let mut known = AllKnown::new();
-        let mut wide: SmallVec<[(u32, u32); wide::MOST]> = SmallVec::new();
+        let mut wide: SmallVec<[(u32, u32); wide::MAX_BLOCKS]> = SmallVec::new();
         for (depth, hash) in (1..).zip(blocks) {
             let Some(entry) = self.find(*hash) else { break };
             let narrow = self.held_narrowly(entry, depth, &mut known);
@@ -122,7 +131,7 @@ impl PrefixIndex {
         PrefixHits { depths, some: some.map(|known| (known.endpoint, known.depth)).collect() }
     }
 
-    /// Notes who keeps this block; whether anybody does.
+    /// Raises the depth of all endpoints that keep this block. Returns whether there is one.
     fn held_narrowly(&self, entry: &Entry, depth: u32, known: &mut AllKnown) -> bool {
         let mut any = false;
         for (place, holder) in entry.holders.iter().enumerate() {
@@ -147,8 +156,8 @@ impl PrefixIndex {
         any
     }
 
-    /// The deepest of these blocks that the endpoint keeps, of those that are held widely.
-    fn held_widely(&self, tag: u32, wide: &[(u32, u32)]) -> u32 {
+    /// The depth of the deepest of the `wide` blocks that the endpoint keeps.
+    fn held_widely(&self, tag: EndpointTag, wide: &[(u32, u32)]) -> u32 {
         if wide.is_empty() {
             return 0;
         }
@@ -156,14 +165,14 @@ impl PrefixIndex {
         let keeps = |(_, block): &(u32, u32)| clock.keeps(self.wide.stamp(*block, clock.slot));
         let kept = match wide.last().is_some_and(keeps) {
             true => wide.len(),
-            // There may be hundreds, and as many endpoints that are asked for.
+            // A binary search, because there may be hundreds of blocks, and as many endpoints that are asked for.
             false => wide.partition_point(keeps),
         };
         kept.checked_sub(1).map_or(0, |last| wide[last].0)
     }
 
-    /// The endpoint was sent the prompt.
-    pub fn insert(&mut self, endpoint: u32, blocks: &[u64]) {
+    /// Notes that the endpoint was sent a prompt of these blocks.
+    pub fn insert(&mut self, endpoint: EndpointTag, blocks: &[u64]) {
         if blocks.is_empty() {
             return;
         }
@@ -180,8 +189,8 @@ impl PrefixIndex {
         *self.clock(endpoint) = clock;
     }
 
-    /// The endpoint was sent the block that stands there.
-    fn put(&mut self, at: usize, endpoint: u32, clock: &mut Clock) {
+    /// Notes that the endpoint was sent the block of the entry `at`.
+    fn put(&mut self, at: usize, endpoint: EndpointTag, clock: &mut Clock) {
         let holders = &self.entries[at].holders;
         let known = holders.iter().position(|holder| holder.endpoint == endpoint);
         let mut place = known;
@@ -210,7 +219,7 @@ impl PrefixIndex {
         self.clocks.get(&holder.endpoint).is_some_and(|clock| clock.keeps(holder.stamp))
     }
 
-    /// From now on all holders of the block are remembered, if there is room for it.
+    /// Begins to remember all holders of the block, if there is room for it in [`Wide`].
     fn widen(&mut self, at: usize) {
         let Entry { hash, holders, .. } = self.entries[at];
         let Some((wide, makes_room)) = self.wide.add(hash, self.now) else { return };
@@ -225,27 +234,27 @@ impl PrefixIndex {
         }
     }
 
-    /// The endpoint wrote so many blocks of answers: they push others out of its cache.
-    pub fn wrote(&mut self, endpoint: u32, blocks: u32) {
+    /// Notes that the endpoint generated this many blocks of answers, which push others out of its cache.
+    pub fn wrote(&mut self, endpoint: EndpointTag, blocks: u32) {
         if let Some(clock) = self.clocks.get_mut(&endpoint) {
             clock.sent = clock.sent.saturating_add(blocks);
         }
     }
 
-    /// The endpoint said for how many blocks it has room.
-    pub fn set_capacity(&mut self, endpoint: u32, blocks: u32) {
+    /// Sets how many blocks fit into the endpoint's cache.
+    pub fn set_capacity(&mut self, endpoint: EndpointTag, blocks: u32) {
         self.clock(endpoint).capacity = blocks.max(1);
     }
 
-    /// Forgets endpoints that `stays` does not know.
-    pub fn retain(&mut self, stays: impl Fn(u32) -> bool) {
+    /// Forgets all endpoints for which `stays` is false.
+    pub fn retain(&mut self, stays: impl Fn(EndpointTag) -> bool) {
         for (_, clock) in self.clocks.extract_if(|endpoint, _| !stays(*endpoint)) {
             self.wide.give_back(clock.slot);
             self.born = self.born.max(clock.sent);
         }
     }
 
-    fn clock(&mut self, endpoint: u32) -> &mut Clock {
+    fn clock(&mut self, endpoint: EndpointTag) -> &mut Clock {
         let (wide, born) = (&mut self.wide, self.born.saturating_add(1));
         let new = || Clock { sent: born, capacity: DEFAULT_CAPACITY, born, slot: wide.slot() };
         self.clocks.entry(endpoint).or_insert_with(new)
@@ -255,7 +264,7 @@ impl PrefixIndex {
         self.place_of(hash).map(|at| &self.entries[at])
     }
 
-    /// Where the block stands.
+    /// The entry of the block, if there is one.
     fn place_of(&self, hash: u64) -> Option<usize> {
         if self.entries.is_empty() {
             return None;
@@ -266,7 +275,7 @@ impl PrefixIndex {
         })
     }
 
-    /// Where the block stands, or may stand: on an empty place, or on that of the block that was not seen for longest.
+    /// The entry of the block. If there is none, a free one or that of the block not seen for longest is given to it.
     fn place(&mut self, hash: u64) -> usize {
         if let Some(known) = self.place_of(hash) {
             return known;
@@ -285,7 +294,7 @@ impl PrefixIndex {
 }
 
 impl Clock {
-    /// Of one that is forgotten: it keeps nothing.
+    /// The clock of an endpoint that was forgotten: it keeps nothing.
     const GONE: Self = Self { sent: 0, capacity: 0, born: u32::MAX, slot: 0 };
 }
 

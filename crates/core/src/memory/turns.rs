@@ -1,14 +1,15 @@
-//! The next turn of `RoundRobin`, per phase.
+//! The turns of `RoundRobin`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::phase::Phase;
 
-/// The turn of `RoundRobin`, one for each phase; shared by all workers.
+/// The next turn of `RoundRobin` in each phase; all workers share it.
 #[derive(Debug, Default)]
 pub struct Turns([AtomicUsize; 2]);
 
 impl Turns {
+    /// Takes the next turn of a phase.
     pub(crate) fn next(&self, phase: Phase) -> usize {
         self.0[phase as usize].fetch_add(1, Ordering::Relaxed)
     }

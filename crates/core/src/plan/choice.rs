@@ -3,19 +3,19 @@
 use crate::plan::forecast::Forecast;
 use crate::plan::reason::Reason;
 
-/// The choice for one request; endpoints are indices into the pool that was planned over.
+/// The plan for one request. Endpoints are indices into the pool that was planned over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// One endpoint serves the whole request.
     Local {
-        /// Who.
+        /// The endpoint that serves it.
         endpoint: usize,
     },
     /// Prefill on one endpoint, decoding on another.
     Handoff {
-        /// Who reads the prompt.
+        /// The endpoint that reads the prompt.
         prefill: usize,
-        /// Who streams the tokens.
+        /// The endpoint that generates the answer.
         decoding: usize,
     },
 }
@@ -31,13 +31,13 @@ impl Plan {
     }
 }
 
-/// A plan, why it was made, and what is expected of it by policies that forecast.
+/// A plan with its reason, and its forecast from policies that make one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
-    /// What is to be done.
+    /// The plan.
     pub plan: Plan,
-    /// Why.
+    /// Why this plan was chosen.
     pub reason: Reason,
-    /// What is expected.
+    /// What is expected of it; `None` from policies that do not forecast.
     pub forecast: Option<Forecast>,
 }

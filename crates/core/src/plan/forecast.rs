@@ -1,16 +1,16 @@
-//! What a plan is expected to take.
+//! The forecast for a plan.
 
-/// What is expected of a plan. Seconds and tokens.
+/// What a plan is expected to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Forecast {
-    /// Until the first token.
+    /// Seconds until the first token.
     pub ttft: f64,
-    /// Between tokens.
+    /// Seconds between tokens.
     pub itl: f64,
-    /// Until it is the prompt's turn.
+    /// Seconds until the prompt's turn at the endpoint that reads it.
     pub wait: f64,
-    /// Prompt tokens in the prefix cache of who reads it.
+    /// Prompt tokens in the prefix cache of the endpoint that reads it.
     pub cached: f64,
-    /// Prompt tokens whose KV is moved.
+    /// Prompt tokens whose KV cache is moved.
     pub moved: f64,
 }

@@ -1,7 +1,7 @@
-//! How one endpoint is chosen among candidates: a score for each, then a pick.
+//! The policies: one that compares whole plans, and those that pick one endpoint at a time.
 //!
-//! A policy is an enum built from validated configuration: the set is closed. `Predictive` does not score endpoints one
-//! by one but whole plans: see [`crate::plan`].
+//! Both are enums built from validated configuration: the sets are closed. Only an [`EndpointPolicy`] can pick an
+//! endpoint, so `Predictive` cannot fall back to one by mistake.
 
 use rand::{Rng, RngExt};
 
@@ -13,19 +13,16 @@ use crate::plan::weighted::{Neutral, Weights};
 /// A policy by name, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Policy {
-    /// Whole plans by what they are expected to be for the user, and to cost others.
+    /// Compares whole plans by what they are expected to be for the user, and to cost others.
     Predictive(Predictive),
-    /// The published formula: a weighted sum of factors per phase; the lowest wins.
-    Weighted(Weights),
-    /// Each candidate in turn.
-    RoundRobin,
-    /// The one with the fewest requests of this router in flight.
-    LeastRequest,
-    /// The better, by requests in flight, of two drawn at random.
-    PowerOfTwo,
-    /// Of those that are to read a prompt, who is likely to have the most of the prompt in its prefix cache, while load is even; else as
-    /// `LeastRequest`. What other routers call cache-aware.
-    PrefixAffinity,
+    /// Picks the endpoint for each phase on its own.
+    Endpoint(EndpointPolicy),
+}
+
+impl From<EndpointPolicy> for Policy {
+    fn from(policy: EndpointPolicy) -> Self {
+        Self::Endpoint(policy)
+    }
 }
 
 impl Policy {
@@ -34,6 +31,36 @@ impl Policy {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Predictive(_) => "Predictive",
+            Self::Endpoint(policy) => policy.as_str(),
+        }
+    }
+
+    /// Whether the policy considers which endpoints hold the prompt in their prefix caches.
+    #[must_use]
+    pub const fn uses_prefix_caches(&self) -> bool {
+        matches!(self, Self::Predictive(_) | Self::Endpoint(EndpointPolicy::PrefixAffinity))
+    }
+}
+
+/// A policy that picks one endpoint among candidates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum EndpointPolicy {
+    /// The published formula: a weighted sum of factors per phase; the lowest wins.
+    Weighted(Weights),
+    /// Each candidate in turn.
+    RoundRobin,
+    /// The one with the fewest requests of this router in flight.
+    LeastRequest,
+    /// The better, by requests in flight, of two drawn at random.
+    PowerOfTwo,
+    /// To read a prompt, the one that is likely to have the most of it in its prefix cache while load is even; otherwise
+    /// as `LeastRequest`. Other routers call this cache-aware.
+    PrefixAffinity,
+}
+
+impl EndpointPolicy {
+    const fn as_str(&self) -> &'static str {
+        match self {
             Self::Weighted(_) => "Weighted",
             Self::RoundRobin => "RoundRobin",
             Self::LeastRequest => "LeastRequest",
@@ -42,8 +69,8 @@ impl Policy {
         }
     }
 
-    /// Chooses among `candidates`, which are indices into `pool`. `None` only where there is no candidate.
-    pub fn pick(
+    /// Picks one of `candidates`, which are indices into `pool`. `None` only if there is no candidate.
+    pub(crate) fn pick(
         &self,
         pool: &[Endpoint],
         candidates: &[usize],
@@ -59,7 +86,7 @@ impl Policy {
         let load = |i: &usize| f64::from(pool[*i].state.ledger.in_flight_all());
         match self {
             Self::RoundRobin => Some(candidates[turns.next(occasion.phase) % candidates.len()]),
-            Self::LeastRequest | Self::Predictive(_) => lowest(candidates, rng, load),
+            Self::LeastRequest => lowest(candidates, rng, load),
             Self::PowerOfTwo => {
                 let first = rng.random_range(0..candidates.len());
                 let second = rng.random_range(0..candidates.len() - 1);
@@ -106,10 +133,10 @@ pub(crate) fn lowest(
     best.map(|(candidate, _)| candidate)
 }
 
-/// The rules of the policy.
+/// The rules of `Predictive`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Predictive {
-    /// An endpoint for prefill may serve a whole request where that is expected to be better.
+    /// Whether a prefill endpoint may serve a whole request where that is expected to be better.
     pub cross_phase: bool,
 }
 

@@ -7,39 +7,39 @@ use crate::request::analyze::WholeReason;
 /// Why a plan is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The request begins with its prompt: the phases are parted.
+    /// The request is in its prefill phase, so prefill and decoding are disaggregated.
     PrefillPhase,
-    /// A conversation goes on: it goes whole to a decoding endpoint.
+    /// The request continues a conversation, so a decoding endpoint serves it whole.
     DecodingPhase,
     /// The prompt is too short for a handoff to pay.
     ShortPrompt,
-    /// The route hands nothing over.
+    /// The route never hands off.
     HandoffNever,
     /// No prefill endpoint can be used.
     PrefillPoolEmpty,
     /// No decoding endpoint can be used.
     DecodingPoolEmpty,
-    /// No pair of endpoints has a connector, and a group, in common.
+    /// No prefill and decoding endpoint have both a connector and a group in common.
     NoPair,
     /// Prefill was tried and failed.
     PrefillFailed,
     /// Prefill answered without usable KV parameters.
     KvParamsMissing,
-    /// KV caches handed over by the prefill endpoints could not be used lately.
+    /// KV caches handed off by the prefill endpoints failed to load lately.
     KvDistrusted,
     /// A handoff was tried and decoding failed.
     HandoffFailed,
     /// The request is of a kind that one endpoint serves whole.
     Whole(WholeReason),
-    /// The endpoint that holds the conversation.
+    /// The endpoint holds the stored response that the request continues.
     StoredResponse,
-    /// The first token is expected sooner this way.
+    /// The first token is expected sooner with this plan.
     FirstTokenSooner,
-    /// Streams of the endpoint that would serve it whole are spared the reading of its prompt.
+    /// The plan costs other requests less: streams are not stalled by the prompt.
     StreamsSpared,
-    /// Its tokens are expected faster this way.
+    /// The ITL is expected to be lower with this plan.
     StreamFaster,
-    /// Most of the prompt is expected in the prefix cache there.
+    /// Most of the prompt is expected in the endpoint's prefix cache.
     PrefixCached,
 }
 

@@ -1,31 +1,34 @@
-//! Plans by rule: filters drop what is impossible, the policy picks one endpoint per phase.
+//! Plans of policies that pick one endpoint per phase, after filters have dropped those that cannot be used.
 
 use rand::Rng;
 
 use crate::memory::prefix::PrefixHits;
 use crate::phase::{Phase, Role};
 use crate::plan::occasion::Occasion;
+use crate::plan::policy::EndpointPolicy;
 use crate::plan::reason::Reason;
 use crate::plan::scope::{Demand, Indices, Scope};
 use crate::request::analyze::WholeReason;
 
-/// Endpoints that serve the model and were not tried in vain, without the ejected ones unless all of them are.
+/// The endpoints that can serve the model and have not failed this request; without ejected ones, unless all are.
 pub(crate) fn usable(scope: &Scope<'_>, model: Option<&str>) -> Indices {
-    let all: Indices = (0..scope.pool.len()).filter(|i| scope.may(*i, model)).collect();
+    let all: Indices = (0..scope.pool.len()).filter(|i| scope.can_serve(*i, model)).collect();
     let healthy: Indices = all.iter().copied().filter(|i| scope.healthy(*i)).collect();
     if healthy.is_empty() { all } else { healthy }
 }
 
+/// Plans one request with an [`EndpointPolicy`].
 pub(crate) struct Chooser<'a, R> {
     pub(crate) scope: &'a Scope<'a>,
     pub(crate) demand: &'a Demand<'a>,
+    pub(crate) policy: EndpointPolicy,
     pub(crate) usable: &'a [usize],
     pub(crate) held: PrefixHits,
     pub(crate) rng: &'a mut R,
 }
 
 impl<R: Rng> Chooser<'_, R> {
-    /// The pair to hand over between, or why there is none.
+    /// The prefill and the decoding endpoint of a handoff, or why there is none.
     pub(crate) fn handoff(&mut self) -> Result<(usize, usize), Reason> {
         self.wants_handoff()?;
         let mut prefill = self.of_role(Role::Prefill);
@@ -54,7 +57,7 @@ impl<R: Rng> Chooser<'_, R> {
         Ok((prefill, decoding))
     }
 
-    /// Whether the request and the route want a handoff: the published rule parts what begins with its prompt.
+    /// Whether the request and the route want a handoff. By the published rule, only requests in their prefill phase do.
     fn wants_handoff(&self) -> Result<(), Reason> {
         match self.scope.allows_handoff(self.demand) {
             Ok(()) | Err(Reason::ShortPrompt) if self.demand.phase == Phase::Decoding => {
@@ -64,7 +67,7 @@ impl<R: Rng> Chooser<'_, R> {
         }
     }
 
-    /// The endpoint for the whole request: of the phase that it is mostly made of, then mixed, then any.
+    /// The endpoint for the whole request: of the phase that most of the request is, then a mixed one, then any.
     pub(crate) fn local(&mut self, reason: Reason) -> Option<usize> {
         let (role, phase) = match reason {
             Reason::Whole(WholeReason::SingleToken) => (Role::Prefill, Phase::Prefill),
@@ -99,7 +102,7 @@ impl<R: Rng> Chooser<'_, R> {
             expected_output_tokens: self.demand.expected_output_tokens,
             now: self.scope.now,
         };
-        let Scope { pool, policy, memory, .. } = *self.scope;
-        policy.pick(pool, candidates, occasion, &memory.turns, self.rng)
+        let Scope { pool, memory, .. } = *self.scope;
+        self.policy.pick(pool, candidates, occasion, &memory.turns, self.rng)
     }
 }

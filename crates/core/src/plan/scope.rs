@@ -1,4 +1,4 @@
-//! The input of planning: what the request needs, and the pool and rules that it is planned over.
+//! The input of planning: the request's demand, and the pool and rules that it is planned over.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::plan::policy::Policy;
 use crate::plan::reason::Reason;
 use crate::target::Target;
 
-/// When a route parts the phases.
+/// When a route disaggregates prefill and decoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HandoffMode {
-    /// Where the prompt is long enough to pay.
+    /// If the prompt is long enough for a handoff to pay.
     #[default]
     Auto,
-    /// Whenever a request is in its prefill phase.
+    /// For every request in its prefill phase.
     Always,
     /// Never.
     Never,
@@ -27,18 +27,18 @@ pub enum HandoffMode {
 /// A route's rule for handoffs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandoffRule {
-    /// When.
+    /// When the route hands off.
     pub mode: HandoffMode,
-    /// In `Auto`: prompts below this many tokens stay whole.
+    /// In `Auto`, requests with fewer prompt tokens are served whole.
     pub min_prompt_tokens: u64,
 }
 
-/// Endpoints, as indices into the pool, that one request was already tried on in vain.
+/// Endpoints, as indices into the pool, that have already failed one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
-    /// Not to be asked again at all.
+    /// Endpoints that are not used again.
     pub endpoints: Vec<usize>,
-    /// Not to be handed from again.
+    /// Endpoints that are not used for prefill again.
     pub prefill: Vec<usize>,
 }
 
@@ -47,23 +47,23 @@ pub struct Tried {
 pub struct Demand<'a> {
     /// The model it names, if it names one.
     pub model: Option<&'a str>,
-    /// What it needs first.
+    /// The phase that it needs first.
     pub phase: Phase,
-    /// Tokens of its prompt, counted or estimated.
+    /// Tokens of its prompt, exact or estimated.
     pub prompt_tokens: u64,
     /// Output tokens the client expects, if it said so.
     pub expected_output_tokens: Option<u32>,
-    /// Output tokens to expect, by its word or by what was learned.
+    /// Expected output tokens, from the client or learned.
     pub output_tokens: f64,
-    /// Hashes of the blocks of its prompt, each over all before it too.
+    /// Hashes of the blocks of its prompt, each over its block and all before it.
     pub blocks: &'a [u64],
     /// Tokens of one block.
     pub block_tokens: f64,
-    /// What it is promised.
+    /// Its service-level targets.
     pub target: Target,
-    /// How long it has waited already.
+    /// How long it has waited in the route's queue.
     pub waited: Duration,
-    /// Why it must be served whole, if it must.
+    /// Why it must be served whole; `None` if it may be handed off.
     pub whole: Option<Reason>,
 }
 
@@ -72,15 +72,15 @@ pub struct Demand<'a> {
 pub struct Scope<'a> {
     /// The route's endpoints.
     pub pool: &'a Pool,
-    /// How to choose.
+    /// The policy that chooses.
     pub policy: &'a Policy,
-    /// When to part the phases.
+    /// When to hand off.
     pub handoff: HandoffRule,
-    /// What the route remembers.
+    /// What the route has learned.
     pub memory: &'a RouteMemory,
-    /// Who was tried in vain for this request.
+    /// The endpoints that have failed this request.
     pub tried: &'a Tried,
-    /// Time since the process's epoch.
+    /// The time since the process's epoch.
     pub now: Duration,
 }
 
@@ -88,13 +88,13 @@ pub struct Scope<'a> {
 pub(crate) type Indices = SmallVec<[usize; 64]>;
 
 impl Scope<'_> {
-    /// Whether the endpoint serves the model and was not tried in vain.
-    pub(crate) fn may(&self, endpoint: usize, model: Option<&str>) -> bool {
+    /// Whether the endpoint serves the model and has not failed this request.
+    pub(crate) fn can_serve(&self, endpoint: usize, model: Option<&str>) -> bool {
         !self.tried.endpoints.contains(&endpoint)
             && model.is_none_or(|model| self.pool[endpoint].state.serves(model))
     }
 
-    /// How much of its prompt these endpoints hold, and some that hold the most.
+    /// How much of the prompt these endpoints hold, and some that hold the most.
     pub(crate) fn held(
         &self,
         demand: &Demand<'_>,
@@ -109,11 +109,12 @@ impl Scope<'_> {
         }
     }
 
+    /// Whether the endpoint is not ejected.
     pub(crate) fn healthy(&self, endpoint: usize) -> bool {
         !self.pool[endpoint].state.health.ejected(self.now)
     }
 
-    /// Whether the request and the route allow a handoff at all.
+    /// Checks that the request and the route allow a handoff; the error says why not.
     pub(crate) fn allows_handoff(&self, demand: &Demand<'_>) -> Result<(), Reason> {
         if let Some(reason) = demand.whole {
             return Err(reason);

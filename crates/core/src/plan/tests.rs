@@ -11,6 +11,7 @@ use crate::endpoint::state::Served;
 use crate::endpoint::tests::endpoint;
 use crate::memory::RouteMemory;
 use crate::phase::{Phase, Role};
+use crate::plan::policy::EndpointPolicy;
 use crate::plan::scope::{HandoffMode, HandoffRule, Tried};
 use crate::request::analyze::WholeReason;
 use crate::target::Target;
@@ -55,7 +56,7 @@ impl<'a> Case<'a> {
         let memory = RouteMemory::default();
         let scope = Scope {
             pool: self.pool,
-            policy: &Policy::LeastRequest,
+            policy: &EndpointPolicy::LeastRequest.into(),
             handoff: HandoffRule { mode: self.mode, min_prompt_tokens: 256 },
             memory: &memory,
             tried: &self.tried,

@@ -35,6 +35,8 @@ pub struct Weights {
     pub decoding_queue_reference: f64,
 }
 
+/// The published weights and reference values. The document's API has the same defaults; a test of the router compares
+/// them.
 impl Default for Weights {
     fn default() -> Self {
         Self {
@@ -53,14 +55,14 @@ impl Default for Weights {
     }
 }
 
-/// Expected output tokens above which `Weighted` moves a tenth of its weight from ITL to tokens per second.
+/// The expected output tokens above which the published formula moves weight from ITL to tokens per second.
 const LONG_OUTPUT: u32 = 1000;
 
-/// What moves then.
+/// The weight that it moves.
 const LONG_OUTPUT_SHIFT: f64 = 0.1;
 
-/// What stands in for a signal an endpoint lacks: the mean of those that have it, so that not knowing is
-/// neither good nor bad. Where nobody has it, the factor is the same for all.
+/// The values that stand in for signals an endpoint lacks: the means over the candidates that have them, so that an
+/// unknown signal is neither good nor bad. If no candidate has a signal, its factor is the same for all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Neutral {
     ttft: f64,
@@ -106,13 +108,13 @@ impl Mean {
     }
 }
 
-/// A signal as far as it still counts, and the neutral value for the rest.
+/// A signal blended with its neutral value by the signal's weight.
 fn blend(known: Option<Weighed>, neutral: f64) -> f64 {
     known.map_or(neutral, |known| neutral + known.weight * (known.value - neutral))
 }
 
 impl Weights {
-    /// The published score; lower is better. Factors are ratios and are not clamped above, so that overloaded
+    /// The published score of an endpoint; lower is better. Factors are ratios without an upper limit, so overloaded
     /// endpoints still differ.
     pub(crate) fn score(
         &self,

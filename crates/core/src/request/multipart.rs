@@ -1,17 +1,17 @@
-//! Multipart forms, as audio requests have them: their `model` field is found, and fields that reach into the engine
-//! are refused.
+//! Multipart forms, as audio requests send them: finds the `model` field, and refuses fields that reach into the engine.
 //!
 //! vLLM copies the form field `vllm_xargs` to where its engine looks for KV transfer parameters. Two readers of one
-//! form may differ in what its fields are called, so what is not plain is refused: this router must not see less than
-//! the engine does.
+//! form may differ in what its fields are called, so every form that is not plain is refused: the router must
+//! not see less than the engine does.
 
 use memchr::memmem;
 use thiserror::Error;
 
-/// Longest model name that is taken.
-const LONGEST_MODEL: usize = 256;
-/// Longest head of a part.
-const LONGEST_HEAD: usize = 16 * 1024;
+/// The longest model name that is read, in bytes. A longer one counts as none, and no route has it.
+const MAX_MODEL_BYTES: usize = 256;
+/// The longest head of a part, in bytes: it is the part of the form that is searched. Heads that clients send take some
+/// 200.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Fields by which a client could set KV transfer parameters.
 const RESERVED: [&str; 3] = ["vllm_xargs", "kv_transfer_params", "ec_transfer_params"];
 
@@ -31,7 +31,7 @@ pub enum FormError {
 
 /// The value of the form's `model` field, if it has one.
 pub fn model(content_type: &str, body: &[u8]) -> Result<Option<String>, FormError> {
-    // Wherever it stands: names are not encoded in a form that passes the rest of this function.
+    // Searched in the whole form, because two readers may split it differently. Encoded names are refused below.
     if let Some(name) =
         RESERVED.into_iter().find(|name| memmem::find(body, name.as_bytes()).is_some())
     {
@@ -46,7 +46,7 @@ pub fn model(content_type: &str, body: &[u8]) -> Result<Option<String>, FormErro
         if part.starts_with(b"--") {
             break;
         }
-        let head_end = memmem::find(&part[..part.len().min(LONGEST_HEAD)], b"\r\n\r\n");
+        let head_end = memmem::find(&part[..part.len().min(MAX_HEAD_BYTES)], b"\r\n\r\n");
         let head_end = head_end.ok_or(FormError::Part)?;
         let name = field_name(&part[..head_end]).ok_or(FormError::Part)?;
         if model.is_none() && name == "model" {
@@ -107,7 +107,7 @@ fn parameters(value: &str) -> Option<Vec<(String, String)>> {
 fn model_name(value: &[u8]) -> Option<String> {
     let end = memmem::find(value, b"\r\n")?;
     let model = std::str::from_utf8(&value[..end]).ok()?;
-    (1..=LONGEST_MODEL).contains(&model.len()).then(|| model.to_owned())
+    (1..=MAX_MODEL_BYTES).contains(&model.len()).then(|| model.to_owned())
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
         for head in heads {
             assert_eq!(with_head(head), Err(FormError::Part), "{head}");
         }
-        assert_eq!(with_head(&format!("X: {}", "x".repeat(LONGEST_HEAD))), Err(FormError::Part));
+        assert_eq!(with_head(&format!("X: {}", "x".repeat(MAX_HEAD_BYTES))), Err(FormError::Part));
         let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
         for kind in ["multipart/form-data", "multipart/form-data; boundary=AA; boundary=XX", &long]
         {

@@ -1,82 +1,39 @@
-//! The bodies that go upstream, made of the client's by cutting and inserting bytes.
+//! The bodies of the legs, made from the client's by cutting and inserting bytes.
 //!
-//! A prompt is never copied: what stays of the client's body are slices of it, and only what is inserted is new.
+//! A prompt is never copied: the parts that stay are slices of the client's body, and only inserted bytes are new.
 //! Whatever clients say of KV transfer (`kv_transfer_params`, `ec_transfer_params`, `bootstrap_*`) is cut from every
-//! body: one such body can end an engine's process, another makes it answer from a stranger's KV.
+//! body: one such body can end an engine's process, another makes it answer from another client's KV.
+//!
+//! Must not know: routes, endpoints, or why a request is handed off.
 
 mod edits;
+mod segments;
 
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use self::edits::Edits;
-use crate::request::analyze::{Analysis, Name, Priority};
+pub use self::segments::Segments;
+use crate::request::analyze::members::Name;
+use crate::request::analyze::{Analysis, Priority};
 
-/// A body in pieces, to be written one after the other.
-#[derive(Clone, Debug)]
-pub struct Segments {
-    parts: smallvec::IntoIter<[Bytes; 8]>,
-}
-
-impl Segments {
-    /// Bytes still to come: at the start, the `content-length`.
-    #[must_use]
-    pub fn len_bytes(&self) -> usize {
-        self.parts.as_slice().iter().map(Bytes::len).sum()
-    }
-}
-
-impl From<SmallVec<[Bytes; 8]>> for Segments {
-    fn from(parts: SmallVec<[Bytes; 8]>) -> Self {
-        Self { parts: parts.into_iter() }
-    }
-}
-
-impl From<Bytes> for Segments {
-    /// A body in one piece; without any byte there is no piece.
-    fn from(body: Bytes) -> Self {
-        Self {
-            parts: (!body.is_empty())
-                .then_some(body)
-                .into_iter()
-                .collect::<SmallVec<_>>()
-                .into_iter(),
-        }
-    }
-}
-
-impl Iterator for Segments {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        self.parts.next()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.parts.size_hint()
-    }
-}
-
-impl ExactSizeIterator for Segments {}
-
-/// What legs are made of.
+/// What the bodies of a request's legs are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Legs<'a> {
     /// The client's body.
     pub body: &'a Bytes,
     /// The analysis of this very body.
     pub analysis: &'a Analysis,
-    /// The endpoint serves by the member `priority`, the lowest first: it is added, unless the client has set it. An
-    /// engine that does not refuses a body that has it.
+    /// Whether the endpoint serves by the member `priority`, the lowest first. It is then added unless the client set
+    /// it. Other engines refuse a body that has it.
     pub by_priority: bool,
 }
 
 impl Legs<'_> {
-    /// The body for an endpoint that serves the request whole: the client's, without what is stripped. It is the very
-    /// same `Bytes` where there is nothing to edit.
+    /// The body for an endpoint that serves the request whole: the client's, without stripped members. Where there is
+    /// nothing to edit it is the very same `Bytes`.
     #[must_use]
     pub fn whole(self) -> Segments {
         self.edits(Name::is_stripped).apply(self.body)

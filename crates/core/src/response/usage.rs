@@ -1,34 +1,36 @@
-//! What an endpoint's answer says, when it came whole: transfer parameters and usage.
+//! The transfer parameters and the usage in an answer that came whole.
 
-use crate::json::{JsonError, Kind, Scanner, Value};
+use crate::json::error::JsonError;
+use crate::json::scanner::Scanner;
+use crate::json::value::{Kind, Value};
 
 #[cfg(test)]
 mod tests;
 
-/// Tokens of one request, as the endpoint counted them.
+/// The tokens of one request, as the endpoint counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
-    /// Tokens that were made.
+    /// Tokens of the answer.
     pub completion_tokens: u64,
-    /// Tokens of the prompt that were in the endpoint's cache; not every endpoint says.
+    /// Tokens of the prompt that were in the endpoint's prefix cache; `None` if the endpoint does not say.
     pub cached_tokens: Option<u64>,
 }
 
 /// The value of `kv_transfer_params` at the top level of a prefill answer, as it was sent, if it is an object.
 ///
-/// An answer that is not JSON, or has two of them, has none: the prompt is then prefilled where it is decoded.
+/// An answer that is not JSON, or has two of them, has none: the decoding endpoint then prefills by itself.
 #[must_use]
 pub fn kv_params_of(answer: &[u8]) -> Option<&[u8]> {
     let value = member(answer, "kv_transfer_params")?;
     (value.kind == Kind::Object).then_some(value.raw)
 }
 
-/// The `usage` of an answer; in the words of the chat, completions, responses or messages API.
+/// The `usage` of an answer of the chat, completions, responses or messages API.
 #[must_use]
 pub fn usage_of(answer: &[u8]) -> Option<Usage> {
-    usage(&mut Scanner::trusting(member(answer, "usage")?.raw)).ok()?
+    read_usage(&mut Scanner::trusting(member(answer, "usage")?.raw)).ok()?
 }
 
 /// The length of the prompt in tokens, as the endpoint counted them.
@@ -52,8 +54,8 @@ fn member<'a>(answer: &'a [u8], name: &str) -> Option<Value<'a>> {
     found
 }
 
-/// Reads a usage object, which is next. `None`: it has no count, or is `null`.
-pub(crate) fn usage(scan: &mut Scanner<'_>) -> Result<Option<Usage>, JsonError> {
+/// Reads the usage object that is next. `None` if it has no count, or is `null`.
+pub(crate) fn read_usage(scan: &mut Scanner<'_>) -> Result<Option<Usage>, JsonError> {
     if scan.peek()? != Kind::Object {
         return scan.skip().map(|_| None);
     }
@@ -80,7 +82,7 @@ pub(crate) fn usage(scan: &mut Scanner<'_>) -> Result<Option<Usage>, JsonError> 
     Ok(counted.then_some(usage))
 }
 
-/// Reads the details of a usage object.
+/// Reads `cached_tokens` in the details of a usage object.
 fn cached(scan: &mut Scanner<'_>) -> Result<Option<u64>, JsonError> {
     if scan.peek()? != Kind::Object {
         return scan.skip().map(|_| None);

@@ -4,24 +4,24 @@ use crate::estimate::likeness::Likeness;
 use crate::estimate::rls::{Learner, predict};
 use crate::speed::work::{PromptWork, StreamLoad};
 
-/// Seconds for: a step that reads a prompt, 1,000 tokens of it, a million pairs of tokens that attend to each other,
-/// ten streams beside it.
+/// The prior for prefill, an 8B model on a current GPU. Seconds for: a step that reads a prompt, 1,000 tokens of it, a
+/// million pairs of tokens that attend to each other, ten streams beside it.
 const PREFILL: [f64; 4] = [0.007, 0.02, 0.0008, 0.001];
 
-/// Seconds for: a step, ten streams in it, 100,000 KV tokens that they read.
+/// The prior for a decode step. Seconds for: a step, ten streams in it, 100,000 KV tokens that they read.
 const STEP: [f64; 3] = [0.008, 0.000_3, 0.004];
 
-/// Seconds for: a transfer, 1,000 tokens of it.
+/// The prior for a KV transfer. Seconds for: a transfer, 1,000 tokens of it.
 const TRANSFER: [f64; 2] = [0.004, 0.006];
 
 /// The three models of all endpoints of a route together.
 #[derive(Debug)]
 pub struct Models {
-    /// Seconds of a prompt.
+    /// Seconds to read a prompt.
     pub prefill: Learner<4>,
     /// Seconds between tokens.
     pub step: Learner<3>,
-    /// Seconds of a transfer.
+    /// Seconds to move a KV cache.
     pub transfer: Learner<2>,
 }
 
@@ -29,14 +29,14 @@ impl Default for Models {
     fn default() -> Self {
         Self {
             prefill: Learner::new(PREFILL),
-            // Whoever shares the machine makes all steps slower for a while.
+            // Other work on the same machine makes all steps slower for some seconds.
             step: Learner::new(STEP).drifting(),
             transfer: Learner::new(TRANSFER),
         }
     }
 }
 
-/// The coefficients of all three at one moment: cheap to copy and to use many times.
+/// The coefficients of all three models at one moment, cheap to copy and to use many times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speed {
     prefill: [f64; 4],
@@ -45,7 +45,7 @@ pub struct Speed {
 }
 
 impl Models {
-    /// What is believed, with the latest word where nothing is believed yet.
+    /// The latest coefficients, which are the priors before anything was learned.
     #[must_use]
     pub fn speed(&self) -> Speed {
         Speed {
@@ -56,14 +56,14 @@ impl Models {
     }
 }
 
-/// The three models of one endpoint, as far as it differs from the others.
+/// The three models of one endpoint, relative to those of its route.
 #[derive(Debug)]
 pub struct OwnModels {
-    /// Seconds of a prompt.
+    /// Seconds to read a prompt.
     pub prefill: Likeness<4>,
     /// Seconds between tokens.
     pub step: Likeness<3>,
-    /// Seconds of a transfer.
+    /// Seconds to move a KV cache.
     pub transfer: Likeness<2>,
 }
 
@@ -78,13 +78,13 @@ impl Default for OwnModels {
 }
 
 impl OwnModels {
-    /// Its speed, where that of all together is `others`.
+    /// The endpoint's speed, where that of all endpoints together is `common`.
     #[must_use]
-    pub fn speed_or(&self, others: &Speed) -> Speed {
+    pub fn speed_or(&self, common: &Speed) -> Speed {
         Speed {
-            prefill: self.prefill.coefficients(&others.prefill),
-            step: self.step.coefficients(&others.step),
-            transfer: self.transfer.coefficients(&others.transfer),
+            prefill: self.prefill.coefficients(&common.prefill),
+            step: self.step.coefficients(&common.step),
+            transfer: self.transfer.coefficients(&common.transfer),
         }
     }
 }

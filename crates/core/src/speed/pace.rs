@@ -1,49 +1,49 @@
-//! What is known of one endpoint's speed, and the work that waits there.
+//! One endpoint's models of speed, and the work that waits there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::estimate::bias::Bias;
 use crate::estimate::rate::DecayedRate;
+use crate::speed::busy_time::{BusyTime, RecentLoad};
 use crate::speed::models::{Models, OwnModels};
-use crate::speed::prefill_time::{MOST_READING, PrefillTime, RecentLoad};
-use crate::speed::virtual_queue::{Busy, QueueSlot, VirtualQueue};
+use crate::speed::virtual_queue::{QueueSlot, VirtualQueue};
 use crate::speed::work::{PromptWork, StreamLoad};
 
-/// What is known of one endpoint's speed, and what waits there.
+/// One endpoint's models of speed, and the work that waits there.
 #[derive(Debug, Default)]
 pub struct Pace {
-    /// Its models.
+    /// The three models of its speed.
     pub models: OwnModels,
-    /// How far forecasts of the time between its tokens are off.
+    /// The factor by which forecasts of its ITL are off.
     pub itl_bias: Bias,
-    /// Prompts that it reads.
+    /// The prompts that it has to read.
     pub prompts: VirtualQueue<4>,
-    /// KV caches that it fetches.
+    /// The KV caches that it has to fetch.
     pub transfers: VirtualQueue<2>,
-    /// In each second: seconds and steps in which it read prompts, and prompts that were sent to it.
+    /// Per second: seconds and steps of prefill, and prompts that were sent to it.
     lately: DecayedRate<3>,
-    /// When its streams were last learned from, in nanoseconds.
+    /// When a sample from its streams was last learned, in nanoseconds.
     learned_at: AtomicU64,
 }
 
-/// A prompt's place in an endpoint's line.
+/// A prompt's place in an endpoint's queue.
 #[derive(Clone, Copy, Debug)]
 pub struct PromptPlace(QueueSlot<4>);
 
-/// A KV cache's place in the line to an endpoint.
+/// A KV cache's place in an endpoint's queue of transfers.
 #[derive(Clone, Copy, Debug)]
 pub struct TransferPlace(QueueSlot<2>);
 
 impl Pace {
-    /// A prompt departs to this endpoint.
+    /// Notes that a prompt is sent to this endpoint.
     pub fn prompt_sent(&self, work: PromptWork, pool: &Models, now: Duration) -> PromptPlace {
         let seconds = self.models.speed_or(&pool.speed()).prefill(work);
         self.lately.add([0.0, 0.0, 1.0], now);
         PromptPlace(self.prompts.enter(work.features(), seconds, now))
     }
 
-    /// The prompt was read: its first token came.
+    /// Notes that the prompt was read, as its first token came, and learns from it.
     pub fn prompt_read(&self, prompt: &PromptPlace, pool: &Models, now: Duration) {
         if let Some(sample) = self.prompts.done(&prompt.0, now) {
             self.models.prefill.learn(&pool.prefill, &sample.work, sample.seconds);
@@ -55,12 +55,12 @@ impl Pace {
         self.lately.add([seconds, 1.0, 0.0], now);
     }
 
-    /// The prompt is not waited for any more.
+    /// Notes that the prompt will not be read.
     pub fn prompt_given_up(&self, prompt: &PromptPlace) {
         self.prompts.given_up(&prompt.0);
     }
 
-    /// A prompt departs of which nothing will be seen before its whole answer.
+    /// Notes that a prompt is sent whose first token will not be seen.
     pub fn prompt_passes(&self, work: PromptWork, pool: &Models, now: Duration) {
         let seconds = self.models.speed_or(&pool.speed()).prefill(work);
         self.lately.add([0.0, 0.0, 1.0], now);
@@ -68,13 +68,14 @@ impl Pace {
         self.prompts.passes(seconds, now);
     }
 
-    /// A KV cache departs to this endpoint.
+    /// Notes that this endpoint begins to fetch a KV cache.
     pub fn transfer_sent(&self, tokens: f64, pool: &Models, now: Duration) -> TransferPlace {
         let seconds = self.models.speed_or(&pool.speed()).transfer(tokens);
         TransferPlace(self.transfers.enter([1.0, tokens / 1e3], seconds, now))
     }
 
-    /// It is there: the first token after it came, which itself took one step.
+    /// Notes that the KV cache arrived, as the first token after it came, and learns from it. That token took one `step`,
+    /// in seconds.
     pub fn transferred(&self, transfer: &TransferPlace, step: f64, pool: &Models, now: Duration) {
         if let Some(sample) = self.transfers.done(&transfer.0, now) {
             let seconds = (sample.seconds - step).max(sample.seconds / 10.0);
@@ -82,33 +83,25 @@ impl Pace {
         }
     }
 
-    /// The KV cache is not waited for any more.
+    /// Notes that the KV cache will not arrive.
     pub fn transfer_given_up(&self, transfer: &TransferPlace) {
         self.transfers.given_up(&transfer.0);
     }
 
-    /// What it does in each second, of late.
+    /// What the endpoint does per second, lately.
     #[must_use]
     pub fn lately(&self, now: Duration) -> RecentLoad {
         let [seconds, steps, arrivals] = self.lately.rates(now);
-        RecentLoad { reading: PrefillTime { seconds: seconds.min(MOST_READING), steps }, arrivals }
+        RecentLoad { reading: BusyTime { seconds, steps }.capped(), arrivals }
     }
 
-    /// How much it has read so far.
-    #[must_use]
-    pub fn has_read_so_far(&self, now: Duration) -> PrefillTime {
-        let Busy { seconds, steps } = self.prompts.busy(now);
-        PrefillTime { seconds, steps }
-    }
-
-    /// Tokens came `gap` seconds one after the other for `window` seconds, beside `load` and `reading`: what they
-    /// would have taken without the latter is learned. All streams of an endpoint tell the same, so one of them now
-    /// and then is enough.
+    /// Learns from tokens that came `gap` seconds apart for `window` seconds, beside `load` and `reading`: the ITL without
+    /// the latter is the sample.
     pub fn streamed(
         &self,
         load: StreamLoad,
         (gap, window): (f64, f64),
-        reading: PrefillTime,
+        reading: BusyTime,
         pool: &Models,
         now: Duration,
     ) {
@@ -123,7 +116,8 @@ impl Pace {
     }
 }
 
-/// Least nanoseconds between two lessons from an endpoint's streams.
+/// The least time, in nanoseconds, between two samples from an endpoint's streams. All streams of an endpoint have the
+/// same ITL, so one of them now and then is enough; double learns a change of speed half as fast.
 const LEARN_EVERY: u64 = 50_000_000;
 
 #[cfg(test)]
@@ -151,13 +145,13 @@ mod tests {
         let own = pace.models.speed_or(&pool.speed());
         assert!((speed.prefill(work) / 0.2 - 1.0).abs() < 0.1, "{}", speed.prefill(work));
         assert!((own.prefill(work) / 0.2 - 1.0).abs() < 0.1);
-        let read = pace.has_read_so_far(seconds(now));
+        let read = pace.prompts.busy(seconds(now));
         assert!((read.seconds / 8.0 - 1.0).abs() < 0.05 && (read.steps - 40.0).abs() < 0.1);
     }
 
     #[test]
     fn a_window_in_which_a_long_prompt_was_given_up_tells_nothing() {
-        let read = |seconds| PrefillTime { seconds, steps: 1.0 };
+        let read = |seconds| BusyTime { seconds, steps: 1.0 };
         assert_eq!((read(2.0) - read(5.0)).alone(0.05, 0.5), None);
         assert!((read(5.1) - read(5.0)).alone(0.05, 0.5).is_some());
     }
@@ -169,7 +163,7 @@ mod tests {
         for i in 0..200_u32 {
             let load = StreamLoad { streams: f64::from(i % 40), tokens: f64::from(i % 40) * 1e3 };
             let alone = 0.006 + 0.0001 * load.streams + 4e-8 * load.tokens;
-            let half = PrefillTime { seconds: 0.5, steps: 10.0 };
+            let half = BusyTime { seconds: 0.5, steps: 10.0 };
             let gap = half.beside(alone);
             pace.streamed(load, (gap, 1.0), half, &pool, seconds(f64::from(i)));
         }

@@ -1,27 +1,30 @@
-//! Work that an endpoint does one piece after the other, seen from outside: prompts it reads, KV caches it fetches.
+//! A queue of work at an endpoint, seen from outside: prompts that it reads, KV caches that it fetches.
 //!
-//! A virtual clock says when the line will be empty. Every piece moves it on by what it is expected to take, and
-//! every piece that is done corrects it by how far the expectation was off, so own work counts at once, errors do not
-//! add up, and what others sent shows as delay. *Why this one*: counting requests or tokens in flight forgets how much
-//! of them is done already.
+//! A virtual clock says when the queue will be empty. Each piece of work moves it on by the time that it is expected to
+//! take, and each finished piece corrects it by the error of that expectation. So the router's own work counts at once,
+//! errors do not add up, and other routers' work shows as delay. *Why not requests or tokens in flight*: they count work
+//! that is done already.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::estimate::fade::nanos;
+use crate::speed::busy_time::BusyTime;
 
-/// Pieces done within this of each other were done in one step.
+/// Pieces that end within this time of each other were done in one step. Steps of engines take 5 ms and more; answers of
+/// one step are sent within some 100 µs.
 const ONE_STEP: Duration = Duration::from_millis(1);
-/// Share of its expected work that a line which should be empty, and is not, still has before it.
+/// The share of its expected work that a queue is taken to have left when it should be empty and is not. Tuned in the lab,
+/// no sensitivity measured.
 const OVERDUE: f64 = 0.5;
 
-/// The line, with features of its work in `N` numbers.
+/// The queue, with `N` features of each piece of work.
 #[derive(Debug, Default)]
 pub struct VirtualQueue<const N: usize> {
-    /// Nanoseconds; read without the lock.
+    /// When the queue will be empty, in nanoseconds; read without the lock.
     until: AtomicU64,
-    /// Bits of the seconds of work that are expected of all pieces in the line.
+    /// The expected seconds of all pieces in the queue, as the bits of an `f64`.
     pending: AtomicU64,
     inner: Mutex<Inner<N>>,
 }
@@ -29,25 +32,16 @@ pub struct VirtualQueue<const N: usize> {
 #[derive(Debug, Default)]
 struct Inner<const N: usize> {
     pieces: u32,
-    /// Since when there has been one, if there is.
+    /// Since when the queue has not been empty.
     since: Duration,
-    busy: Busy,
-    /// By how much the line was later than expected, over all time: seconds.
+    busy: BusyTime,
+    /// Seconds by which pieces were later than expected, over all time.
     late: f64,
     last_done: Duration,
     step: Option<Step<N>>,
 }
 
-/// How much was done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Busy {
-    /// Seconds in which there was work.
-    pub seconds: f64,
-    /// Steps that did some.
-    pub steps: f64,
-}
-
-/// Pieces that were done together, until it is known that no more were.
+/// Pieces that were done in one step, which may not be over.
 #[derive(Clone, Copy, Debug)]
 struct Step<const N: usize> {
     work: [f64; N],
@@ -55,30 +49,30 @@ struct Step<const N: usize> {
     done: Duration,
 }
 
-/// A piece of work in the line.
+/// A piece of work in the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueSlot<const N: usize> {
     work: [f64; N],
     seconds: f64,
     entered: Duration,
     ready: Duration,
-    /// The line's lateness when it entered: what came since moved it too.
+    /// The queue's lateness when the piece entered.
     late: f64,
 }
 
-/// What a step of one or more pieces took.
+/// A step of one or more pieces, and the time that it took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimedWork<const N: usize> {
-    /// Features of the work; the first is the step itself, and 1.
+    /// Features of the work, summed over the pieces; the first is 1, the step itself.
     pub work: [f64; N],
     /// Seconds from its beginning to its end.
     pub seconds: f64,
 }
 
 impl<const N: usize> VirtualQueue<N> {
-    /// Seconds until the line is empty, as far as is known.
+    /// Expected seconds until the queue is empty.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a line is no years long")]
+    #[expect(clippy::cast_precision_loss, reason = "a queue is no years long")]
     pub fn wait(&self, now: Duration) -> f64 {
         match self.until.load(Ordering::Relaxed).saturating_sub(nanos(now)) {
             0 => OVERDUE * self.pending(),
@@ -86,7 +80,7 @@ impl<const N: usize> VirtualQueue<N> {
         }
     }
 
-    /// A piece of work enters, which is expected to take so many seconds once it is its turn.
+    /// Adds a piece of work that is expected to take this many seconds.
     pub fn enter(&self, work: [f64; N], seconds: f64, now: Duration) -> QueueSlot<N> {
         let seconds = sane(seconds);
         let mut inner = self.lock();
@@ -99,27 +93,27 @@ impl<const N: usize> VirtualQueue<N> {
         QueueSlot { work, seconds, entered: now, ready, late: inner.late }
     }
 
-    /// The piece is done. Returns what the step before took, now that it is known to be over.
-    pub fn done(&self, place: &QueueSlot<N>, now: Duration) -> Option<TimedWork<N>> {
+    /// Removes a finished piece. Returns the step before it, if that is now known to be over.
+    pub fn done(&self, slot: &QueueSlot<N>, now: Duration) -> Option<TimedWork<N>> {
         let mut inner = self.lock();
-        let ready = place.ready.as_secs_f64() + inner.late - place.late;
+        let ready = slot.ready.as_secs_f64() + inner.late - slot.late;
         let late = now.as_secs_f64() - ready;
-        self.leave(&mut inner, place, late);
+        self.leave(&mut inner, slot, late);
         if inner.pieces == 0 {
             inner.busy.seconds += now.saturating_sub(inner.since).as_secs_f64();
         }
-        let sample = inner.step(place, now);
+        let sample = inner.step(slot, now);
         inner.last_done = now;
         sample
     }
 
-    /// The piece is given up: what it would have taken is not waited for.
-    pub fn given_up(&self, place: &QueueSlot<N>) {
+    /// Removes a piece that will not be finished.
+    pub fn given_up(&self, slot: &QueueSlot<N>) {
         let mut inner = self.lock();
-        self.leave(&mut inner, place, -place.seconds);
+        self.leave(&mut inner, slot, -slot.seconds);
     }
 
-    /// A piece of work enters whose end will not be seen: it counts for as long as it is expected to take.
+    /// Adds a piece of work whose end will not be seen: it counts for as long as it is expected to take.
     pub fn passes(&self, seconds: f64, now: Duration) {
         let mut inner = self.lock();
         inner.busy.seconds += sane(seconds);
@@ -128,20 +122,20 @@ impl<const N: usize> VirtualQueue<N> {
         self.set(until, self.pending());
     }
 
-    /// How much was done so far, of a piece that is being done too: a long one takes longer than those who ask for
-    /// this wait between asking.
+    /// The work done so far. A piece that is being done counts up to `now`, because a long one takes longer than the
+    /// windows for which callers ask.
     #[must_use]
-    pub fn busy(&self, now: Duration) -> Busy {
+    pub fn busy(&self, now: Duration) -> BusyTime {
         let inner = self.lock();
         let going_on = match inner.pieces {
             0 => Duration::ZERO,
             _ => now.saturating_sub(inner.since),
         };
-        Busy { seconds: inner.busy.seconds + going_on.as_secs_f64(), ..inner.busy }
+        BusyTime { seconds: inner.busy.seconds + going_on.as_secs_f64(), ..inner.busy }
     }
 
-    /// One piece less; those behind it are ready so many seconds later than was expected.
-    fn leave(&self, inner: &mut Inner<N>, place: &QueueSlot<N>, later: f64) {
+    /// Removes one piece; the pieces behind it are ready this many seconds `later` than expected.
+    fn leave(&self, inner: &mut Inner<N>, slot: &QueueSlot<N>, later: f64) {
         inner.pieces = inner.pieces.saturating_sub(1);
         inner.late += later;
         let shift = Duration::from_secs_f64(later.abs());
@@ -149,7 +143,7 @@ impl<const N: usize> VirtualQueue<N> {
             true => self.until() + shift,
             false => self.until().saturating_sub(shift),
         };
-        let pending = if inner.pieces == 0 { 0.0 } else { self.pending() - place.seconds };
+        let pending = if inner.pieces == 0 { 0.0 } else { self.pending() - slot.seconds };
         self.set(until, pending.max(0.0));
     }
 
@@ -176,20 +170,20 @@ fn sane(seconds: f64) -> f64 {
 }
 
 impl<const N: usize> Inner<N> {
-    /// Adds a piece to the step that it was done in; a step that is over is returned.
-    fn step(&mut self, place: &QueueSlot<N>, now: Duration) -> Option<TimedWork<N>> {
+    /// Adds a finished piece to its step. Returns the step before, if this piece is of another.
+    fn step(&mut self, slot: &QueueSlot<N>, now: Duration) -> Option<TimedWork<N>> {
         if let Some(step) = &mut self.step
             && now.saturating_sub(step.done) <= ONE_STEP
         {
-            for (sum, work) in step.work.iter_mut().zip(place.work).skip(1) {
+            for (sum, work) in step.work.iter_mut().zip(slot.work).skip(1) {
                 *sum += work;
             }
             step.done = now;
             return None;
         }
         self.busy.steps += 1.0;
-        let began = self.last_done.max(place.entered);
-        let over = self.step.replace(Step { work: place.work, began, done: now })?;
+        let began = self.last_done.max(slot.entered);
+        let over = self.step.replace(Step { work: slot.work, began, done: now })?;
         let seconds = over.done.saturating_sub(over.began).as_secs_f64();
         Some(TimedWork { work: over.work, seconds })
     }
@@ -232,8 +226,8 @@ mod tests {
     #[test]
     fn pieces_of_one_step_are_one_sample() {
         let line = VirtualQueue::<2>::default();
-        let places = [1.0, 2.0, 4.0].map(|work| line.enter([1.0, work], 0.1, ms(0)));
-        places.iter().for_each(|place| assert_eq!(line.done(place, ms(90)), None));
+        let slots = [1.0, 2.0, 4.0].map(|work| line.enter([1.0, work], 0.1, ms(0)));
+        slots.iter().for_each(|slot| assert_eq!(line.done(slot, ms(90)), None));
         let next = line.enter([1.0, 9.0], 0.1, ms(100));
         let sample = line.done(&next, ms(200)).expect("the step is over");
         assert_eq!((sample.work, near(sample.seconds, 0.09)), ([1.0, 7.0], true));

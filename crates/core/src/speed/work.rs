@@ -1,13 +1,13 @@
-//! Work as the models of speed see it: prompts and streams.
+//! Work as the features of the models of speed: prompts and streams.
 
-/// A prompt as work: what has to be computed of it, and beside what.
+/// A prompt to be read, and what runs beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PromptWork {
     /// Tokens to compute.
     pub uncached: f64,
     /// Tokens found in the prefix cache.
     pub cached: f64,
-    /// Streams of the same engine.
+    /// Streams that run on the same engine.
     pub streams: f64,
 }
 
@@ -18,10 +18,10 @@ impl PromptWork {
     }
 }
 
-/// Streams as load.
+/// The streams that run on one engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StreamLoad {
-    /// How many.
+    /// The number of streams.
     pub streams: f64,
     /// KV tokens they hold together.
     pub tokens: f64,

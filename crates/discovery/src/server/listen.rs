@@ -16,16 +16,16 @@ use tonic::transport::server::Connected;
 
 use crate::tls::{Files, TlsError, TlsFolder};
 
-/// Handshakes at once.
+/// Concurrent handshakes; beyond, new connections wait.
 const HANDSHAKES: usize = 1024;
 /// A handshake must be over within this.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// After a failed accept the listener rests.
+/// The pause after a failed accept: the process may be out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// The certificates are looked at again at a connection after this.
+/// Certificates that were read longer ago than this are read again at the next connection.
 pub(super) const CERTIFICATES_FOR: Duration = Duration::from_secs(5);
 
-/// Every connection that could be set up. One that cannot is logged, and hinders no other.
+/// All connections that were set up. One that fails is logged, and does not delay others.
 pub(super) fn incoming(
     listener: TcpListener,
     tls: Option<TlsFolder>,
@@ -47,7 +47,7 @@ pub(super) fn incoming(
         .buffer_unordered(HANDSHAKES)
         .filter_map(async |connection| {
             connection
-                .inspect_err(|error| tracing::warn!(%error, "a router's connection failed"))
+                .inspect_err(|error| tracing::warn!(%error, "the connection of a router failed"))
                 .ok()
         })
         .map(Ok)
@@ -66,7 +66,7 @@ async fn establish(stream: TcpStream, acceptor: Option<Arc<Acceptor>>) -> io::Re
     stream.map(|stream| Connection::Tls(Box::new(stream))).map_err(because)
 }
 
-/// Makes acceptors of the certificates as they are now.
+/// Makes TLS acceptors from the current certificates.
 struct Acceptor {
     folder: TlsFolder,
     last: Mutex<Option<Last>>,
@@ -79,7 +79,7 @@ struct Last {
 }
 
 impl Acceptor {
-    /// The last good certificates, if the present ones are not.
+    /// An acceptor with the current certificates or, if they cannot be used, with the last good ones.
     fn current(&self) -> Result<TlsAcceptor, TlsError> {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +94,7 @@ impl Acceptor {
                 Ok(acceptor)
             }
             (Err(error), Some(last)) => {
-                tracing::error!(%error, "the last good certificates stay in use");
+                tracing::error!(%error, "cannot use the current certificates; the last good ones stay in use");
                 last.read_at = now;
                 Ok(last.acceptor.clone())
             }
@@ -102,7 +102,7 @@ impl Acceptor {
         }
     }
 
-    /// The files, and an acceptor by them: the last one where they are the same.
+    /// Reads the files, and makes an acceptor unless they are the same as the last.
     fn read(&self, last: Option<&Last>) -> Result<(Files, TlsAcceptor), TlsError> {
         let files = self.folder.read()?;
         let acceptor = match last {

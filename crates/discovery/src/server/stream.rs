@@ -1,4 +1,4 @@
-//! The stream of one router: what it was sent, and what is next.
+//! The stream of one router: what it was sent, and what it is to be sent next.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,21 +11,22 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
 use tonic::{Status, Streaming};
 
-use super::{Routers, Server, World};
 use crate::proto::controller_message::Kind;
 use crate::proto::{
     Answer, ControllerMessage, Heartbeat, Hello, Load, Push, Removal, RouterMessage, Synced,
     router_message,
 };
+use crate::server::world::{Routers, Server, World};
 
 /// Connections so far, over all servers of the process.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
-/// What a router was last told of a route.
+/// What a router was last sent of a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
-    /// Nothing that it has taken: it said in its hello that it serves it, or it refused what it was told.
+    /// Nothing that it took: it said in its hello that it serves the route, or it refused the last state.
     Nothing,
+    /// The state with this nonce.
     State(u64),
 }
 
@@ -34,9 +35,12 @@ pub(super) struct RouterStream<R: Routers> {
     connection: u64,
     routers: Arc<R>,
     world: watch::Receiver<Option<Arc<World>>>,
+    /// The last world that was sent, or is due: what heartbeats confirm.
+    caught_up: Arc<World>,
+    outage: watch::Receiver<Option<Arc<str>>>,
     incoming: Streaming<RouterMessage>,
     sent: BTreeMap<Arc<str>, Sent>,
-    /// Routes of which the router refused the last state, or the end. They are offered again with each heartbeat: it
+    /// Routes of which the router refused the last state, or the removal. They are offered again with each heartbeat: it
     /// may have refused them as older than what it had, before this controller had read on.
     refused: BTreeSet<Arc<str>>,
     due: VecDeque<Kind>,
@@ -57,7 +61,8 @@ impl<R: Routers> RouterStream<R> {
         hello: Hello,
         incoming: Streaming<RouterMessage>,
     ) -> Self {
-        let Server { mut world, routers, times } = server;
+        let Server { mut world, mut outage, routers, times } = server;
+        outage.mark_changed();
         world.mark_changed();
         let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         routers.joined(connection, &hello);
@@ -68,6 +73,8 @@ impl<R: Routers> RouterStream<R> {
             connection,
             routers,
             world,
+            caught_up: Arc::default(),
+            outage,
             incoming,
             sent,
             refused: BTreeSet::new(),
@@ -78,23 +85,30 @@ impl<R: Routers> RouterStream<R> {
         }
     }
 
-    /// The messages to the router, until one of the sides ends.
+    /// The messages to the router, until one of the sides ends. An outage ends them with an error.
     pub(super) fn messages(self) -> impl Stream<Item = Result<ControllerMessage, Status>> + Send {
-        stream::unfold(self, async |mut stream| {
-            let kind = stream.next().await?;
-            Some((Ok(ControllerMessage { kind: Some(kind) }), stream))
+        stream::unfold(Some(self), async |stream| {
+            let mut stream = stream?;
+            match stream.next().await? {
+                Ok(kind) => Some((Ok(ControllerMessage { kind: Some(kind) }), Some(stream))),
+                Err(outage) => Some((Err(outage), None)),
+            }
         })
     }
 
-    async fn next(&mut self) -> Option<Kind> {
+    async fn next(&mut self) -> Option<Result<Kind, Status>> {
         loop {
+            if let Some(why) = &*self.outage.borrow_and_update() {
+                return Some(Err(unavailable(why)));
+            }
             if let Some(kind) = self.due.pop_front() {
-                return Some(kind);
+                return Some(Ok(kind));
             }
             tokio::select! {
                 // Answers first: they say what is known, and each is small.
                 biased;
                 message = self.incoming.message() => self.heard(message.ok()??),
+                changed = self.outage.changed() => changed.ok()?,
                 changed = self.world.changed() => {
                     changed.ok()?;
                     let world = self.world.borrow_and_update().clone();
@@ -105,7 +119,8 @@ impl<R: Routers> RouterStream<R> {
                 () = sleep_until(self.until) => return None,
                 _ = self.heartbeat.tick() => {
                     self.offer_again();
-                    return Some(Kind::Heartbeat(Heartbeat {}));
+                    let progress = Some(self.caught_up.progress().to_proto());
+                    return Some(Ok(Kind::Heartbeat(Heartbeat { progress })));
                 }
             }
         }
@@ -136,14 +151,15 @@ impl<R: Routers> RouterStream<R> {
             return;
         }
         self.sent.extend(refused.into_iter().map(|route| (route, Sent::Nothing)));
-        let world = self.world.borrow().clone();
-        if let Some(world) = world {
+        if self.synced {
+            let world = Arc::clone(&self.caught_up);
             self.catch_up(&world);
         }
     }
 
     /// Makes due what the router does not have of `world`.
-    fn catch_up(&mut self, world: &World) {
+    fn catch_up(&mut self, world: &Arc<World>) {
+        self.caught_up = Arc::clone(world);
         for (route, state) in &world.routes {
             let now = Sent::State(state.nonce);
             if self.sent.get(route) == Some(&now) {
@@ -173,7 +189,8 @@ impl<R: Routers> RouterStream<R> {
             stays
         });
         if !std::mem::replace(&mut self.synced, true) {
-            self.due.push_back(Kind::Synced(Synced {}));
+            let progress = Some(world.progress().to_proto());
+            self.due.push_back(Kind::Synced(Synced { progress }));
         }
     }
 }
@@ -181,4 +198,9 @@ impl<R: Routers> RouterStream<R> {
 /// The lifetime less a random part, so that streams that began together do not end together.
 fn shortened(lifetime: Duration) -> Duration {
     lifetime.mul_f64(rand::rng().random_range(0.67..=1.0))
+}
+
+/// Tells a router why it gets no stream.
+pub(super) fn unavailable(why: &str) -> Status {
+    Status::unavailable(format!("the controller cannot read the cluster: {why}"))
 }

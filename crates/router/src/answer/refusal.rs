@@ -51,7 +51,7 @@ impl Failure {
         serde_json::to_vec(&ErrorBody { error }).expect("strings and numbers always serialize")
     }
 
-    /// What a client that is refused for load is asked to wait.
+    /// How long a client that is refused for load is asked to wait.
     const fn retry_after(&self) -> Duration {
         match self {
             Self::QueueFull { retry_after, .. } | Self::Unattainable { retry_after, .. } => {
@@ -119,7 +119,7 @@ mod tests {
     fn an_unknown_model_names_the_known_ones() {
         let known = known_models(["b", "a", "b"].into_iter());
         let error = &json(&Failure::UnknownModel { model: "x".into(), known })["error"];
-        assert_eq!(error["message"], "the model `x` does not exist; known are: a, b");
+        assert_eq!(error["message"], "the model `x` does not exist; available models: a, b");
         assert_eq!(error["param"], "model");
         let many: Vec<_> = (0..30).map(|i| format!("m{i:02}")).collect();
         assert!(known_models(many.iter().map(String::as_str)).ends_with("m19 and 10 more"));
@@ -136,9 +136,32 @@ mod tests {
         assert_eq!((&error["type"], &error["route"]), (&"RateLimitError".into(), &"llama".into()));
         assert_eq!(
             error["message"],
-            "route `llama` has no room, and 9 requests that go first wait already (limits.maxQueued); \
-             try again in 7 s, or add endpoints"
+            "route `llama` is at capacity and 9 requests are queued ahead of this one (limits.maxQueued); \
+             retry in 7 s, or add endpoints"
         );
         assert_eq!(shed.into_response().headers()[header::RETRY_AFTER], "7");
+    }
+
+    #[test]
+    fn an_endpoints_own_error_is_passed_on_as_it_is() {
+        for (status, own, retry_after) in [
+            (StatusCode::NOT_FOUND, None, None),
+            (StatusCode::TOO_MANY_REQUESTS, None, Some("1")),
+            (StatusCode::TOO_MANY_REQUESTS, Some("30"), Some("30")),
+            (StatusCode::SERVICE_UNAVAILABLE, None, Some("1")),
+        ] {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            headers.extend(own.map(|own| (header::RETRY_AFTER, HeaderValue::from_static(own))));
+            let answer = Box::new(crate::failure::Answer { status, headers, body: "full".into() });
+            let (route, endpoint) = ("llama".to_owned(), "d0".to_owned());
+            let phase = Phase::Decoding;
+            let response = Failure::Answered { route, phase, endpoint, answer }.into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[CONTENT_TYPE], "text/plain");
+            let retry = response.headers().get(header::RETRY_AFTER);
+            assert_eq!(retry.and_then(|value| value.to_str().ok()), retry_after, "{status}");
+            assert!(matches!(response.body(), Reply::Full(Some(body)) if body == "full"));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The way of an answer from an endpoint to a client: bytes pass as they come, and what they tell is noted.
+//! The way of an answer from an endpoint to a client: bytes pass as they come, and what they say is noted.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,50 +9,51 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::SizeHint;
 use qoe_core::endpoint::state::EndpointState;
-use qoe_core::response::sse::Finish;
-use qoe_core::response::usage::usage_of;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::answer::broken::RelayError;
+use crate::answer::event_stream::before_abort;
 use crate::answer::tap::Tap;
 use crate::ticket::Ticket;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::pool::Pool;
 
-/// An answer in one piece is looked at for its usage up to this size.
-const MAX_LOOKED_AT: usize = 1 << 20;
-
-/// An answer on its way.
-pub(crate) struct Relay {
-    exchange: Option<Exchange>,
-    /// Read before the head was sent on.
-    first: Option<Bytes>,
-    /// Said after the endpoint's last bytes.
-    last_words: Option<Bytes>,
+/// The body of an answer on its way. It settles the request's ticket at its end, or when the client drops it.
+pub(crate) struct Relay<S = TcpStream>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// `None` once nothing more comes from the endpoint.
+    exchange: Option<Exchange<S>>,
+    /// What goes to the client next, before anything more is read.
+    ready: Option<Result<Bytes, RelayError>>,
     tap: Tap,
     ticket: Ticket,
     endpoint: Arc<EndpointState>,
-    pool: Rc<Pool>,
+    pool: Rc<Pool<S>>,
+    /// How long the endpoint may send nothing.
     idle: Duration,
     heard: Instant,
     alarm: Pin<Box<Sleep>>,
 }
 
-impl Relay {
-    /// Relays `exchange`, of which `first` was read already. The connection goes back to `pool` afterwards.
+impl<S: AsyncRead + AsyncWrite + Unpin> Relay<S> {
+    /// Relays the answer that `exchange` reads, from the bytes in `first` on, which were read already. The connection
+    /// goes back to `pool` afterwards.
     pub(crate) fn new(
-        exchange: Exchange,
+        exchange: Exchange<S>,
         first: Option<Bytes>,
         tap: Tap,
         ticket: Ticket,
         endpoint: Arc<EndpointState>,
-        pool: Rc<Pool>,
+        pool: Rc<Pool<S>>,
     ) -> Self {
         let idle = ticket.route().timeouts.idle;
         let mut relay = Self {
             exchange: Some(exchange),
-            first: None,
-            last_words: None,
+            ready: None,
             tap,
             ticket,
             endpoint,
@@ -62,23 +63,24 @@ impl Relay {
             alarm: Box::pin(sleep(idle)),
         };
         if let Some(first) = first {
-            relay.note(&first);
-            relay.first = Some(first);
+            relay.receive(first);
         }
-        relay.settle_if_ended();
+        relay.end_if_ended();
         relay
     }
 
+    /// Whether nothing more goes to the client.
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.exchange.is_none() && self.first.is_none() && self.last_words.is_none()
+        self.exchange.is_none() && self.ready.is_none()
     }
 
+    /// How many bytes are still to go to the client.
     pub(crate) fn size_hint(&self) -> SizeHint {
-        match &self.exchange {
-            Some(exchange) if self.first.is_none() => exchange.size_hint(),
-            None if self.last_words.is_none() => {
-                SizeHint::with_exact(self.first.as_ref().map_or(0, |first| first.len() as u64))
-            }
+        match (&self.exchange, &self.ready) {
+            (None, Some(Ok(last))) => SizeHint::with_exact(last.len() as u64),
+            (None, None) => SizeHint::with_exact(0),
+            // An event may be added to a stream, however long the endpoint says it is.
+            (Some(exchange), None) if !matches!(self.tap, Tap::Events(_)) => exchange.size_hint(),
             _ => SizeHint::default(),
         }
     }
@@ -88,116 +90,125 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, RelayError>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(first)));
-        }
-        let Some(exchange) = &mut self.exchange else {
-            return Poll::Ready(self.last_words.take().map(Ok));
-        };
-        match exchange.poll_chunk(cx) {
-            Poll::Ready(Some(Ok(chunk))) => {
-                self.heard = Instant::now();
-                self.note(&chunk);
-                if self.aborted() {
-                    return Poll::Ready(self.break_off(RelayError::Aborted));
+        loop {
+            if let Some(ready) = self.ready.take() {
+                return Poll::Ready(Some(ready));
+            }
+            let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
+            match exchange.poll_chunk(cx) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.heard = Instant::now();
+                    self.receive(chunk);
+                    self.end_if_ended();
                 }
-                self.settle_if_ended();
-                Poll::Ready(Some(Ok(chunk)))
+                Poll::Ready(Some(Err(_))) => self.break_off(RelayError::Broken),
+                Poll::Ready(None) => self.end_if_ended(),
+                Poll::Pending if self.idle_for_too_long(cx) => self.break_off(RelayError::Idle),
+                Poll::Pending => return Poll::Pending,
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(self.break_off(RelayError::Broken)),
-            Poll::Ready(None) => {
-                self.settle_if_ended();
-                Poll::Ready(self.last_words.take().map(Ok))
-            }
-            Poll::Pending => self.poll_idle(cx),
         }
     }
 
-    /// Whether the endpoint, on its way down, ended the stream as if it were whole: `finish_reason: "abort"`.
-    fn aborted(&self) -> bool {
-        matches!(&self.tap, Tap::Events { scan, .. } if scan.summary().finish == Some(Finish::Abort))
-    }
-
-    /// Pending until the endpoint was silent for too long.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, RelayError>>> {
+    /// Whether the endpoint has been silent for too long. If not, the task is woken when it will have been.
+    fn idle_for_too_long(&mut self, cx: &mut Context<'_>) -> bool {
         while self.alarm.as_mut().poll(cx).is_ready() {
             let deadline = self.heard + self.idle;
             if deadline <= Instant::now() {
-                return Poll::Ready(self.break_off(RelayError::Idle));
+                return true;
             }
-            // Set anew only when it rings, not for every token.
+            // Moving a timer for every token would cost more than one vain ring each `idle`.
             self.alarm.as_mut().reset(deadline);
         }
-        Poll::Pending
+        false
     }
 
-    /// Notes what passing bytes tell.
-    fn note(&mut self, chunk: &Bytes) {
-        match &mut self.tap {
-            Tap::Events { scan, .. } => {
-                let tokens = scan.feed(chunk).content_events;
-                self.ticket.streamed(tokens);
-            }
-            Tap::Whole { chunks, size } => {
-                *size += chunk.len();
-                if *size <= MAX_LOOKED_AT {
-                    chunks.push(chunk.clone());
-                }
-            }
-            Tap::Nothing => {}
+    /// Notes what a chunk says, and makes ready what of it may go to the client.
+    fn receive(&mut self, chunk: Bytes) {
+        let Tap::Events(stream) = &mut self.tap else {
+            self.tap.keep(&chunk);
+            self.ready = Some(Ok(chunk));
+            return;
+        };
+        self.ticket.streamed(stream.read(&chunk));
+        let lines = stream.whole_lines(chunk);
+        if stream.aborted() {
+            // What came with the abort and before it is as good as what came earlier.
+            let good = lines.map(|lines| before_abort(&lines)).filter(|good| !good.is_empty());
+            self.ready = good.map(Ok);
+            self.break_off(RelayError::Aborted);
+        } else {
+            self.ready = lines.map(Ok);
         }
     }
 
     /// At the endpoint's end: the ticket settles, and the connection is free for others.
-    fn settle_if_ended(&mut self) {
+    fn end_if_ended(&mut self) {
         let Some(exchange) = self.exchange.take_if(|exchange| exchange.ended()) else { return };
-        match &mut self.tap {
-            Tap::Events { scan, must_say_done } => {
-                let summary = scan.summary();
-                if let Some(usage) = summary.usage {
-                    self.ticket.counted(usage);
-                }
-                if summary.error_seen {
-                    self.ticket.broke_off("error_event");
-                } else if *must_say_done && !summary.done_seen {
-                    self.break_off_stream(RelayError::EndedEarly);
-                }
-            }
-            Tap::Whole { chunks, size } if *size <= MAX_LOOKED_AT => {
-                let usage = match chunks.as_slice() {
-                    [only] => usage_of(only),
-                    chunks => usage_of(&chunks.concat()),
-                };
-                if let Some(usage) = usage {
-                    self.ticket.counted(usage);
-                }
-            }
-            Tap::Whole { .. } | Tap::Nothing => {}
-        }
-        self.ticket.succeeded();
+        self.end(None);
         if let Some(connection) = exchange.into_idle() {
             self.pool.put(&self.endpoint.authority, connection);
         }
     }
 
-    /// The answer cannot go on.
-    fn break_off(&mut self, error: RelayError) -> Option<Result<Bytes, RelayError>> {
+    /// The endpoint's connection cannot be read any more, or shall not be.
+    fn break_off(&mut self, error: RelayError) {
         self.exchange = None;
-        if let Tap::Events { scan, .. } = &self.tap {
-            if scan.summary().clean_end {
-                self.ticket.succeeded(); // All was said before the connection broke.
-                return None;
-            }
-            self.break_off_stream(error);
-            return self.last_words.take().map(Ok);
-        }
-        self.ticket.broke_off(error.kind());
-        Some(Err(error))
+        self.end(Some(error));
     }
 
-    fn break_off_stream(&mut self, error: RelayError) {
-        let half_a_line = matches!(&self.tap, Tap::Events { scan, .. } if scan.in_line());
-        self.last_words = Some(error.event(&self.ticket.route().name, half_a_line));
-        self.ticket.broke_off(error.kind());
+    /// Nothing more comes from the endpoint: the ticket settles, and the client is told if the answer is not whole.
+    fn end(&mut self, broken: Option<RelayError>) {
+        let fault = match &self.tap {
+            Tap::Events(stream) => stream.fault(broken),
+            Tap::Whole { .. } | Tap::Nothing => broken,
+        };
+        if let Some(usage) = self.tap.usage() {
+            self.ticket.counted(usage);
+        }
+        match fault {
+            None => self.ticket.succeeded(),
+            Some(fault) => self.ticket.broke_off(fault.kind()),
+        }
+        let last = match (&mut self.tap, fault) {
+            (Tap::Events(stream), None | Some(RelayError::ErrorEvent)) => stream.rest(),
+            (Tap::Events(_), Some(fault)) => fault.event(&self.ticket.route().name),
+            (_, None) => Bytes::new(),
+            (_, Some(fault)) => {
+                self.ready = Some(Err(fault));
+                return;
+            }
+        };
+        if !last.is_empty() {
+            self.ready = Some(Ok(match self.ready.take() {
+                Some(Ok(ready)) => [ready, last].concat().into(),
+                _ => last,
+            }));
+        }
+    }
+
+    /// The next bytes for the client, of an answer that has to end now because the drain's deadline has passed.
+    pub(crate) fn cut(&mut self) -> Option<Result<Bytes, RelayError>> {
+        if self.exchange.is_some() {
+            if !matches!(&self.tap, Tap::Events(stream) if stream.is_complete()) {
+                self.ticket.cut();
+            }
+            self.break_off(RelayError::DrainDeadline);
+        }
+        self.ready.take()
     }
 }
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Drop for Relay<S> {
+    /// A client may leave as soon as a stream has said that it is complete; the endpoint's last bytes say nothing new.
+    fn drop(&mut self) {
+        if let Tap::Events(stream) = &self.tap
+            && stream.is_complete()
+            && self.exchange.is_some()
+        {
+            self.end(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The two kinds of bodies that the router sends: a leg's to an endpoint, and a reply's to a client.
+//! The body of a reply to a client.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,16 +11,24 @@ use crate::answer::relay::Relay;
 
 /// The body of a reply.
 pub(crate) enum Reply {
-    /// At hand; taken once.
+    /// A body that is at hand; taken once.
     Full(Option<Bytes>),
-    /// Coming from an endpoint.
+    /// A body that comes from an endpoint.
     Relay(Box<Relay>),
 }
 
 impl Reply {
-    /// A reply that is at hand.
+    /// A body that is at hand.
     pub(crate) fn full(body: Bytes) -> Self {
         Self::Full((!body.is_empty()).then_some(body))
+    }
+
+    /// The next bytes of a reply that has to end now because the drain's deadline has passed.
+    pub(crate) fn cut(&mut self) -> Option<Result<Bytes, RelayError>> {
+        match self {
+            Self::Full(body) => body.take().map(Ok),
+            Self::Relay(relay) => relay.cut(),
+        }
     }
 
     /// No body.

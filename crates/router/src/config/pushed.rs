@@ -3,6 +3,7 @@
 //! A router needs no controller to go on. It serves what it has for ever, and after a restart what it had on disk.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qoe_discovery::client::Subscriber;
 use qoe_discovery::proto::RouteLoad;
-use qoe_discovery::{Holdings, RouteConfig, Verdict, Version};
+use qoe_discovery::{Holdings, Origin, Progress, RouteConfig, Verdict};
 use qoe_runtime::readiness::Guard;
 
 use crate::config::disk::Disk;
@@ -53,7 +54,7 @@ impl Pushed {
             state.awaiting = Some(awaiting);
             for (route, version, body) in saved {
                 match RouteConfig::decode(&body) {
-                    Ok(config) => state.take(&route, version, body, config),
+                    Ok(config) => state.take(&route, &Origin::disk(version), body, config),
                     Err(error) => tracing::warn!(route, %error, "a saved route cannot be used"),
                 }
             }
@@ -105,17 +106,39 @@ impl Pushed {
 }
 
 impl State {
-    fn take(&mut self, route: &str, version: Version, body: Bytes, config: RouteConfig) {
+    fn take(&mut self, route: &str, origin: &Origin, body: Bytes, config: RouteConfig) {
         self.drop_source(route);
         let created = config.created;
         let source = Arc::new(RouteSource::of_push(route, config));
         self.sources.insert((created, route.to_owned()), source);
-        self.holdings.hold(route, version, Some(body));
+        self.holdings.hold(route, origin, Some(body));
         self.unsaved = true;
     }
 
     fn drop_source(&mut self, route: &str) {
         self.sources.retain(|(_, name), _| name != route);
+    }
+
+    fn remove(&mut self, route: &str, origin: &Origin) {
+        tracing::info!(route, "route removed");
+        self.drop_source(route);
+        self.holdings.hold(route, origin, None);
+        self.unsaved = true;
+    }
+
+    /// Takes in what a controller confirms. Returns whether routes were removed by that, and which it is to send again.
+    fn confirm(
+        &mut self,
+        controller: SocketAddr,
+        progress: Progress,
+        now: Duration,
+    ) -> (bool, Vec<String>) {
+        self.heard = Some(now);
+        let consequences = self.holdings.confirmed(controller, progress, now);
+        for (route, version) in &consequences.removed {
+            self.remove(route, &Origin::controller(controller, *version));
+        }
+        (!consequences.removed.is_empty(), consequences.send_again)
     }
 
     fn save(&mut self) {
@@ -140,48 +163,55 @@ impl Subscriber for Pushed {
         self.state().holdings.names().map(str::to_owned).collect()
     }
 
-    fn pushed(&self, route: &str, version: Version, body: Bytes) -> Result<(), String> {
+    fn pushed(&self, route: &str, origin: Origin, body: Bytes) -> Result<(), String> {
         let now = self.shared.now();
         let mut state = self.state();
         state.heard = Some(now);
-        match state.holdings.judge(route, &version, Some(&body), now) {
+        match state.holdings.judge(route, &origin, Some(&body), now) {
             Verdict::Same => return Ok(()),
             Verdict::Older => return Err(self.older(route)),
             Verdict::New => {}
         }
         let config =
             RouteConfig::decode(&body).map_err(|error| self.refuse(route, &error.to_string()))?;
-        state.take(route, version, body, config);
+        state.take(route, &origin, body, config);
         self.put_into_use(&state);
         Ok(())
     }
 
-    fn removed(&self, route: &str, version: Version) -> Result<(), String> {
+    fn removed(&self, route: &str, origin: Origin) -> Result<(), String> {
         let now = self.shared.now();
         let mut state = self.state();
         state.heard = Some(now);
-        match state.holdings.judge(route, &version, None, now) {
+        match state.holdings.judge(route, &origin, None, now) {
             Verdict::Same => Ok(()),
             Verdict::Older => Err(self.older(route)),
             Verdict::New => {
-                tracing::info!(route, "route removed");
-                state.drop_source(route);
-                state.holdings.hold(route, version, None);
-                state.unsaved = true;
+                state.remove(route, &origin);
                 self.put_into_use(&state);
                 Ok(())
             }
         }
     }
 
-    fn synced(&self) {
+    fn synced(&self, controller: SocketAddr, progress: Progress) {
         let mut state = self.state();
-        state.heard = Some(self.shared.now());
+        state.holdings.synced(controller);
+        state.confirm(controller, progress, self.shared.now());
         self.begin(&mut state);
     }
 
-    fn heard(&self) {
-        self.state().heard = Some(self.shared.now());
+    fn confirmed(&self, controller: SocketAddr, progress: Progress) -> Vec<String> {
+        let mut state = self.state();
+        let (removed, send_again) = state.confirm(controller, progress, self.shared.now());
+        if removed {
+            self.put_into_use(&state);
+        }
+        send_again
+    }
+
+    fn disconnected(&self, controller: SocketAddr) {
+        self.state().holdings.disconnected(controller);
     }
 
     fn connected(&self, controllers: usize) {

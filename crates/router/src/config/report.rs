@@ -76,11 +76,11 @@ mod tests {
     use qoe_core::speed::work::PromptWork;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::observe::metrics::Metrics;
     use crate::queue::place::QueuePlace;
     use crate::routes::snapshot::Snapshot;
     use crate::routes::source::{EndpointSource, RouteSource};
-    use crate::shared::Shared;
     use qoe_core::phase::{Phase, Role};
     use qoe_discovery::proto::{DecodingLoad, PrefillLoad, RouteLoad};
 
@@ -139,7 +139,6 @@ mod tests {
     #[test]
     fn prompts_that_wait_in_the_router_are_unread_too() {
         let route = route(&[Role::Prefill, Role::Decoding]);
-        let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
         std::mem::forget(read(&route.pool[0].state, 30));
         let ask = Ask {
             priority: Priority::Low,
@@ -148,7 +147,7 @@ mod tests {
             needs: Duration::ZERO,
         };
         let place =
-            QueuePlace::enter(&shared, &route.state, ask, 500).map_err(|refusal| refusal.why);
+            QueuePlace::enter(&route.state.admission, Clock::start(), ask, 500).map_err(drop);
         assert_eq!(parts(&route).0.unread_tokens, 530.0);
         drop(place);
         assert_eq!(parts(&route).0.unread_tokens, 30.0);

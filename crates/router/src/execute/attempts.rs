@@ -1,21 +1,18 @@
-//! Carrying out plans until one succeeds: the fallback ladder. Nothing is lost that could be served.
+//! Carries out plans until one succeeds. What follows a failure is the fallback ladder's decision (`core::ladder`).
 //!
-//! Prefill fails → another prefill endpoint → whole on a decoding endpoint. Decoding fails before the first byte →
-//! whole on another. A request waits for its turn once, before its first plan. Further attempts spend the route's retry budget; what an endpoint answered with 4xx is final, but
-//! for 429.
+//! A request waits for its turn once, before its first plan.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::StatusCode;
+use qoe_core::ladder::blame::Sanctions;
+use qoe_core::ladder::{self, Ladder, RouteFacts, Step};
 use qoe_core::plan::choice::{Choice, Plan};
 use qoe_core::plan::plan;
-use qoe_core::plan::reason::Reason;
-use qoe_core::plan::scope::{Demand, Scope, Tried};
-use qoe_core::request::analyze::WholeReason;
+use qoe_core::plan::scope::Demand;
 
 use crate::execute::call::Call;
-pub(crate) use crate::execute::setback::{Answered, Setback};
+use crate::execute::setback::{Answered, FailedPlan};
 use crate::failure::Failure;
 use crate::ticket::Ticket;
 use crate::worker::Worker;
@@ -24,71 +21,54 @@ pub(super) struct Attempts<'a> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) call: &'a Call,
     pub(super) ticket: &'a mut Ticket,
-    pub(super) tried: Tried,
-    /// Why no handoff is made any more.
-    pub(super) whole: Option<Reason>,
+    ladder: Ladder,
 }
 
-impl Attempts<'_> {
-    pub(crate) async fn run(&mut self) -> Result<Answered, Failure> {
+impl<'a> Attempts<'a> {
+    pub(super) fn new(worker: &'a Rc<Worker>, call: &'a Call, ticket: &'a mut Ticket) -> Self {
+        let ladder = Ladder::pinned(call.pinned.clone());
+        Self { worker, call, ticket, ladder }
+    }
+
+    pub(super) async fn run(&mut self) -> Result<Answered, Failure> {
         self.ticket.route().state.budget.earn();
-        if !self.call.pinned.is_empty() {
-            return self.pinned().await;
-        }
-        let mut first = if self.ticket.may_wait() { Some(self.admitted().await?) } else { None };
-        let mut last = None;
+        let mut admitted = if self.ticket.may_wait() { Some(self.admitted().await?) } else { None };
+        let mut last = (!self.call.pinned.is_empty()).then_some(Failure::NoStoredResponse);
         loop {
-            let choice = match first.take() {
-                Some(choice) => choice,
-                None => match self.plan() {
-                    Some(choice) => self.hold(choice),
-                    None => return Err(last.unwrap_or_else(|| self.no_endpoint())),
-                },
+            let next = admitted.take().or_else(|| self.plan().map(|choice| self.hold(choice)));
+            let Some(Choice { plan, .. }) = next else {
+                return Err(last.unwrap_or_else(|| self.no_endpoint()));
             };
-            let setback = match choice.plan {
-                Plan::Local { endpoint } => self.local(endpoint).await,
-                Plan::Handoff { prefill, decoding } => self.handoff(prefill, decoding).await,
+            let failed = match self.carry_out(plan).await {
+                Ok(answered) => {
+                    ladder::answered(plan, &route_facts(self.ticket));
+                    return Ok(answered);
+                }
+                Err(failed) => failed,
             };
-            match setback {
-                Ok(answered) => return Ok(answered),
-                Err(Setback::Final(failure)) => return Err(failure),
-                Err(Setback::Whole(reason)) => self.whole = Some(reason),
-                Err(Setback::Replan(failure)) => last = Some(failure),
-                Err(Setback::Another(failure)) if self.may_try_again() => last = Some(failure),
-                Err(Setback::Another(failure)) => return Err(failure),
+            let (step, sanctions) =
+                self.ladder.next(plan, failed.setback(), &route_facts(self.ticket));
+            self.record(plan, &failed, sanctions);
+            last = failed.into_failure().or(last);
+            if step == Step::GiveUp {
+                return Err(last.unwrap_or_else(|| self.no_endpoint()));
             }
         }
     }
 
-    /// The next plan, over what was not tried in vain.
-    pub(super) fn plan(&self) -> Option<Choice> {
-        let route = self.ticket.route();
-        let asked = self.ticket.asked();
-        let one = self.call.generate.is_none().then_some(Reason::Whole(WholeReason::OtherApi));
-        let demand = Demand {
-            model: asked.analysis.model.as_deref(),
-            phase: asked.analysis.phase,
-            prompt_tokens: asked.prompt_tokens,
-            expected_output_tokens: asked.analysis.expected_output_tokens,
-            output_tokens: asked.output_tokens,
-            blocks: &asked.blocks,
-            block_tokens: asked.block_tokens,
-            target: route.target(&asked.analysis),
-            waited: self.ticket.waited(),
-            whole: one.or(asked.analysis.whole.map(Reason::Whole)).or(self.whole),
-        };
-        let scope = Scope {
-            pool: &route.pool,
-            policy: &route.policy,
-            handoff: route.handoff,
-            memory: &route.state.memory,
-            tried: &self.tried,
-            now: self.ticket.now(),
-        };
-        plan(&scope, &demand, &mut *self.worker.rng.borrow_mut())
+    /// The next plan, over what the ladder leaves.
+    pub(super) fn plan(&mut self) -> Option<Choice> {
+        let ticket = &*self.ticket;
+        let route = ticket.route();
+        let rng = &self.worker.rng;
+        self.ladder.choose(|tried, whole| {
+            let demand = ticket.asked().demand(route, ticket.waited());
+            let demand = Demand { whole: demand.whole.or(whole), ..demand };
+            plan(&route.scope(tried, ticket.now()), &demand, &mut *rng.borrow_mut())
+        })
     }
 
-    /// The plan is carried out from now on: its endpoints are held.
+    /// Holds the endpoints of the plan: it is carried out from now on.
     pub(super) fn hold(&mut self, choice: Choice) -> Choice {
         let route = Arc::clone(self.ticket.route());
         let state = |i: usize| &route.pool[i].state;
@@ -105,31 +85,56 @@ impl Attempts<'_> {
         Failure::NoEndpoint { route: self.ticket.route().name.to_string() }
     }
 
-    pub(super) fn may_try_again(&self) -> bool {
-        let now = self.ticket.now();
-        self.ticket.route().state.budget.spend(now)
+    async fn carry_out(&mut self, plan: Plan) -> Result<Answered, FailedPlan> {
+        match plan {
+            Plan::Local { endpoint } => self.local(endpoint).await,
+            Plan::Handoff { prefill, decoding } => self.handoff(prefill, decoding).await,
+        }
     }
 
-    /// Only these may serve it: each in turn, until one knows of it.
-    async fn pinned(&mut self) -> Result<Answered, Failure> {
-        let mut last = Failure::NoStoredResponse;
-        for (tried, &endpoint) in self.call.pinned.iter().enumerate() {
-            if tried > 0 && !self.may_try_again() {
-                break;
-            }
-            let plan = Plan::Local { endpoint };
-            self.hold(Choice { plan, reason: Reason::StoredResponse, forecast: None });
-            match self.local(endpoint).await {
-                Ok(answered) => return Ok(answered),
-                Err(Setback::Final(failure)) if failure.status() != StatusCode::NOT_FOUND => {
-                    return Err(failure);
-                }
-                Err(
-                    Setback::Final(failure) | Setback::Another(failure) | Setback::Replan(failure),
-                ) => last = failure,
-                Err(Setback::Whole(_)) => {}
-            }
+    /// Counts and logs a failed plan, and what follows for its endpoints.
+    fn record(&self, plan: Plan, failed: &FailedPlan, sanctions: Sanctions) {
+        if let FailedPlan::Leg(failure) = failed {
+            self.record_leg(failure, failed, sanctions);
         }
-        Err(last)
+        let (Plan::Handoff { prefill, .. }, Some(time)) = (plan, sanctions.kv_distrusted) else {
+            return;
+        };
+        let route = self.ticket.route();
+        let why = match failed {
+            FailedPlan::NoKvParams(incomplete) => incomplete.to_string(),
+            _ => "KV caches handed off from it failed to load several times in a row".to_owned(),
+        };
+        tracing::warn!(
+            route = %route.name,
+            endpoint = %route.pool[prefill].state.name,
+            for_s = time.as_secs(),
+            %why,
+            "no handoffs from this endpoint for a while"
+        );
     }
+
+    fn record_leg(&self, failure: &Failure, failed: &FailedPlan, sanctions: Sanctions) {
+        let (Failure::Upstream { route, phase, endpoint, .. }
+        | Failure::Answered { route, phase, endpoint, .. }) = failure
+        else {
+            return;
+        };
+        let setback = failed.setback();
+        if setback.is_final() {
+            return; // The client's error says nothing of the endpoint.
+        }
+        let phase = phase.as_str();
+        self.worker.shared.metrics.attempt_failed(route, endpoint, phase, failure.kind());
+        if setback.is_ill() {
+            let ejected_for = sanctions.ejected.map(|time| time.as_secs());
+            tracing::warn!(%route, %endpoint, phase, %failure, ejected_for, "an endpoint failed");
+        }
+    }
+}
+
+/// What the ladder needs to know of the ticket's route.
+fn route_facts(ticket: &Ticket) -> RouteFacts<'_> {
+    let route = ticket.route();
+    RouteFacts { pool: &route.pool, budget: &route.state.budget, now: ticket.now() }
 }

@@ -5,8 +5,6 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 use qoe_core::request::analyze::Api;
 
-use crate::shared::body_memory::Reserved;
-
 /// What a client asked, ready to be sent on.
 pub(crate) struct Call {
     pub(crate) method: Method,
@@ -21,6 +19,4 @@ pub(crate) struct Call {
     pub(crate) stores: bool,
     /// The client wants to know the plan.
     pub(crate) explain: bool,
-    /// The memory its body holds.
-    pub(crate) _reserved: Reserved,
 }

@@ -4,17 +4,20 @@ use std::future::poll_fn;
 
 use bytes::Bytes;
 use qoe_core::response::sse::{Finish, Scan, Summary};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::upstream::error::UpstreamError;
 use crate::upstream::exchange::Exchange;
 
-/// A stream whose first so many chunks have no content goes on to the client all the same.
+/// A stream goes on to the client after this many chunks, also without content. vLLM sends one role chunk; the rest
+/// are comments of proxies that keep the connection alive, one each 15 s or so. At half or double, only how long such
+/// a stream is held back changes, and the timeout of the first token ends that anyway.
 const MAX_FIRST_CHUNKS: usize = 64;
 
 /// The first bytes of an answer. Of a stream of generated tokens: all up to its first content, which a role or a
 /// comment is not; an error, an abort or an end that comes before is no answer.
-pub(crate) async fn first_bytes(
-    exchange: &mut Exchange,
+pub(crate) async fn first_bytes<S: AsyncRead + AsyncWrite + Unpin>(
+    exchange: &mut Exchange<S>,
     generated: bool,
 ) -> Result<Option<Bytes>, UpstreamError> {
     let mut chunks: Vec<Bytes> = Vec::new();
@@ -47,3 +50,6 @@ fn joined(mut chunks: Vec<Bytes>) -> Option<Bytes> {
         _ => Some(chunks.concat().into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use http::{HeaderValue, Response};
-use qoe_core::plan::scope::Tried;
 
 use crate::answer::relay::Relay;
 use crate::answer::reply::Reply;
@@ -17,9 +16,7 @@ use crate::worker::Worker;
 
 /// Serves a call on its ticket's route.
 pub(crate) async fn serve(worker: &Rc<Worker>, call: Call, mut ticket: Ticket) -> Response<Reply> {
-    let mut attempts =
-        Attempts { worker, call: &call, ticket: &mut ticket, tried: Tried::default(), whole: None };
-    match attempts.run().await {
+    match Attempts::new(worker, &call, &mut ticket).run().await {
         Ok(answered) => reply(worker, &call, ticket, answered),
         Err(failure) => {
             ticket.failed(&failure);

@@ -1,12 +1,12 @@
-//! What came of one plan: an answer that has begun, or a setback.
+//! What came of one plan: an answer that has begun, or why there is none.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use qoe_core::endpoint::connector::Incomplete;
 use qoe_core::endpoint::state::EndpointState;
+use qoe_core::ladder::setback::{LegFailure, Setback};
 use qoe_core::phase::Phase;
-use qoe_core::plan::reason::Reason;
 
 use crate::failure::Failure;
 use crate::upstream::error::UpstreamError;
@@ -20,48 +20,42 @@ pub(crate) struct Answered {
     pub(super) endpoint: Arc<EndpointState>,
 }
 
-/// Why a plan was not carried out, and what may follow.
-pub(crate) enum Setback {
-    /// Nothing more.
-    Final(Failure),
-    /// Another attempt, if the budget allows.
-    Another(Failure),
-    /// Another attempt, which is paid for already.
-    Replan(Failure),
-    /// The same without a handoff; nothing was lost but time.
-    Whole(Reason),
+/// Why a plan came to nothing.
+pub(crate) enum FailedPlan {
+    /// The prefill endpoint has no connector to hand over with.
+    NoConnector,
+    /// The prefill endpoint's answer lacks KV parameters.
+    NoKvParams(Incomplete),
+    /// An endpoint failed a leg. This failure is the client's answer if nothing better comes.
+    Leg(Failure),
 }
 
-impl Setback {
-    /// Whether a decoding endpoint may have said this because the KV cache it was promised did not come.
-    pub(super) fn could_be_kv_failure(&self) -> bool {
+impl FailedPlan {
+    /// The setback as the fallback ladder knows it.
+    pub(super) fn setback(&self) -> Setback {
         match self {
-            Self::Another(Failure::Upstream { error, .. }) => {
-                matches!(error, UpstreamError::ErrorEvent)
-            }
-            Self::Another(Failure::Answered { answer, .. }) => {
-                answer.status == StatusCode::INTERNAL_SERVER_ERROR
-            }
-            _ => false,
+            Self::NoConnector => Setback::NoConnector,
+            Self::NoKvParams(_) => Setback::NoKvParams,
+            Self::Leg(failure) => match failure.phase() {
+                Some(Phase::Prefill) => Setback::Prefill(leg_failure(failure)),
+                _ => Setback::Answer(leg_failure(failure)),
+            },
+        }
+    }
+
+    /// The failure to answer the client with.
+    pub(super) fn into_failure(self) -> Option<Failure> {
+        match self {
+            Self::Leg(failure) => Some(failure),
+            Self::NoConnector | Self::NoKvParams(_) => None,
         }
     }
 }
 
-/// Whom a leg goes to, and as what.
-#[derive(Clone, Copy)]
-pub(crate) struct Party<'a> {
-    pub(crate) phase: Phase,
-    pub(crate) endpoint: &'a Arc<EndpointState>,
-    /// It was given another endpoint's KV cache: an error may be that one's doing.
-    pub(crate) handed_over: bool,
-}
-
-impl<'a> Party<'a> {
-    pub(crate) const fn prefill(endpoint: &'a Arc<EndpointState>) -> Self {
-        Self { phase: Phase::Prefill, endpoint, handed_over: false }
-    }
-
-    pub(crate) const fn decoding(endpoint: &'a Arc<EndpointState>, handed_over: bool) -> Self {
-        Self { phase: Phase::Decoding, endpoint, handed_over }
+const fn leg_failure(failure: &Failure) -> LegFailure {
+    match failure {
+        Failure::Answered { answer, .. } => LegFailure::Status(answer.status.as_u16()),
+        Failure::Upstream { error: UpstreamError::ErrorEvent, .. } => LegFailure::ErrorEvent,
+        _ => LegFailure::NoAnswer,
     }
 }

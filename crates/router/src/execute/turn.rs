@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use qoe_core::admit::ask::Ask;
-use qoe_core::admit::room::{OnUnattainable, Prospect, has_room};
+use qoe_core::admit::room::OnUnattainable;
+use qoe_core::admit::shedding::{Refusal, Shedding};
+use qoe_core::admit::step::{Arrival, Outlook, Step, arrive};
 use qoe_core::plan::choice::Choice;
-use qoe_core::plan::forecast::Forecast;
 use qoe_core::speed::work::PromptWork;
 
 use crate::execute::attempts::Attempts;
 use crate::failure::Failure;
-use crate::queue::admission::{Refusal, Shedding};
 use crate::queue::place::{QueuePlace, Standing};
 
 /// What came of a try to begin.
@@ -30,17 +30,17 @@ impl Attempts<'_> {
         let state = Arc::clone(&self.ticket.route().state);
         let now = self.ticket.now();
         state.memory.arrivals.note(ask.priority, now);
-        if self.rejects() && !ask.attainable(now) {
-            let retry_after = state.admission.retry_after(now);
-            return Err(self.shed(Refusal { why: Shedding::Unattainable, retry_after }));
+        match arrive(&ask, self.rule(), state.admission.is_empty(), now) {
+            Arrival::Refuse(why) => return Err(self.shed(state.admission.refusal(why, now))),
+            Arrival::MayBegin => {
+                if let Begun::Now(choice) = self.begin(None)? {
+                    return Ok(choice);
+                }
+            }
+            Arrival::Queue => {}
         }
-        if state.admission.is_empty()
-            && let Begun::Now(choice) = self.begin(None)?
-        {
-            return Ok(choice);
-        }
-        let shared = &self.worker.shared;
-        let place = QueuePlace::enter(shared, &state, ask, self.unread())
+        let clock = self.worker.shared.clock;
+        let place = QueuePlace::enter(&state.admission, clock, ask, self.unread())
             .map_err(|refusal| self.shed(refusal))?;
         self.ticket.queued();
         let admitted = self.in_turn(&place).await;
@@ -52,25 +52,23 @@ impl Attempts<'_> {
     async fn in_turn(&mut self, place: &QueuePlace) -> Result<Choice, Failure> {
         let mut standing = place.entered();
         loop {
-            if standing == Standing::First {
-                match self.begin(Some(place))? {
+            match standing {
+                Standing::Refused(refusal) => return Err(self.shed(refusal)),
+                Standing::Behind => place.wait(standing).await,
+                Standing::First => match self.begin(Some(place))? {
                     Begun::Now(choice) => return Ok(choice),
                     Begun::Late => {}
                     Begun::NoRoom => place.wait(standing).await,
-                }
-            } else {
-                place.wait(standing).await;
+                },
             }
-            standing = place.look(self.rejects());
-            if let Standing::Refused(refusal) = standing {
-                return Err(self.shed(refusal));
-            }
+            standing = place.look(self.rule());
         }
     }
 
     /// Begins, if there is room: the endpoints of the plan are held from now on.
     fn begin(&mut self, place: Option<&QueuePlace>) -> Result<Begun, Failure> {
         let state = Arc::clone(&self.ticket.route().state);
+        // The next one plans only once the endpoints of this one are held, so that it sees the room that is left.
         let _turn = place.map(|_| state.admission.turn());
         if place.is_some() {
             // It may have waited for long: endpoints have come and gone.
@@ -80,39 +78,35 @@ impl Attempts<'_> {
             return Ok(Begun::NoRoom);
         }
         let choice = self.plan();
-        let forecast = choice.and_then(|choice| choice.forecast);
-        let prospect = forecast.map_or(Prospect::Room, |f| self.prospect(&f, place));
-        if prospect != Prospect::Room || place.is_some_and(|place| !place.go()) {
-            self.ticket.step_back();
-            return Ok(if prospect == Prospect::Late { Begun::Late } else { Begun::NoRoom });
-        }
-        let choice = choice.ok_or_else(|| self.no_endpoint())?;
-        let priority = self.ticket.asked().analysis.priority;
-        state.metrics.queue(priority).observe(self.ticket.queued_for().as_secs_f64());
-        Ok(Begun::Now(self.hold(choice)))
+        let not_yet = match self.step(choice.as_ref(), place) {
+            Step::Go => return self.go(choice),
+            Step::Wait => Begun::NoRoom,
+            Step::Late => Begun::Late,
+        };
+        self.ticket.step_back();
+        Ok(not_yet)
     }
 
-    /// What becomes of it by its best plan; where nothing is in flight there is nothing to wait for.
-    fn prospect(&self, forecast: &Forecast, place: Option<&QueuePlace>) -> Prospect {
+    /// What admission says of the best plan.
+    fn step(&self, choice: Option<&Choice>, place: Option<&QueuePlace>) -> Step {
         let route = self.ticket.route();
         let analysis = &self.ticket.asked().analysis;
-        let target = route.target(analysis);
-        if route.pool.iter().all(|endpoint| endpoint.state.ledger.in_flight_all() == 0) {
-            return Prospect::Room;
-        }
-        match place {
-            Some(place) => place.weigh(forecast, target),
-            None if has_room(forecast, target, analysis.priority, self.is_behind()) => {
-                Prospect::Room
-            }
-            None => Prospect::Wait,
-        }
+        let outlook = Outlook {
+            choice,
+            pool: &route.pool,
+            target: route.target(analysis),
+            arrivals: &route.state.memory.arrivals,
+            now: self.ticket.now(),
+        };
+        place.map_or_else(|| outlook.at_once(analysis.priority), |place| place.step(&outlook))
     }
 
-    /// Whether requests come that are more urgent.
-    fn is_behind(&self) -> bool {
-        let memory = &self.ticket.route().state.memory;
-        memory.arrivals.beyond(self.ticket.asked().analysis.priority, self.ticket.now())
+    fn go(&mut self, choice: Option<Choice>) -> Result<Begun, Failure> {
+        let choice = choice.ok_or_else(|| self.no_endpoint())?;
+        let priority = self.ticket.asked().analysis.priority;
+        let waited = self.ticket.queued_for().as_secs_f64();
+        self.ticket.route().state.metrics.queue(priority).observe(waited);
+        Ok(Begun::Now(self.hold(choice)))
     }
 
     fn ask(&self) -> Ask {
@@ -142,8 +136,8 @@ impl Attempts<'_> {
         (asked.prompt_tokens as f64 - cached).max(0.0) as u64
     }
 
-    fn rejects(&self) -> bool {
-        self.ticket.route().on_unattainable == OnUnattainable::Reject
+    fn rule(&self) -> OnUnattainable {
+        self.ticket.route().on_unattainable
     }
 
     fn shed(&self, refusal: Refusal) -> Failure {

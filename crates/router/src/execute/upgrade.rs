@@ -1,4 +1,4 @@
-//! Protocol upgrades (WebSocket): both connections are taken over, and bytes pass between them until one side ends.
+//! Protocol upgrades (WebSocket): the request goes to one endpoint, and if that agrees, both connections become a tunnel.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,19 +7,20 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use qoe_core::endpoint::state::EndpointState;
 use qoe_core::phase::Phase;
 use qoe_core::plan::choice::Choice;
 use qoe_core::plan::plan;
 use qoe_core::plan::reason::Reason;
-use qoe_core::plan::scope::{Demand, Scope, Tried};
+use qoe_core::plan::scope::{Demand, Tried};
 use qoe_core::request::analyze::{Analysis, WholeReason};
 use qoe_core::request::splice::Segments;
-use tokio::io::copy_bidirectional;
 use tokio::task::spawn_local;
 
 use crate::answer::reply::Reply;
+use crate::execute::tunnel::{self, End};
 use crate::failure::Failure;
 use crate::headers;
 use crate::routes::route::Route;
@@ -30,8 +31,9 @@ use crate::upstream::connection::upgradable;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::leg::Leg;
 use crate::worker::Worker;
+use crate::worker::drain::Lifecycle;
 
-/// Answers a request to upgrade: the endpoint's own answer, and on 101 the bytes in both directions.
+/// Answers a request to upgrade by the endpoint's own answer. After a 101, a task passes the bytes on.
 pub(crate) async fn answer(
     worker: &Rc<Worker>,
     snapshot: &Snapshot,
@@ -41,18 +43,9 @@ pub(crate) async fn answer(
     let model = request.uri().query().and_then(model_of);
     let route = Arc::clone(snapshot.route(model.as_deref())?);
     let analysis = Analysis { model, ..Analysis::without_body(request.headers(), &route.headers) };
-    let analysis = Arc::new(analysis);
-    let asked = RoutedRequest {
-        request_id: request_id.clone(),
-        api: "upgrade",
-        prompt_tokens: 0,
-        output_tokens: 0.0,
-        blocks: Box::default(),
-        block_tokens: 0.0,
-        analysis: Arc::clone(&analysis),
-    };
+    let asked = without_tokens(request_id, &Arc::new(analysis));
     let mut ticket = Ticket::open(&worker.shared, &route, asked, worker.shared.now())?;
-    let endpoint = match choose(worker, &route, &analysis) {
+    let endpoint = match choose(worker, &ticket) {
         Ok(endpoint) => endpoint,
         Err(failure) => return Ok(failed(&mut ticket, failure)),
     };
@@ -64,65 +57,76 @@ pub(crate) async fn answer(
         Err(failure) => return Ok(failed(&mut ticket, failure)),
     };
     ticket.answered(response.status());
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let (mut head, _) = response.into_parts();
-        headers::strip_hop_by_hop(&mut head.headers);
-        head.headers.remove(CONTENT_LENGTH);
-        ticket.succeeded();
-        return Ok(Response::from_parts(head, Reply::empty()));
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(switched(worker, ticket, client, response));
     }
-    let mut response = response;
-    let server = hyper::upgrade::on(&mut response);
-    spawn_local(async move {
-        match tokio::try_join!(client, server) {
-            Ok((client, server)) => {
-                let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
-                drop(copy_bidirectional(&mut client, &mut server).await);
-                ticket.succeeded();
-            }
-            Err(error) => ticket.failed(&Failure::Upgrade(error.to_string())),
-        }
-    });
-    Ok(response.map(|_| Reply::empty()))
+    let (mut head, _) = response.into_parts();
+    headers::strip_hop_by_hop(&mut head.headers);
+    head.headers.remove(CONTENT_LENGTH);
+    ticket.succeeded();
+    Ok(Response::from_parts(head, Reply::empty()))
 }
 
-/// The answer to a request that has a ticket: it is counted there.
+/// A request whose bytes are not understood here, so that it counts without tokens.
+fn without_tokens(request_id: &HeaderValue, analysis: &Arc<Analysis>) -> RoutedRequest {
+    RoutedRequest {
+        request_id: request_id.clone(),
+        api: "upgrade",
+        prompt_tokens: 0,
+        output_tokens: 0.0,
+        blocks: Box::default(),
+        block_tokens: 0.0,
+        analysis: Arc::clone(analysis),
+    }
+}
+
+/// Passes the endpoint's 101 on, and spawns the task that then passes bytes in both directions.
+fn switched(
+    worker: &Worker,
+    mut ticket: Ticket,
+    client: OnUpgrade,
+    mut response: Response<Incoming>,
+) -> Response<Reply> {
+    let server = hyper::upgrade::on(&mut response);
+    // Held from now on: the worker's task of the client's connection ends with the upgrade.
+    let held = worker.drain.hold();
+    let deadline = worker.drain.reached(Lifecycle::Closing);
+    let idle = ticket.route().timeouts.idle;
+    spawn_local(async move {
+        let end = match tokio::try_join!(client, server) {
+            Ok((client, server)) => {
+                tunnel::run(TokioIo::new(client), TokioIo::new(server), idle, deadline).await
+            }
+            Err(error) => return ticket.failed(&Failure::Upgrade(error.to_string())),
+        };
+        match end {
+            End::Closed => ticket.succeeded(),
+            End::Idle => ticket.failed(&Failure::TunnelIdle(idle)),
+            End::Deadline => ticket.cut(),
+        }
+        drop(held);
+    });
+    response.map(|_| Reply::empty())
+}
+
+/// The answer to a request that failed. Its ticket counts it, so it is no refusal.
 fn failed(ticket: &mut Ticket, failure: Failure) -> Response<Reply> {
     ticket.failed(&failure);
     failure.into_response()
 }
 
-/// The `model` of a query, as realtime clients name it.
+/// The `model` parameter of a query, which is where realtime clients put it.
 fn model_of(query: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| pair.strip_prefix("model="))?;
     (!value.is_empty()).then(|| value.replace("%2F", "/").replace("%2f", "/"))
 }
 
-fn choose(
-    worker: &Worker,
-    route: &Route,
-    analysis: &Analysis,
-) -> Result<Arc<EndpointState>, Failure> {
-    let demand = Demand {
-        model: analysis.model.as_deref(),
-        phase: Phase::Decoding,
-        prompt_tokens: 0,
-        expected_output_tokens: None,
-        output_tokens: 0.0,
-        blocks: &[],
-        block_tokens: 0.0,
-        target: route.target(analysis),
-        waited: std::time::Duration::ZERO,
-        whole: Some(Reason::Whole(WholeReason::OtherApi)),
-    };
-    let scope = Scope {
-        pool: &route.pool,
-        policy: &route.policy,
-        handoff: route.handoff,
-        memory: &route.state.memory,
-        tried: &Tried::default(),
-        now: worker.shared.now(),
-    };
+fn choose(worker: &Worker, ticket: &Ticket) -> Result<Arc<EndpointState>, Failure> {
+    let route = ticket.route();
+    let demand = ticket.asked().demand(route, ticket.waited());
+    let demand = Demand { phase: Phase::Decoding, ..demand };
+    let tried = Tried::default();
+    let scope = route.scope(&tried, ticket.now());
     let Choice { plan, .. } = plan(&scope, &demand, &mut *worker.rng.borrow_mut())
         .ok_or_else(|| Failure::NoEndpoint { route: route.name.to_string() })?;
     Ok(Arc::clone(&route.pool[plan.answering()].state))

@@ -1,65 +1,189 @@
 //! Reads a request's body whole, within limits of size, time and memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 
 use crate::failure::Failure;
-use crate::shared::body_memory::Reserved;
+use crate::shared::body_memory::{BodyMemory, Reserved};
 
-/// A request's body must come within this.
+/// A request's body must come within this time from the end of its head.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Memory is taken ahead for an announced body, but not more than this: the rest may never come.
-const RESERVE_AHEAD: usize = 4 << 20;
+/// Memory is taken ahead for an announced body, but not more than this: the rest may never come. At half, a body of
+/// 4 MiB is copied once more; at double, a client that announces much and sends nothing holds twice as much.
+const AHEAD_BYTES: usize = 4 << 20;
 
-/// The body, whole.
+/// Reads the body whole. Its memory stays reserved until the last slice of the returned bytes is dropped.
 pub(crate) async fn read(
     body: Incoming,
     headers: &HeaderMap,
     limit: usize,
-    reserved: &mut Reserved,
+    memory: &Arc<BodyMemory>,
 ) -> Result<Bytes, Failure> {
     let announced =
-        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > limit as u64) {
-        return Err(Failure::BodyTooLarge(limit as u64));
-    }
-    tokio::time::timeout(BODY_WITHIN, collect(body, limit, reserved))
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let too_large = Failure::BodyTooLarge(limit as u64);
+    let announced = match announced.map(usize::try_from) {
+        Some(Ok(announced)) if announced <= limit => announced,
+        Some(_) => return Err(too_large),
+        None => 0,
+    };
+    let buffer = Buffer::new(memory, announced, limit);
+    tokio::time::timeout(BODY_WITHIN, collect(body, buffer))
         .await
         .unwrap_or(Err(Failure::BodyTimeout(BODY_WITHIN.as_secs())))
 }
 
-/// A body up to `limit` bytes, for which memory is taken as they come. One that comes in one piece is not copied.
-pub(crate) async fn collect(
-    mut body: Incoming,
-    limit: usize,
-    reserved: &mut Reserved,
-) -> Result<Bytes, Failure> {
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
+/// Each piece is copied out of hyper's read buffer: kept as it is, a piece of a few bytes would hold that buffer
+/// whole, and the connection would have to allocate another one.
+async fn collect(mut body: Incoming, mut buffer: Buffer) -> Result<Bytes, Failure> {
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(Failure::BodyUnreadable)?.into_data() else { continue };
-        if first.len() + all.len() + data.len() > limit {
-            return Err(Failure::BodyTooLarge(limit as u64));
-        }
-        if !reserved.grow(data.len()) {
-            return Err(Failure::BodyMemory);
-        }
-        if first.is_empty() && all.is_empty() {
-            first = data;
-            continue;
-        }
-        if all.is_empty() {
-            let left = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
-            all.reserve(first.len() + data.len() + left.min(RESERVE_AHEAD));
-            all.extend_from_slice(&std::mem::take(&mut first));
-        }
-        all.extend_from_slice(&data);
+        buffer.push(&data)?;
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(buffer.into_bytes())
+}
+
+/// A body that grows, and the memory that it holds.
+struct Buffer {
+    memory: Arc<BodyMemory>,
+    held: Held,
+    /// The bytes that the client announced; 0 where it announced none.
+    announced: usize,
+    limit: usize,
+}
+
+/// An allocation and its reservation, which end together.
+#[derive(Default)]
+struct Held {
+    bytes: Vec<u8>,
+    /// For the capacity of `bytes`; `None` without any.
+    _reserved: Option<Reserved>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Buffer {
+    fn new(memory: &Arc<BodyMemory>, announced: usize, limit: usize) -> Self {
+        Self { memory: Arc::clone(memory), held: Held::default(), announced, limit }
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), Failure> {
+        let length = self.held.bytes.len() + data.len();
+        if length > self.limit {
+            return Err(Failure::BodyTooLarge(self.limit as u64));
+        }
+        if length > self.held.bytes.capacity() {
+            self.grow(self.capacity_for(length))?;
+        }
+        self.held.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// The next capacity that `length` bytes fit into: what was announced, as far as memory is taken ahead, then twice
+    /// as much each time, so that a body is copied once on average.
+    fn capacity_for(&self, length: usize) -> usize {
+        let doubled = self.held.bytes.capacity() * 2;
+        let most = if self.announced >= length { self.announced } else { self.limit };
+        let first = self.announced.min(AHEAD_BYTES);
+        doubled.max(first).min(most).max(length)
+    }
+
+    /// Moves the bytes to a larger allocation. Both are held until they are copied, and both are counted.
+    fn grow(&mut self, capacity: usize) -> Result<(), Failure> {
+        let reserved = self.memory.reserve(capacity).ok_or(Failure::BodyMemory)?;
+        let mut bytes = Vec::with_capacity(capacity);
+        bytes.extend_from_slice(&self.held.bytes);
+        self.held = Held { bytes, _reserved: Some(reserved) };
+        Ok(())
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.held.bytes.is_empty() { Bytes::new() } else { Bytes::from_owner(self.held) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMORY: usize = 1 << 20;
+
+    fn buffer(announced: usize, limit: usize) -> (Arc<BodyMemory>, Buffer) {
+        let memory = Arc::new(BodyMemory::new(MEMORY));
+        (Arc::clone(&memory), Buffer::new(&memory, announced, limit))
+    }
+
+    #[test]
+    fn the_counter_never_lies_below_the_bytes_held() {
+        for announced in [0, 1, 1000, 30_000, 100_000] {
+            let (memory, mut buffer) = buffer(announced, 200_000);
+            let mut sent = Vec::new();
+            for piece in [1, 7, 4096, 3, 16_384, 0, 65_536, 12] {
+                let data = vec![u8::try_from(piece % 251).expect("a byte"); piece];
+                sent.extend_from_slice(&data);
+                buffer.push(&data).expect("there is room");
+                let counted = MEMORY - memory.left();
+                assert!(counted >= buffer.held.bytes.capacity(), "{announced} {piece}: {counted}");
+            }
+            assert_eq!(buffer.into_bytes(), sent, "{announced}");
+            assert_eq!(memory.left(), MEMORY);
+        }
+    }
+
+    #[test]
+    fn an_announced_body_is_allocated_once_and_exactly() {
+        let (memory, mut buffer) = buffer(5000, 200_000);
+        for _ in 0..5 {
+            buffer.push(&[1; 1000]).expect("there is room");
+            assert_eq!((MEMORY - memory.left(), buffer.held.bytes.capacity()), (5000, 5000));
+        }
+    }
+
+    #[test]
+    fn what_is_announced_beyond_the_memory_taken_ahead_is_not_taken_before_it_comes() {
+        let memory = Arc::new(BodyMemory::new(AHEAD_BYTES));
+        let mut buffer = Buffer::new(&memory, AHEAD_BYTES * 4, AHEAD_BYTES * 8);
+        buffer.push(&[1; 10]).expect("there is room for what is taken ahead");
+        assert_eq!(memory.left(), 0);
+    }
+
+    #[test]
+    fn a_growing_body_needs_room_for_its_old_and_its_new_allocation() {
+        let memory = Arc::new(BodyMemory::new(299));
+        let mut full = Buffer::new(&memory, 0, 1000);
+        full.push(&[1; 100]).expect("there is room");
+        assert!(matches!(full.push(&[1]), Err(Failure::BodyMemory)), "100 and 200 are over 299");
+        drop(full);
+        assert_eq!(memory.left(), 299, "and nothing stays behind");
+    }
+
+    #[test]
+    fn memory_is_held_until_the_last_slice_is_gone() {
+        let (memory, mut buffer) = buffer(0, 1000);
+        buffer.push(&[1; 600]).expect("there is room");
+        let body = buffer.into_bytes();
+        let leg = body.slice(590..);
+        drop(body);
+        assert_eq!(MEMORY - memory.left(), 600, "a slice holds the whole allocation");
+        drop(leg);
+        assert_eq!(memory.left(), MEMORY);
+    }
+
+    #[test]
+    fn a_body_over_its_limit_is_refused_with_its_first_byte_too_many() {
+        let (_, mut buffer) = buffer(0, 10);
+        buffer.push(&[1; 10]).expect("as many as allowed");
+        assert!(matches!(buffer.push(&[1]), Err(Failure::BodyTooLarge(10))));
+    }
 }

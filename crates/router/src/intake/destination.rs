@@ -1,4 +1,4 @@
-//! Which route a request belongs to, and which endpoints alone may serve it.
+//! The route of a request, and the endpoints that alone may serve it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::routes::route::Route;
 use crate::routes::snapshot::Snapshot;
 use crate::worker::Worker;
 
-/// The stored response that the request is about or goes on from.
+/// The id of the stored response that the request reads or continues.
 fn stored_response<'a>(surface: Surface, path: &'a str, analysis: &'a Analysis) -> Option<&'a str> {
     match surface {
         Surface::StoredResponse => path.strip_prefix("/v1/responses/")?.split('/').next(),
@@ -19,10 +19,10 @@ fn stored_response<'a>(surface: Surface, path: &'a str, analysis: &'a Analysis) 
     }
 }
 
-/// Destination a request is.
+/// The route of a request, and the endpoints it is restricted to.
 pub(crate) struct Destination<'a> {
     pub(crate) route: &'a Arc<Route>,
-    /// The only endpoints that may serve it, as indices into the route's pool; empty: any.
+    /// The only endpoints that may serve it, as indices into the route's pool; empty means any.
     pub(crate) pinned: Vec<usize>,
 }
 
@@ -46,8 +46,8 @@ pub(crate) fn destination_of<'a>(
     Ok(Destination { route: snapshot.route(analysis.model.as_deref())?, pinned: Vec::new() })
 }
 
-/// The route and the endpoints that may keep a stored response: the one that made it, or, where that is not known
-/// (another router passed it on), each healthy endpoint in turn.
+/// The route and the endpoints that may hold a stored response: the endpoint that made it, or every healthy endpoint
+/// where this router does not know it, because another router served that request.
 fn holder_of<'a>(
     worker: &Worker,
     snapshot: &'a Snapshot,

@@ -1,4 +1,4 @@
-//! A request's way in: what it is, whether it may, destination_of it is. From there on [`crate::execute::attempts`] has it.
+//! The entry of every request: it is answered here, or handed to [`crate::execute`] with its route and its ticket.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -24,9 +24,13 @@ use crate::routes::snapshot::Snapshot;
 use crate::ticket::Ticket;
 use crate::ticket::routed_request::RoutedRequest;
 use crate::worker::Worker;
+use crate::worker::drain::Lifecycle;
 
-/// Longer targets are refused.
-const LONGEST_TARGET: usize = 8 * 1024;
+/// Largest head of a request, in bytes; beyond, 431. It holds some tokens and cookies of 4 to 8 KiB each.
+pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Longest path and query of a request, in bytes; beyond, 414. vLLM's paths and queries fit a few hundred.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
 
 /// Answers one request.
 pub(crate) async fn handle(
@@ -35,13 +39,17 @@ pub(crate) async fn handle(
 ) -> Result<Response<Reply>, Infallible> {
     let request_id = headers::request_id(request.headers(), &mut *worker.rng.borrow_mut());
     let version = request.version();
-    let answered = answer(&worker, request, &request_id).await;
-    let mut response = answered.unwrap_or_else(|failure| {
-        worker.shared.metrics.refused(failure.kind());
-        // `Debug` of the text: a client's words in it must not begin a line of their own.
-        tracing::debug!(request_id = ?request_id, failure = ?failure.to_string(), "refused");
-        failure.into_response()
-    });
+    let mut response = tokio::select! {
+        biased;
+        answered = answer(&worker, request, &request_id) => answered.unwrap_or_else(|failure| {
+            worker.shared.metrics.refused(failure.kind());
+            // `Debug` of the text: a client's words in it must not begin a line of their own.
+            tracing::debug!(request_id = ?request_id, failure = ?failure.to_string(), "refused");
+            failure.into_response()
+        }),
+        // Not counted here: the request's ticket counts it when it is dropped.
+        () = worker.drain.reached(Lifecycle::Closing) => Failure::DrainDeadline.into_response(),
+    };
     response.headers_mut().insert(REQUEST_ID, request_id);
     if worker.shared.leaving.load(Ordering::Relaxed) {
         headers::say_last(&mut response, version);
@@ -54,9 +62,13 @@ async fn answer(
     request: Request<Incoming>,
     request_id: &HeaderValue,
 ) -> Result<Response<Reply>, Failure> {
+    // hyper ends a head that is incomplete at this size, but takes one whose rest comes with its last read.
+    if headers::size(request.headers()) > MAX_HEAD_BYTES {
+        return Err(Failure::HeadTooLarge(MAX_HEAD_BYTES));
+    }
     let path = request.uri().path();
-    if path.len() + request.uri().query().map_or(0, str::len) > LONGEST_TARGET {
-        return Err(Failure::UriTooLong(LONGEST_TARGET));
+    if path.len() + request.uri().query().map_or(0, str::len) > MAX_TARGET_BYTES {
+        return Err(Failure::UriTooLong(MAX_TARGET_BYTES));
     }
     let snapshot = worker.shared.snapshot.load_full();
     let surface = Surface::of(path);
@@ -85,7 +97,7 @@ fn health(snapshot: &Snapshot) -> Response<Reply> {
     response
 }
 
-/// Reads the request whole, finds its route, and serves it.
+/// Reads the request's body, finds its route, and serves it.
 async fn proxied(
     worker: &Rc<Worker>,
     snapshot: &Snapshot,
@@ -95,8 +107,8 @@ async fn proxied(
 ) -> Result<Response<Reply>, Failure> {
     let began = worker.shared.now();
     let (mut head, body) = request.into_parts();
-    let mut reserved = worker.shared.body_memory.reserve();
-    let body = read(body, &head.headers, snapshot.max_body_bytes(), &mut reserved).await?;
+    let memory = &worker.shared.body_memory;
+    let body = read(body, &head.headers, snapshot.max_body_bytes(), memory).await?;
     let analysis = understand(surface, &head, &body)?;
     let Destination { route, pinned } =
         destination_of(worker, snapshot, surface, head.uri.path(), &analysis)?;
@@ -116,9 +128,8 @@ async fn proxied(
         pinned,
         stores: surface == Surface::Responses,
         explain,
-        _reserved: reserved,
     };
-    // Only what generates by plan waits: an endpoint's time for anything else is not forecast.
+    // Other requests do not wait: there is no forecast of an endpoint's time for them.
     let waits = call.generate.is_some() && call.pinned.is_empty() && route.queues();
     let ticket = match waits {
         true => Ticket::waiting(&worker.shared, route, asked, began),
@@ -127,7 +138,7 @@ async fn proxied(
     Ok(serve(worker, call, ticket).await)
 }
 
-/// The API's name in records.
+/// The name of a request's API in records.
 const fn name(surface: Surface) -> &'static str {
     match surface {
         Surface::Generate(Api::ChatCompletions) => "chat_completions",

@@ -1,4 +1,4 @@
-//! `/v1/models`, merged over all endpoints: each model that can be asked for, once.
+//! `/v1/models`, merged over all endpoints: each model that a client can name, once.
 
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -38,7 +38,7 @@ pub(crate) fn answer(snapshot: &Snapshot, path: &str) -> Result<Response<Reply>,
     Ok(response)
 }
 
-/// An endpoint's own entry, or a plain one for a name that no endpoint has told of yet.
+/// The model's card as an endpoint gave it, or a minimal one where no endpoint has reported the model yet.
 fn card_of(id: &str, card: Option<&str>) -> Box<RawValue> {
     let own = card.and_then(|card| RawValue::from_string(card.to_owned()).ok());
     own.unwrap_or_else(|| {

@@ -1,24 +1,25 @@
-//! The surface: which paths are served, and how each is treated. What is not named here is not reachable.
+//! The paths that the router serves, and how it treats each. A path that is not named here is not reachable, unless
+//! its route allows it.
 
 use http::Method;
 use qoe_core::request::analyze::Api;
 
-/// How a path is treated.
+/// How the router treats a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Surface {
-    /// Generation: analyzed, and handed off where it pays.
+    /// Generation: analyzed, and served by plan.
     Generate(Api),
-    /// Proxied to one endpoint.
+    /// Proxied to one endpoint as it is.
     One,
-    /// `/v1/responses`: proxied to one endpoint, which keeps the response.
+    /// `/v1/responses`: proxied to one endpoint, which stores the response.
     Responses,
-    /// `/v1/responses/{id}…`: goes to the endpoint that keeps the response.
+    /// `/v1/responses/{id}…`: proxied to the endpoint that stores the response.
     StoredResponse,
     /// `/v1/models` and `/v1/models/{id}`: merged over all endpoints.
     Models,
-    /// Whether the router itself is well.
+    /// The health of the router itself.
     Health,
-    /// Only where the route allows it.
+    /// Anything else: proxied where a route allows the path.
     Administrative,
 }
 
@@ -44,7 +45,7 @@ const ONE: [&str; 17] = [
 ];
 
 impl Surface {
-    /// How `path` is treated. Paths are compared as they came: an encoded one is another one.
+    /// The treatment of `path`. Paths are compared without decoding, so an encoded path is another path.
     pub(crate) fn of(path: &str) -> Self {
         match path {
             "/v1/chat/completions" => Self::Generate(Api::ChatCompletions),
@@ -59,7 +60,7 @@ impl Surface {
         }
     }
 
-    /// The API, of a path that generates.
+    /// The API of a path that generates.
     pub(crate) const fn generates(self) -> Option<Api> {
         match self {
             Self::Generate(api) => Some(api),
@@ -67,7 +68,7 @@ impl Surface {
         }
     }
 
-    /// Whether `method` makes sense here. Proxied paths leave that to the endpoint.
+    /// Whether `method` is allowed here. On proxied paths that is up to the endpoint.
     pub(crate) fn allows(self, method: &Method) -> bool {
         match self {
             Self::Generate(_) => method == Method::POST,
@@ -77,7 +78,7 @@ impl Surface {
     }
 }
 
-/// Whether `path` is something plain below `prefix`: no empty or dotted segments, nothing encoded.
+/// Whether `path` lies below `prefix` and is plain: no empty or dotted segments, no percent-encoding.
 fn below(path: &str, prefix: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
     path.strip_prefix(prefix).is_some_and(|rest| {

@@ -1,4 +1,4 @@
-//! Taking a request in: its body, what it is and needs, and destination_of it is.
+//! Reads a request's body for what it asks for. It must not know any route.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -8,14 +8,14 @@ use qoe_core::request::multipart;
 use crate::failure::Failure;
 use crate::intake::surface::Surface;
 
-/// What the request is and needs. A body that is neither a form nor a JSON object is refused on every path, also on
-/// administrative ones that a route allows: what is not understood here could carry transfer parameters.
+/// Analyzes a request. A body that is neither a form nor a JSON object is refused on every path, also on
+/// administrative ones that a route allows: it could carry KV transfer parameters that nobody has checked.
 pub(crate) fn understand(
     surface: Surface,
     head: &http::request::Parts,
     body: &Bytes,
 ) -> Result<Analysis, Failure> {
-    // The route's own header names are read once the route is known.
+    // The route, and with it the names of its headers, is known only after the model.
     let rules = HeaderRules::default();
     let content_type = head.headers.get(CONTENT_TYPE);
     let is = |prefix: &str| {

@@ -10,12 +10,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use qoe_core::admit::shedding::Shedding;
 use qoe_core::flight::timings::Outcome;
 use qoe_core::request::analyze::Priority;
 
 use crate::observe::labels::Labels;
 use crate::observe::route_metrics::{PRIORITIES, RouteMetrics};
-use crate::queue::admission::Shedding;
 
 /// Seconds: first tokens, and everything else from milliseconds to minutes.
 const SECONDS: [f64; 14] =

@@ -6,12 +6,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use qoe_core::admit::shedding::Shedding;
 use qoe_core::flight::timings::{Outcome, Timings};
 use qoe_core::request::analyze::Priority;
 
 use crate::observe::labels::Labels;
 use crate::observe::record::Record;
-use crate::queue::admission::Shedding;
 
 /// The metrics of one route.
 pub(crate) struct RouteMetrics {
@@ -29,6 +29,7 @@ pub(crate) struct RouteMetrics {
     pub(crate) itl: Histogram,
     pub(crate) ttft_error: Histogram,
     pub(crate) itl_error: Histogram,
+    /// Requests that wait, by priority.
     pub(crate) queued: [Gauge; 3],
     pub(crate) queue: [Histogram; 3],
     pub(crate) shed: [[Counter; 2]; 3],
@@ -40,11 +41,6 @@ pub(crate) struct RouteMetrics {
 pub(crate) const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
 
 impl RouteMetrics {
-    /// Requests of a priority that wait.
-    pub(crate) const fn queued(&self, priority: Priority) -> &Gauge {
-        &self.queued[priority as usize]
-    }
-
     /// How long requests of a priority have waited.
     pub(crate) const fn queue(&self, priority: Priority) -> &Histogram {
         &self.queue[priority as usize]

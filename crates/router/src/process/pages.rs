@@ -1,4 +1,4 @@
-//! The admin port's pages: what is configured, how endpoints do, what was served lately.
+//! The router's admin pages: its configuration, its endpoints, and its latest requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::shared::Shared;
 
-/// Requests that a page shows unless it is asked for more.
-const SHOWN: usize = 100;
+/// Requests that `/debug/requests` lists without `?limit=N`.
+const DEFAULT_LIMIT: usize = 100;
 
 /// Adds the router's pages.
 pub(crate) fn add(admin: Admin, shared: &Arc<Shared>) -> Admin {
@@ -52,7 +52,7 @@ fn config_dump(shared: &Shared, _: &Query) -> Value {
     json!({"version": snapshot.version, "routes": routes})
 }
 
-/// What forecasts are told multiplied by, as they have been off by that of late.
+/// The factors by which the route's TTFT forecasts are corrected, learned from their latest errors.
 fn learned_of_route(memory: &RouteMemory) -> Value {
     let [whole, handed_over] = &memory.ttft_bias;
     json!({"ttftForecastTimes": {"whole": whole.factor(), "handedOver": handed_over.factor()}})
@@ -106,7 +106,7 @@ fn endpoints(shared: &Shared, _: &Query) -> Value {
     json!({"endpoints": snapshot.endpoints.iter().map(|state| live(state)).collect::<Vec<_>>()})
 }
 
-/// What is learned of an endpoint's speed, and what waits there.
+/// The learned model of an endpoint's speed, and the work that waits there.
 fn model(state: &EndpointState, now: Duration) -> Value {
     let Pace { models, prompts, transfers, itl_bias, .. } = &state.pace;
     let [prompt, per_token, per_pair, per_stream] = models.prefill.own().latest();
@@ -141,7 +141,8 @@ fn model(state: &EndpointState, now: Duration) -> Value {
     })
 }
 
-/// An endpoint is taken to be like the others of its route, times a factor, unless its own model is clearly better.
+/// How a model was learned: an endpoint is taken to be a multiple of the others of its route, until the model of its own
+/// samples is clearly better.
 fn learned<const N: usize>(model: &Likeness<N>) -> Value {
     json!({
         "samples": model.own().samples(),
@@ -152,7 +153,7 @@ fn learned<const N: usize>(model: &Likeness<N>) -> Value {
     })
 }
 
-/// `?limit=N`: so many.
+/// The latest requests, newest first; `?limit=N` changes how many.
 fn requests(shared: &Shared, query: &Query) -> Value {
-    json!({"requests": shared.ring.last(query.parsed("limit").unwrap_or(SHOWN))})
+    json!({"requests": shared.ring.last(query.parsed("limit").unwrap_or(DEFAULT_LIMIT))})
 }

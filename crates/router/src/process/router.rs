@@ -1,4 +1,4 @@
-//! The process: workers, the background, the admin port, and their common end.
+//! Starts workers, the background thread and the admin port, and ends them together.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use prometheus_client::registry::Registry;
 use qoe_runtime::admin::{Admin, AdminServer};
 use qoe_runtime::drain::{self, DrainTrigger, DrainWatch};
 use qoe_runtime::readiness::Readiness;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::accept::listener as worker;
+use crate::accept::listener::{self as worker, Start};
 use crate::args::Serve;
 use crate::observe::metrics::Metrics;
 use crate::process::background::{background, routes};
@@ -21,7 +21,11 @@ use crate::process::pages;
 use crate::scrape;
 use crate::shared::Shared;
 
-/// A running router. Dropped, it stops at once; [`Router::shut_down`] lets requests in flight end.
+/// Threads must end within this time after the drain's deadline. Workers take up to a second to close what is left; the
+/// chart gives the pod 5 s more than its drain, and then it is killed.
+const END_WITHIN: Duration = Duration::from_secs(3);
+
+/// A running router. When it is dropped, it stops at once; [`Router::shut_down`] lets requests in flight end first.
 pub struct Router {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -32,47 +36,51 @@ pub struct Router {
 }
 
 impl Router {
-    /// Starts the router. It serves when this returns.
+    /// Starts the router. It accepts connections when this returns.
     ///
     /// # Errors
-    /// The configuration is bad, or an address cannot be bound.
+    /// The configuration is invalid, or an address cannot be bound.
     pub fn start(args: &Serve) -> anyhow::Result<Self> {
         let mut registry = Registry::default();
         let body_memory = usize::try_from(args.body_memory_mib << 20).unwrap_or(usize::MAX);
         let shared = Shared::new(Metrics::register(&mut registry), body_memory);
         let readiness = Readiness::new();
-        let first_look = readiness.awaiting("a first look at the endpoints");
+        let first_scrape = readiness.awaiting("first scrape of the endpoints");
         let routes = routes(args, &shared, &readiness, &mut registry)?;
         let admin = pages::add(Admin::new(readiness.clone(), Arc::new(registry)), &shared)
             .serve(args.admin)
             .with_context(|| format!("cannot listen on {} (--admin)", args.admin))?;
         let (trigger, watch) = drain::channel();
         let (address, mut threads) = workers(args, &shared, &watch)?;
-        let scraping = scrape::run(Arc::clone(&shared), args.scrape_interval(), first_look);
+        let scraping = scrape::run(Arc::clone(&shared), args.scrape_interval(), first_scrape);
         threads.push(background(Arc::clone(&shared), routes, scraping, watch)?);
         Ok(Self { address, shared, admin, readiness, trigger, threads })
     }
 
-    /// Where clients connect.
+    /// The address that clients connect to.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the admin pages are.
+    /// The address of the admin pages.
     #[must_use]
     pub const fn admin_address(&self) -> SocketAddr {
         self.admin.address()
     }
 
-    /// Is not ready any more, but goes on serving for `delay`, each client once more; then takes nothing new, and
-    /// waits until requests in flight have ended, at most `within`.
-    pub async fn shut_down(mut self, delay: Duration, within: Duration) {
+    /// Drains. `/ready` answers 503 at once, but connections are accepted for `delay` more, and each answer tells its
+    /// client to connect anew. Then requests in flight and tunnels have until `within` to end. The admin pages are
+    /// there until the router is dropped.
+    pub async fn shut_down(&mut self, delay: Duration, within: Duration) {
         self.readiness.shut_down();
         self.shared.leaving.store(true, Ordering::Relaxed);
         tokio::time::sleep(delay).await;
         self.trigger.start(Instant::now() + within);
-        self.trigger.finished().await;
+        if timeout(within + END_WITHIN, self.trigger.finished()).await.is_err() {
+            tracing::warn!("a thread did not end with the drain: the process ends without it");
+            return;
+        }
         for thread in self.threads.drain(..) {
             drop(thread.join());
         }
@@ -86,7 +94,7 @@ impl Drop for Router {
     }
 }
 
-/// Starts the workers, all on one address.
+/// Starts the workers, which all listen on one address.
 fn workers(
     args: &Serve,
     shared: &Arc<Shared>,
@@ -97,14 +105,16 @@ fn workers(
     let first = worker::listen(args.listen).with_context(context)?;
     let address = first.local_addr()?;
     let mut listeners = vec![first];
+    let client_idle = Duration::from_secs(args.client_idle_seconds);
     for _ in 1..args.workers.unwrap_or(cores).max(1) {
         listeners.push(worker::listen(address).with_context(context)?);
     }
     let threads = listeners.into_iter().enumerate().map(|(i, listener)| {
-        let (shared, watch) = (Arc::clone(shared), watch.clone());
+        let (shared, drain) = (Arc::clone(shared), watch.clone());
         std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
-            if let Err(error) = worker::run(listener, shared, watch) {
-                tracing::error!(%error, "a worker ended");
+            let start = Start { listener, shared, drain, client_idle };
+            if let Err(error) = worker::run(start) {
+                tracing::error!(%error, "a worker cannot run");
             }
         })
     });

@@ -1,15 +1,14 @@
-//! The queue of one route in this router: where requests wait until an endpoint has room for them.
+//! The queue of one route in this router, where requests wait until an endpoint has room for them.
 //!
-//! All workers share it. It says only *who may plan*: the first one. A request that waits plans itself, on its own
-//! worker's thread, and either goes or stays where it is, so nothing of it ever moves between threads.
+//! All workers share it. Only the first request may plan. It plans on its own worker's thread, and then either goes or
+//! stays where it is, so nothing of a request ever moves between threads.
 //!
-//! - *Who wakes whom.* The first one holds the watch: it looks every [`TICK`], or when it is nudged, which happens where
-//!   room may have come: a prompt was read, a request ended, the one before it has gone. All others sleep. If the
-//!   watch finds that another is first by now (one more urgent came, its own promise cannot be kept any more), it wakes
-//!   that one and sleeps.
-//!   So one event wakes one request, and an empty queue costs nothing.
-//! - *No wake-up is lost.* A queue that is not empty has someone who was woken and has not looked yet, or whose tick is
-//!   running: who leaves, in whatever way, wakes the next. A nudge that comes too early for a request that is just
+//! - *Which request is woken.* The first one holds the watch: it looks every [`TICK`](crate::queue::place::TICK), or when
+//!   it is nudged, which happens where room may have come: a prompt was read, a request ended, the one before it has
+//!   gone. All others sleep. If the watch finds that another one is first by now, it wakes that one and sleeps. So one
+//!   event wakes one request, and an empty queue costs nothing.
+//! - *No wake-up is lost.* In a queue that is not empty, a request was woken and has not looked yet, or its tick is
+//!   running: one that leaves, in whatever way, wakes the next. A nudge that comes too early for a request that is just
 //!   entering is made good by its tick.
 //! - *Room is seen as it is.* One request at a time plans while others wait ([`Admission::turn`]), and holds its
 //!   endpoints before the next one looks. The locks are held for microseconds, never over an await.
@@ -18,37 +17,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use qoe_core::admit::queue::Queue;
+use qoe_core::admit::shedding::{Refusal, Shedding};
+use qoe_core::request::analyze::Priority;
 use tokio::sync::Notify;
-
-/// Why a request is not served for load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Shedding {
-    /// The queue is full, of requests that go first.
-    Full,
-    /// Its promise cannot be kept any more, and the route refuses such requests.
-    Unattainable,
-}
-
-impl Shedding {
-    /// All reasons, for metrics that are made once.
-    pub(crate) const ALL: [Self; 2] = [Self::Full, Self::Unattainable];
-
-    /// The reason's name in metrics.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Unattainable => "unattainable",
-        }
-    }
-}
-
-/// A refusal, and when to come again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) why: Shedding,
-    pub(crate) retry_after: Duration,
-}
 
 /// The queue of one route.
 pub(crate) struct Admission {
@@ -57,32 +30,35 @@ pub(crate) struct Admission {
     /// How many wait; read without the lock.
     waiting: AtomicUsize,
     /// Prompt tokens that wait and are in no prefix cache, as far as is known.
-    pub(crate) tokens: AtomicU64,
+    pub(super) tokens: AtomicU64,
+    /// How many wait, by priority.
+    gauges: [Gauge; 3],
 }
 
-pub(crate) struct Waiters {
-    pub(crate) queue: Queue<Arc<Waiter>>,
-    /// Somebody was woken, and has not looked yet.
-    pub(crate) woken: bool,
+pub(super) struct Waiters {
+    pub(super) queue: Queue<Arc<Waiter>>,
+    /// A request was woken, and has not looked yet.
+    pub(super) woken: bool,
 }
 
 /// One that waits, as all workers see it.
-pub(crate) struct Waiter {
-    pub(crate) wake: Notify,
-    pub(crate) refused: OnceLock<Refusal>,
+pub(super) struct Waiter {
+    pub(super) wake: Notify,
+    pub(super) refused: OnceLock<Refusal>,
 }
 
 impl Waiter {
-    pub(crate) fn refuse(&self, refusal: Refusal) {
+    pub(super) fn refuse(&self, refusal: Refusal) {
         self.refused.get_or_init(|| refusal);
         self.wake.notify_one();
     }
 }
 
 impl Admission {
-    /// An empty queue for at most so many.
-    pub(crate) fn new(most: usize) -> Self {
+    /// An empty queue for at most so many; `gauges` show how many wait, by priority.
+    pub(crate) fn new(most: usize, gauges: [Gauge; 3]) -> Self {
         Self {
+            gauges,
             line: Mutex::new(Waiters { queue: Queue::new(most), woken: false }),
             turn: Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -105,9 +81,9 @@ impl Admission {
         self.tokens.load(Ordering::Relaxed)
     }
 
-    /// When one that is refused should come again.
-    pub(crate) fn retry_after(&self, now: Duration) -> Duration {
-        self.line().queue.retry_after(now)
+    /// A refusal, for a request that does not enter.
+    pub(crate) fn refusal(&self, why: Shedding, now: Duration) -> Refusal {
+        self.line().queue.refusal(why, now)
     }
 
     /// To be held while one that waits plans, until it holds its endpoints.
@@ -122,27 +98,27 @@ impl Admission {
         }
     }
 
-    pub(crate) fn line(&self) -> MutexGuard<'_, Waiters> {
+    pub(super) fn line(&self) -> MutexGuard<'_, Waiters> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn counted(&self, line: &Waiters) {
+    pub(super) fn counted(&self, line: &Waiters) {
         self.waiting.store(line.queue.len(), Ordering::Relaxed);
+    }
+
+    pub(super) const fn gauge(&self, priority: Priority) -> &Gauge {
+        &self.gauges[priority as usize]
     }
 }
 
 impl Waiters {
-    pub(crate) fn wake_first(&mut self, now: Duration) {
+    pub(super) fn wake_first(&mut self, now: Duration) {
         if !self.woken
             && let Some(first) = self.queue.next(now)
         {
             first.wake.notify_one();
             self.woken = true;
         }
-    }
-
-    pub(crate) fn refusal(&self, why: Shedding, now: Duration) -> Refusal {
-        Refusal { why, retry_after: self.queue.retry_after(now) }
     }
 }
 

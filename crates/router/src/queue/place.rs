@@ -5,17 +5,15 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use qoe_core::admit::ask::Ask;
-use qoe_core::admit::queue::Shed;
-use qoe_core::admit::room::Prospect;
-use qoe_core::plan::forecast::Forecast;
+use qoe_core::admit::room::OnUnattainable;
+use qoe_core::admit::shedding::Refusal;
+use qoe_core::admit::step::{Outlook, Step};
 use qoe_core::request::analyze::Priority;
-use qoe_core::target::Target;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::queue::admission::{Refusal, Shedding, Waiter, Waiters};
-use crate::routes::state::RouteState;
-use crate::shared::Shared;
+use crate::clock::Clock;
+use crate::queue::admission::{Admission, Waiter, Waiters};
 
 /// The first one looks this often where nothing wakes it: endpoints are also freed by what is not seen from here.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -32,58 +30,52 @@ pub(crate) enum Standing {
 
 /// A request's place in the queue; it is left on drop, and the next one is woken.
 pub(crate) struct QueuePlace {
-    shared: Arc<Shared>,
-    state: Arc<RouteState>,
+    admission: Arc<Admission>,
+    clock: Clock,
     pub(super) waiter: Arc<Waiter>,
     priority: Priority,
     tokens: u64,
 }
 
 impl QueuePlace {
-    /// Enters the queue, with so many prompt tokens to read. In a full one somebody has to go, maybe this one.
+    /// Enters the queue, with so many prompt tokens to read. A full queue refuses one, maybe this one.
     pub(crate) fn enter(
-        shared: &Arc<Shared>,
-        state: &Arc<RouteState>,
+        admission: &Arc<Admission>,
+        clock: Clock,
         ask: Ask,
         tokens: u64,
     ) -> Result<Self, Refusal> {
         let waiter = Arc::new(Waiter { wake: Notify::new(), refused: OnceLock::new() });
-        let admission = &state.admission;
-        let now = shared.now();
         let mut line = admission.line();
-        if let Err(Shed(shed)) = line.queue.push(Arc::clone(&waiter), ask, now) {
-            let refusal = line.refusal(Shedding::Full, now);
-            if Arc::ptr_eq(&shed, &waiter) {
-                return Err(refusal);
+        if let Err(shed) = line.queue.push(Arc::clone(&waiter), ask, clock.now()) {
+            if Arc::ptr_eq(&shed.item, &waiter) {
+                return Err(shed.refusal);
             }
-            shed.refuse(refusal);
+            shed.item.refuse(shed.refusal);
         }
         admission.counted(&line);
         drop(line);
         admission.tokens.fetch_add(tokens, Ordering::Relaxed);
-        state.metrics.queued(ask.priority).inc();
-        let (shared, state) = (Arc::clone(shared), Arc::clone(state));
-        Ok(Self { shared, state, waiter, priority: ask.priority, tokens })
+        admission.gauge(ask.priority).inc();
+        let (admission, priority) = (Arc::clone(admission), ask.priority);
+        Ok(Self { admission, clock, waiter, priority, tokens })
     }
 
-    /// Where it stands on entering. Somebody else has the watch, unless this is the first.
+    /// Where it stands on entering. Another one has the watch, unless this is the first.
     pub(crate) fn entered(&self) -> Standing {
         let first = self.is_first(&self.line());
         if first { Standing::First } else { Standing::Behind }
     }
 
-    /// Where it stands, by who was woken or whose tick came: it has the watch, or passes it on. `reject`: who cannot
-    /// be in time any more is refused.
-    pub(crate) fn look(&self, reject: bool) -> Standing {
-        let now = self.shared.now();
+    /// Where it stands after it was woken or its tick came: it has the watch, or passes it on.
+    pub(crate) fn look(&self, rule: OnUnattainable) -> Standing {
+        let now = self.clock.now();
         let mut line = self.line();
         line.woken = false;
-        if reject {
-            let late = line.queue.unattainable(now);
-            let refusal = line.refusal(Shedding::Unattainable, now);
-            late.iter().for_each(|late| late.refuse(refusal));
-            self.state.admission.counted(&line);
+        for shed in line.queue.shed_unattainable(rule, now) {
+            shed.item.refuse(shed.refusal);
         }
+        self.admission.counted(&line);
         if let Some(refusal) = self.waiter.refused.get() {
             return Standing::Refused(*refusal);
         }
@@ -103,50 +95,34 @@ impl QueuePlace {
         }
     }
 
-    /// What becomes of it by its best plan, of which this is forecast, if it still is the first one.
-    pub(crate) fn weigh(&self, forecast: &Forecast, target: Target) -> Prospect {
+    /// What it does next, by the best plan that there is for it now. If it goes, it has left the line.
+    pub(crate) fn step(&self, outlook: &Outlook<'_>) -> Step {
         let mut line = self.line();
-        match self.is_first(&line) {
-            true => {
-                let urgency = &self.state.memory.arrivals;
-                line.queue.weigh(forecast, target, urgency, self.shared.now())
-            }
-            false => Prospect::Wait,
-        }
-    }
-
-    /// It goes, if it still is the first one.
-    pub(crate) fn go(&self) -> bool {
-        let mut line = self.line();
-        let first = self.is_first(&line);
-        if first {
-            line.queue.take(self.shared.now());
-            self.state.admission.counted(&line);
-        }
-        first
+        let step = line.queue.step(|waiter| Arc::ptr_eq(waiter, &self.waiter), outlook);
+        self.admission.counted(&line);
+        step
     }
 
     fn is_first(&self, line: &Waiters) -> bool {
-        let first = line.queue.next(self.shared.now());
+        let first = line.queue.next(self.clock.now());
         first.is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
     }
 
     fn line(&self) -> MutexGuard<'_, Waiters> {
-        self.state.admission.line()
+        self.admission.line()
     }
 }
 
 impl Drop for QueuePlace {
     fn drop(&mut self) {
-        let admission = &self.state.admission;
-        let mut line = admission.line();
+        let mut line = self.admission.line();
         line.queue.remove(|waiter, _| Arc::ptr_eq(waiter, &self.waiter));
-        admission.counted(&line);
-        // Whether it was this one that was woken is not known: to wake one too many costs a look.
+        self.admission.counted(&line);
+        // Whether this one was woken is not known; to wake one too many costs a look, one too few would be a hang.
         line.woken = false;
-        line.wake_first(self.shared.now());
+        line.wake_first(self.clock.now());
         drop(line);
-        admission.tokens.fetch_sub(self.tokens, Ordering::Relaxed);
-        self.state.metrics.queued(self.priority).dec();
+        self.admission.tokens.fetch_sub(self.tokens, Ordering::Relaxed);
+        self.admission.gauge(self.priority).dec();
     }
 }

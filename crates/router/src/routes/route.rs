@@ -8,7 +8,7 @@ use qoe_core::admit::room::OnUnattainable;
 use qoe_core::endpoint::pool::Pool;
 use qoe_core::endpoint::state::Served;
 use qoe_core::plan::policy::Policy;
-use qoe_core::plan::scope::HandoffRule;
+use qoe_core::plan::scope::{HandoffRule, Scope, Tried};
 use qoe_core::request::analyze::{Analysis, HeaderRules, Priority};
 use qoe_core::target::Target;
 
@@ -69,6 +69,18 @@ impl Route {
         Target {
             ttft: analysis.ttft_target.unwrap_or(ttft),
             itl: analysis.itl_target.unwrap_or(itl),
+        }
+    }
+
+    /// What a plan for a request is made over, without the endpoints that were `tried` in vain for it.
+    pub(crate) fn scope<'a>(&'a self, tried: &'a Tried, now: Duration) -> Scope<'a> {
+        Scope {
+            pool: &self.pool,
+            policy: &self.policy,
+            handoff: self.handoff,
+            memory: &self.state.memory,
+            tried,
+            now,
         }
     }
 

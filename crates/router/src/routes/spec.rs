@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use qoe_api as api;
-use qoe_core::plan::policy::{Policy, Predictive};
+use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::plan::weighted::Weights;
 use qoe_core::request::analyze::HeaderRules;
@@ -19,12 +19,12 @@ pub(crate) fn policy(policy: &api::Policy) -> Policy {
             Policy::Predictive(Predictive { cross_phase })
         }
         api::PolicyType::Weighted => {
-            Policy::Weighted(weights(&policy.weights.clone().unwrap_or_default()))
+            EndpointPolicy::Weighted(weights(&policy.weights.clone().unwrap_or_default())).into()
         }
-        api::PolicyType::RoundRobin => Policy::RoundRobin,
-        api::PolicyType::LeastRequest => Policy::LeastRequest,
-        api::PolicyType::PowerOfTwo => Policy::PowerOfTwo,
-        api::PolicyType::PrefixAffinity => Policy::PrefixAffinity,
+        api::PolicyType::RoundRobin => EndpointPolicy::RoundRobin.into(),
+        api::PolicyType::LeastRequest => EndpointPolicy::LeastRequest.into(),
+        api::PolicyType::PowerOfTwo => EndpointPolicy::PowerOfTwo.into(),
+        api::PolicyType::PrefixAffinity => EndpointPolicy::PrefixAffinity.into(),
     }
 }
 
@@ -100,4 +100,21 @@ pub(crate) fn timeouts(timeouts: &api::Timeouts) -> Timeouts {
 
 fn millis(ms: u32) -> Duration {
     Duration::from_millis(u64::from(ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_the_document_are_those_of_core() {
+        let of = |kind| policy(&api::Policy { kind, ..api::Policy::default() });
+        assert_eq!(
+            of(api::PolicyType::Weighted),
+            EndpointPolicy::Weighted(Weights::default()).into()
+        );
+        assert_eq!(of(api::PolicyType::Predictive), Policy::Predictive(Predictive::default()));
+        assert_eq!(header_rules(&api::Headers::default()), HeaderRules::default());
+        assert_eq!(targets(&api::Slo::default()).medium, Target::default());
+    }
 }

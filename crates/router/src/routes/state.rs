@@ -1,5 +1,6 @@
 //! The live state of a route; it outlives a reload.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use qoe_core::memory::RouteMemory;
@@ -16,7 +17,7 @@ pub(crate) struct RouteState {
     pub(crate) budget: Budget,
     /// Requests that have begun and not ended; those that wait are not among them.
     pub(crate) in_flight: AtomicU32,
-    pub(crate) admission: Admission,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: RouteMetrics,
     /// What controllers are told.
     pub(crate) load: LoadSums,
@@ -32,12 +33,12 @@ const BYTES_PER_TOKEN_GAIN: f64 = 0.1;
 impl RouteState {
     pub(crate) fn new(metrics: RouteMetrics, max_queued: usize) -> Self {
         Self {
+            admission: Arc::new(Admission::new(max_queued, metrics.queued.clone())),
             metrics,
             load: LoadSums::default(),
             memory: RouteMemory::default(),
             budget: Budget::default(),
             in_flight: AtomicU32::new(0),
-            admission: Admission::new(max_queued),
             bytes_per_token: AtomicU64::new(BYTES_PER_TOKEN.to_bits()),
         }
     }

@@ -1,4 +1,5 @@
-//! The memory that request bodies may hold, all together: without it, slow or many uploads could fill the machine.
+//! The memory that all request bodies may hold together: without a limit, slow or numerous uploads could fill the
+//! machine. It counts bytes that are held, and must not know what a body is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,34 +9,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct BodyMemory(AtomicUsize);
 
 impl BodyMemory {
+    /// Memory of this many bytes.
     pub(crate) const fn new(bytes: usize) -> Self {
         Self(AtomicUsize::new(bytes))
     }
 
-    /// Nothing taken yet.
-    pub(crate) fn reserve(self: &Arc<Self>) -> Reserved {
-        Reserved { memory: Arc::clone(self), bytes: 0 }
+    /// Takes `bytes`; `None` where fewer are left.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
+        let take = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
+        Some(Reserved { memory: Arc::clone(self), bytes })
+    }
+
+    /// Bytes that are left now.
+    #[cfg(test)]
+    pub(crate) fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What one body holds; given back on drop.
+/// Bytes that somebody holds; given back on drop.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     memory: Arc<BodyMemory>,
     bytes: usize,
-}
-
-impl Reserved {
-    /// Takes `more` bytes; false where they are not left.
-    pub(crate) fn grow(&mut self, more: usize) -> bool {
-        let left = &self.memory.0;
-        let taken =
-            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(more));
-        if taken.is_ok() {
-            self.bytes += more;
-        }
-        taken.is_ok()
-    }
 }
 
 impl Drop for Reserved {
@@ -51,9 +48,10 @@ mod tests {
     #[test]
     fn bodies_share_what_there_is_and_give_it_back() {
         let memory = Arc::new(BodyMemory::new(100));
-        let (mut a, mut b) = (memory.reserve(), memory.reserve());
-        assert!(a.grow(60) && b.grow(40) && !b.grow(1));
+        let (a, b) = (memory.reserve(60), memory.reserve(40));
+        assert!(a.is_some() && b.is_some() && memory.reserve(1).is_none());
         drop(a);
-        assert!(b.grow(60) && !b.grow(1));
+        assert!(memory.reserve(61).is_none() && memory.left() == 60);
+        assert!(memory.reserve(60).is_some());
     }
 }

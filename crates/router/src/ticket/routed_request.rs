@@ -1,9 +1,11 @@
 //! What a client asked of its route, as far as plans and records need it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
-use qoe_core::plan::policy::Policy;
+use qoe_core::plan::reason::Reason;
+use qoe_core::plan::scope::Demand;
 use qoe_core::request::analyze::{Analysis, BLOCK_BYTES};
 
 use crate::routes::route::Route;
@@ -33,9 +35,9 @@ impl RoutedRequest {
     ) -> Self {
         let prompt_tokens = route.state.prompt_tokens(analysis);
         let Analysis { expected_output_tokens: said, max_tokens: limit, .. } = **analysis;
-        let blocks = match route.policy {
-            Policy::Predictive(_) | Policy::PrefixAffinity => analysis.prefix_blocks(body),
-            _ => Box::default(),
+        let blocks = match route.policy.uses_prefix_caches() {
+            true => analysis.prefix_blocks(body),
+            false => Box::default(),
         };
         Self {
             request_id: request_id.clone(),
@@ -45,6 +47,22 @@ impl RoutedRequest {
             blocks,
             block_tokens: route.state.tokens_of(BLOCK_BYTES),
             analysis: Arc::clone(analysis),
+        }
+    }
+
+    /// What planning on its route needs to know of it, after it `waited` for this long.
+    pub(crate) fn demand(&self, route: &Route, waited: Duration) -> Demand<'_> {
+        Demand {
+            model: self.analysis.model.as_deref(),
+            phase: self.analysis.phase,
+            prompt_tokens: self.prompt_tokens,
+            expected_output_tokens: self.analysis.expected_output_tokens,
+            output_tokens: self.output_tokens,
+            blocks: &self.blocks,
+            block_tokens: self.block_tokens,
+            target: route.target(&self.analysis),
+            waited,
+            whole: self.analysis.whole.map(Reason::Whole),
         }
     }
 }

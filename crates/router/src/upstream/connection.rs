@@ -1,4 +1,4 @@
-//! Connections to endpoints: opened, driven and pooled by the worker that uses them.
+//! One HTTP/1.1 connection to an endpoint, driven by the worker that uses it.
 //!
 //! hyper's client normally runs each connection as a task of its own and hands every chunk to its reader through a
 //! channel: two task switches a chunk. Here the reader owns both halves and polls the connection itself, so a chunk
@@ -6,16 +6,18 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Context;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
-pub(crate) use crate::upstream::error::{Unsent, UpstreamError};
+use crate::upstream::error::{Unsent, UpstreamError};
 use crate::upstream::leg::Leg;
 
 /// Largest head an endpoint may answer with.
@@ -23,11 +25,17 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// A connection buffers no more than this of an answer that its reader does not take.
 const MAX_BUFFER_BYTES: usize = 256 * 1024;
 
-/// One HTTP/1.1 connection, both halves.
-pub(crate) struct Connection {
+/// The half that moves a connection's bytes, as a future that its owner polls.
+type ConnectionTask<S> = http1::Connection<TokioIo<S>, Leg>;
+
+/// One HTTP/1.1 connection over the byte stream `S`: both the half that sends requests and the half that does IO.
+pub(crate) struct Connection<S = TcpStream>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     sender: SendRequest<Leg>,
-    /// `None` once it has ended: dropped at once, so that whoever still waits for it is told.
-    driver: Option<http1::Connection<TokioIo<TcpStream>, Leg>>,
+    /// `None` once the connection has ended. Dropping it then fails the body that is still being read.
+    driver: Option<ConnectionTask<S>>,
     /// It has served a request before, so its peer may have closed it in the meantime.
     reused: bool,
 }
@@ -35,12 +43,19 @@ pub(crate) struct Connection {
 impl Connection {
     /// Opens a connection to `authority` (`host:port`).
     pub(crate) async fn open(authority: &str, within: Duration) -> Result<Self, UpstreamError> {
-        let (sender, driver) = handshake(authority, within).await?;
+        Self::over(connect(authority, within).await?).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Speaks HTTP/1.1 over a byte stream that is already open.
+    pub(super) async fn over(stream: S) -> Result<Self, UpstreamError> {
+        let (sender, driver) = handshake(stream).await?;
         Ok(Self { sender, driver: Some(driver), reused: false })
     }
 
-    /// Moves bytes between the socket and whoever holds the other halves.
-    pub(super) fn drive(&mut self, cx: &mut std::task::Context<'_>) {
+    /// Moves bytes between the byte stream and whoever holds the request's or the answer's body.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         if let Some(driver) = &mut self.driver
             && Pin::new(driver).poll(cx).is_ready()
         {
@@ -57,7 +72,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection broke. [`Unsent::Retry`]: before a byte of the request was sent, or, on a connection that had
-    /// been idle, before a byte of an answer came, as when its peer closed it at that very moment.
+    /// been idle, before the head of the answer had come, as when its peer closed it at that very moment.
     pub(crate) async fn send(
         &mut self,
         request: Request<Leg>,
@@ -87,20 +102,24 @@ pub(crate) async fn upgradable(
     request: Request<Leg>,
     within: Duration,
 ) -> Result<Response<Incoming>, UpstreamError> {
-    let (mut sender, driver) = handshake(authority, within).await?;
+    let (mut sender, driver) = handshake(connect(authority, within).await?).await?;
     // It ends when the changed protocol's stream is taken over, or with the connection.
     spawn_local(async move { drop(driver.with_upgrades().await) });
     sender.send_request(request).await.map_err(UpstreamError::Broken)
 }
 
-type Halves = (SendRequest<Leg>, http1::Connection<TokioIo<TcpStream>, Leg>);
-
-async fn handshake(authority: &str, within: Duration) -> Result<Halves, UpstreamError> {
+async fn connect(authority: &str, within: Duration) -> Result<TcpStream, UpstreamError> {
     let stream = tokio::time::timeout(within, TcpStream::connect(authority))
         .await
         .map_err(|_| UpstreamError::ConnectTimeout(within))?
         .map_err(UpstreamError::Connect)?;
     stream.set_nodelay(true).map_err(UpstreamError::Connect)?;
+    Ok(stream)
+}
+
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+) -> Result<(SendRequest<Leg>, ConnectionTask<S>), UpstreamError> {
     http1::Builder::new()
         .max_buf_size(MAX_BUFFER_BYTES)
         .max_header_size(MAX_HEAD_BYTES)
@@ -108,3 +127,6 @@ async fn handshake(authority: &str, within: Duration) -> Result<Halves, Upstream
         .await
         .map_err(UpstreamError::Broken)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Why an endpoint did not answer.
+//! Why an endpoint did not answer, in words for clients and operators.
 
 use std::io;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) enum UpstreamError {
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
     /// No connection within the time allowed.
-    #[error("no connection within {} ms", .0.as_millis())]
+    #[error("no connection within {} ms (timeouts.connectMilliseconds)", .0.as_millis())]
     ConnectTimeout(Duration),
     /// The connection broke before the answer was complete.
     #[error("the connection broke: {0}")]
@@ -20,19 +20,19 @@ pub(crate) enum UpstreamError {
     /// Nothing came within the time allowed.
     #[error("no answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
-    /// The stream ended before its end was said.
-    #[error("the stream ended early")]
+    /// The stream ended before its last event.
+    #[error("the stream ended before its last event")]
     EndedEarly,
-    /// The stream told of an error before its first token.
-    #[error("the stream began with an error")]
+    /// An error event came before the first token.
+    #[error("the stream began with an error event")]
     ErrorEvent,
-    /// The stream's first bytes already say that the endpoint gave it up.
-    #[error("the request was aborted")]
+    /// The endpoint gave the request up (`finish_reason: "abort"`) before its first token went on.
+    #[error("the endpoint aborted the request")]
     Aborted,
     /// A redirect: it may point anywhere, and is not followed.
-    #[error("it answered with a redirect")]
+    #[error("the endpoint answered with a redirect, which is not followed")]
     Redirect,
-    /// The answer is larger than this leg's answers may be.
+    /// The answer is larger than the reader allows.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
 }
@@ -40,7 +40,7 @@ pub(crate) enum UpstreamError {
 /// Why a request was not answered on this connection.
 #[derive(Debug)]
 pub(crate) enum Unsent {
-    /// Another connection may be tried without harm.
+    /// The endpoint has not seen the request, or has not answered it: another connection may be tried.
     Retry(hyper::Error),
     /// The endpoint may have begun to work on it.
     Broken(hyper::Error),
@@ -67,6 +67,26 @@ impl UpstreamError {
             Self::Aborted => "aborted",
             Self::Redirect => "redirect",
             Self::TooLarge(_) => "answer_too_large",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_limit_that_was_met() {
+        let ms = Duration::from_millis;
+        for (error, message) in [
+            (
+                UpstreamError::ConnectTimeout(ms(250)),
+                "no connection within 250 ms (timeouts.connectMilliseconds)",
+            ),
+            (UpstreamError::Timeout(ms(1500)), "no answer within 1.5 s"),
+            (UpstreamError::TooLarge(7), "the answer is larger than 7 bytes"),
+        ] {
+            assert_eq!(error.to_string(), message);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The body of a leg.
+//! The body of a request to an endpoint.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -42,5 +42,31 @@ impl Body for Leg {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_its_segments_and_counts_down() {
+        let mut leg = Leg::from(Segments::from(Bytes::from_static(b"body")));
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert_eq!((leg.size_hint().exact(), leg.is_end_stream()), (Some(4), false));
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut leg).poll_frame(cx) else {
+            panic!("a segment is at hand");
+        };
+        assert_eq!(frame.into_data().expect("data"), "body");
+        assert_eq!((leg.size_hint().exact(), leg.is_end_stream()), (Some(0), true));
+        assert!(matches!(Pin::new(&mut leg).poll_frame(cx), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn an_empty_body_has_ended_before_it_begins() {
+        let leg = Leg::from(Segments::from(Bytes::new()));
+        assert_eq!((leg.size_hint().exact(), leg.is_end_stream()), (Some(0), true));
     }
 }

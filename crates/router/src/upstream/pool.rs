@@ -4,48 +4,53 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::connection::{Connection, UpstreamError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-/// Idle longer than this, a connection is not used again: uvicorn, under vLLM, closes at 5 s, and a request sent
-/// into that moment is lost.
+use crate::upstream::connection::Connection;
+
+/// A connection that was idle for longer is not used again. uvicorn, under vLLM, closes idle connections at 5 s
+/// (`--timeout-keep-alive`); at 4 s a second is left for a request to arrive. At double, requests would meet
+/// connections that are just being closed, and be sent twice; at half, more connections would be opened for nothing.
 const MAX_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept for one endpoint.
 const MAX_PER_ENDPOINT: usize = 512;
 
-struct Idle {
-    connection: Connection,
+struct Idle<S: AsyncRead + AsyncWrite + Unpin> {
+    connection: Connection<S>,
     since: Instant,
 }
 
-/// The worker's idle connections, latest used first out.
-#[derive(Default)]
-pub(crate) struct Pool {
-    idle: RefCell<HashMap<Arc<str>, Vec<Idle>>>,
+/// One worker's idle connections over byte streams `S`. The connection that was used last is taken first, so that the
+/// others grow old and are closed.
+pub(crate) struct Pool<S = TcpStream>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    idle: RefCell<HashMap<Arc<str>, Vec<Idle<S>>>>,
 }
 
-impl Pool {
-    /// An idle connection that is still open, or a new one.
-    pub(crate) async fn take(
-        &self,
-        authority: &Arc<str>,
-        connect_within: Duration,
-    ) -> Result<Connection, UpstreamError> {
-        match self.take_idle(authority) {
-            Some(connection) => Ok(connection),
-            None => Connection::open(authority, connect_within).await,
-        }
+impl<S: AsyncRead + AsyncWrite + Unpin> Default for Pool<S> {
+    fn default() -> Self {
+        Self { idle: RefCell::default() }
     }
+}
 
-    fn take_idle(&self, authority: &Arc<str>) -> Option<Connection> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Pool<S> {
+    /// An idle connection to `authority` that is still open, if there is one.
+    pub(crate) fn take(&self, authority: &str) -> Option<Connection<S>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(authority)?;
         while let Some(Idle { mut connection, since }) = connections.pop() {
             if since.elapsed() > MAX_IDLE {
+                // Those below it have been idle for even longer.
                 connections.clear();
                 return None;
             }
+            // A close that has arrived is seen only when the connection is polled.
             connection.drive(&mut Context::from_waker(Waker::noop()));
             if connection.is_ready() {
                 return Some(connection);
@@ -54,8 +59,8 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for the next request.
-    pub(crate) fn put(&self, authority: &Arc<str>, connection: Connection) {
+    /// Keeps a connection for the next request to `authority`.
+    pub(crate) fn put(&self, authority: &Arc<str>, connection: Connection<S>) {
         let mut idle = self.idle.borrow_mut();
         let idled = Idle { connection, since: Instant::now() };
         match idle.get_mut(authority) {
@@ -65,7 +70,7 @@ impl Pool {
         }
     }
 
-    /// Closes what has been idle for too long; called now and then.
+    /// Closes the connections that have been idle for too long.
     pub(crate) fn sweep(&self) {
         let mut idle = self.idle.borrow_mut();
         for connections in idle.values_mut() {
@@ -74,3 +79,6 @@ impl Pool {
         idle.retain(|_, connections| !connections.is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests;

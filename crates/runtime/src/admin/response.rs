@@ -1,4 +1,4 @@
-//! What a page is asked, and what it answers.
+//! The query that a page gets, and the answer that it gives.
 
 use std::str::FromStr;
 
@@ -8,12 +8,12 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
-/// The parameters behind the `?`, decoded.
+/// The parameters of a query string, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads a query string; without one there are no parameters.
+    /// Parses a query string; without one there are no parameters.
     #[must_use]
     pub fn new(query: Option<&str>) -> Self {
         Self(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
@@ -25,7 +25,7 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The first value of `name` as a `T`; nothing where it is missing or is none.
+    /// The first value of `name` as a `T`; `None` where it is missing or does not parse.
     #[must_use]
     pub fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
         self.get(name)?.parse().ok()
@@ -41,7 +41,7 @@ pub struct AdminResponse {
 }
 
 impl AdminResponse {
-    /// 200 with `value` as JSON; 500 where it cannot be written as JSON.
+    /// 200 with `value` as JSON; 500 where it cannot be serialized.
     #[must_use]
     pub fn json(value: &impl Serialize) -> Self {
         Self::json_with(StatusCode::OK, value)
@@ -67,9 +67,11 @@ impl AdminResponse {
         match serde_json::to_vec(value) {
             Ok(body) => Self { status, content_type: "application/json", body: body.into() },
             Err(error) => {
-                tracing::error!(%error, "an admin page could not be written as JSON");
+                tracing::error!(%error, "cannot serialize an admin page");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                let body = Bytes::from_static(br#"{"error":"not writable as JSON: see the log"}"#);
+                let body = Bytes::from_static(
+                    br#"{"error":"the page cannot be serialized: see the log"}"#,
+                );
                 Self { status, content_type: "application/json", body }
             }
         }

@@ -1,4 +1,4 @@
-//! The loop of the admin thread.
+//! The admin thread: it accepts connections, and serves one request on each. It must not know any page.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,35 +15,35 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::Admin;
+use crate::admin::pages::Pages;
 
-/// Connections at once; with one more, the oldest is closed.
+/// Connections at once; with one more, the oldest is closed. Probes, one scrape and a few people need fewer than ten.
 pub(super) const MAX_CONNECTIONS: usize = 64;
-/// For a request's head to arrive.
+/// A request's head must come within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a connection, from its first byte to its last.
+/// A connection must end within this time of its beginning.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// After an error of the listener, such as no file descriptors left: trying on at once would only burn CPU.
+/// After a failed accept (no file descriptors left, say), the listener pauses for this long instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stopped` resolves or its sender is dropped.
-pub(super) async fn run(listener: StdListener, admin: Arc<Admin>, stopped: oneshot::Receiver<()>) {
+pub(super) async fn run(listener: StdListener, pages: Arc<Pages>, stopped: oneshot::Receiver<()>) {
     match TcpListener::from_std(listener) {
         Ok(listener) => tokio::select! {
             _ = stopped => {}
-            () = accept(&listener, &admin) => {}
+            () = accept(&listener, &pages) => {}
         },
-        Err(error) => tracing::error!(%error, "the admin port cannot be served"),
+        Err(error) => tracing::error!(%error, "cannot serve the admin port"),
     }
 }
 
-async fn accept(listener: &TcpListener, admin: &Arc<Admin>) {
+async fn accept(listener: &TcpListener, pages: &Arc<Pages>) {
     let mut open = Connections::default();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => open.serve(stream, Arc::clone(admin)),
+            Ok((stream, _)) => open.serve(stream, Arc::clone(pages)),
             Err(error) => {
-                tracing::warn!(%error, "the admin port accepted no connection");
+                tracing::warn!(%error, "cannot accept a connection on the admin port");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -58,7 +58,7 @@ struct Connections {
 }
 
 impl Connections {
-    fn serve(&mut self, stream: TcpStream, admin: Arc<Admin>) {
+    fn serve(&mut self, stream: TcpStream, pages: Arc<Pages>) {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|connection| !connection.is_finished());
         if self.open.len() >= MAX_CONNECTIONS
@@ -66,14 +66,14 @@ impl Connections {
         {
             oldest.abort();
         }
-        self.open.push_back(self.tasks.spawn(connection(stream, admin)));
+        self.open.push_back(self.tasks.spawn(connection(stream, pages)));
     }
 }
 
-/// One request, and the end.
-async fn connection(stream: TcpStream, admin: Arc<Admin>) {
+/// Serves one request, then closes.
+async fn connection(stream: TcpStream, pages: Arc<Pages>) {
     let service = service_fn(|request: http::Request<Incoming>| {
-        let answer = admin.answer(request.method(), request.uri());
+        let answer = pages.answer(request.method(), request.uri());
         async move { Ok::<_, Infallible>(answer.into_http()) }
     });
     let serving = http1::Builder::new()
@@ -83,7 +83,7 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>) {
         .serve_connection(TokioIo::new(stream), service);
     match timeout(CONNECTION_TIMEOUT, serving).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "an admin connection failed"),
-        Err(_) => tracing::debug!("an admin connection took too long"),
+        Ok(Err(error)) => tracing::debug!(%error, "an admin connection broke"),
+        Err(_) => tracing::debug!("an admin connection was cut after its time limit"),
     }
 }

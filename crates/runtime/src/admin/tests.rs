@@ -91,7 +91,7 @@ fn the_index_lists_every_page_and_others_are_not_found() {
     let server = start(&Readiness::new());
     let pages = ["/debug/requests", "/live", "/metrics", "/ready", "/teapot", "/text"];
     assert_eq!(ask_json(&server, "/"), ("200".into(), json!({ "pages": pages })));
-    let missing = json!({"error": "no such page: GET / lists those there are"});
+    let missing = json!({"error": "no such page: GET / lists all pages"});
     assert_eq!(ask_json(&server, "/debug"), ("404".into(), missing));
 }
 

@@ -25,9 +25,10 @@ async fn a_stranger_is_told_nothing_and_the_log_says_why() {
     let stranger = Setup::default().tls(strange.path()).start(control.address());
     let said = async |parts: &[&str]| logs::line(parts).is_some();
     let address = control.address().to_string();
-    let refused = ["WARN", "no stream from a controller", &address, "UnknownIssuer"];
+    let refused = ["WARN", "not listening to a controller", &address, "UnknownIssuer"];
     until("the router says why it believes nobody", async || said(&refused).await).await;
-    let refused = ["WARN", "a router's connection failed", "certificate of the same authority"];
+    let refused =
+        ["WARN", "the connection of a router failed", "certificate of the same authority"];
     until("the controller says that somebody left it", async || said(&refused).await).await;
     // One that believes the controller, but has another authority's certificate.
     std::fs::copy(folder.path().join("ca.crt"), strange.path().join("ca.crt")).unwrap();
@@ -63,7 +64,7 @@ async fn certificates_change_without_a_restart() {
     let kept = async || {
         // It looks when somebody connects.
         TcpStream::connect(control.address()).await.expect("it listens");
-        logs::line(&["ERROR", "the last good certificates stay in use", &path]).is_some()
+        logs::line(&["ERROR", "the last good ones stay in use", &path]).is_some()
     };
     until("the controller says so", kept).await;
     let connected = async || router.pages().metric("qoe_controllers", &[]).await;

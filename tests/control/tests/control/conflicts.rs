@@ -48,13 +48,13 @@ async fn the_older_route_has_the_model_and_the_other_says_so() {
     assert_eq!(
         space.message("a-all", "Accepted").await,
         format!(
-            "Older routes have all of the models: `m` is of route {namespace}/z-older: leave each to one route."
+            "Older routes have all of the models: `m` belongs to {namespace}/z-older: name each model in one route only."
         )
     );
     assert_eq!(
         space.message("b-some", "Accepted").await,
         format!(
-            "Older routes have some of the models: `m` is of route {namespace}/z-older: leave each to one route."
+            "Older routes have some of the models: `m` belongs to {namespace}/z-older: name each model in one route only."
         )
     );
     serves(&router, "b-some", "a").await;
@@ -71,7 +71,7 @@ async fn the_older_route_has_the_model_and_the_other_says_so() {
     assert_eq!(
         space.message("b-some", "Accepted").await,
         format!(
-            "Older routes have some of the models: `m` is of route {namespace}/a-all: leave each to one route."
+            "Older routes have some of the models: `m` belongs to {namespace}/a-all: name each model in one route only."
         )
     );
     let lost = ("Warning".to_owned(), "ModelConflict".to_owned());

@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 use crate::routing::{pair, serves, unreachable};
 
-/// When the API server is there again all is right again within 5 s; on a busy machine a little later.
-const AT_LAST: Duration = Duration::from_secs(10);
+/// When the API server is back, its watches are within 3 s, and routers, where it was gone for more than 10 s, within
+/// another 5 s; on a busy machine a little later.
+const AT_LAST: Duration = Duration::from_secs(15);
 
 async fn is_served(router: &Entry) {
     comes_to("requests are handed over", "200 handoff".to_owned(), async || router.asked().await)
@@ -75,10 +76,7 @@ async fn the_api_server_forgets_its_history_is_killed_and_comes_back() {
     for _ in 0..5 {
         assert_eq!(router.asked().await, "200 handoff");
     }
-    assert!(
-        control.pages().ready().await,
-        "it is no fault of the controller, which serves what it has"
-    );
+    assert!(control.pages().ready().await, "a restart of the API server is over within 10 s");
     let failures = || logs::count(&["WARN", "a watch failed", &space.namespace]);
     let before = failures();
     until("the controller has noticed", async || failures() > before).await;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod conflicts;
+mod cut_off;
 mod definition;
 mod faults;
 mod leading;

@@ -139,8 +139,8 @@ async fn ports_are_found_by_name_or_number() {
         conditions.get(1).and_then(|told| told.split(' ').nth(1)).unwrap_or("").to_owned()
     })
     .await;
-    let message = "Pods without a TCP port of the name in endpoints.port: none, udp: name the container's port, or \
-                   write its number.";
+    let message = "Pods without a TCP port named as in endpoints.port: none, udp: name the container's port, or \
+                   use its number.";
     assert_eq!(space.message("named", "ResolvedRefs").await, message);
 }
 
@@ -219,13 +219,13 @@ async fn hostile_pods_reach_nothing() {
     assert!(!page.contains("evil") && !page.contains("10.9.9.9"), "{page}");
     let (_, page) = control.pages().text("/config_dump").await;
     assert!(!page.contains("evil") && !page.contains("10.9.9.9"), "{page}");
-    let wanted = "Pods without a TCP port of the name in endpoints.port: smuggled-0, smuggled-1, smuggled-2: name \
-                  the container's port, or write its number.";
+    let wanted = "Pods without a TCP port named as in endpoints.port: smuggled-0, smuggled-1, smuggled-2: name \
+                  the container's port, or use its number.";
     let message = async || space.message("main", "ResolvedRefs").await;
     comes_to("those without a port are named", wanted.to_owned(), message).await;
     for name in ["smuggled-0", "smuggled-1", "smuggled-2"] {
         space.remove(name).await;
     }
-    let wanted = "Pods without an address of their own: all, any, group and 2 more.";
+    let wanted = "Pods without an IP address of their own: all, any, group and 2 more.";
     comes_to("and then those without an address", wanted.to_owned(), message).await;
 }

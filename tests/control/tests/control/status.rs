@@ -1,5 +1,6 @@
 //! What a route says of itself.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,9 +10,9 @@ use qoe_control_tests::entry::router;
 use qoe_control_tests::pods::{always, labels, pod, selecting};
 use qoe_control_tests::space::Space;
 use qoe_control_tests::wait::{comes_to, until};
-use qoe_discovery::Version;
 use qoe_discovery::client::{Client, Subscriber};
 use qoe_discovery::proto::RouteLoad;
+use qoe_discovery::{Origin, Progress};
 use qoe_sim::Role;
 use qoe_tests::bodies::{CHAT, chat, streamed, with};
 use qoe_tests::client::post;
@@ -238,17 +239,21 @@ impl Subscriber for Refusing {
         Vec::new()
     }
 
-    fn pushed(&self, _: &str, _: Version, _: Bytes) -> Result<(), String> {
+    fn pushed(&self, _: &str, _: Origin, _: Bytes) -> Result<(), String> {
         Err("the spec cannot be read".to_owned())
     }
 
-    fn removed(&self, _: &str, _: Version) -> Result<(), String> {
+    fn removed(&self, _: &str, _: Origin) -> Result<(), String> {
         Ok(())
     }
 
-    fn synced(&self) {}
+    fn synced(&self, _: SocketAddr, _: Progress) {}
 
-    fn heard(&self) {}
+    fn confirmed(&self, _: SocketAddr, _: Progress) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn disconnected(&self, _: SocketAddr) {}
 
     fn connected(&self, _: usize) {}
 
@@ -272,7 +277,7 @@ async fn a_router_that_refuses_is_named() {
     says(&space, "main", ["True Accepted", "True Resolved", refused, refused]).await;
     assert_eq!(
         space.message("main", "Programmed").await,
-        "Router strange refuses it, and serves by the last good state: the spec cannot be read"
+        "Router strange rejected the latest state and serves the previous one: the spec cannot be read"
     );
     let routers = space.get_route("main").await["status"]["routers"].clone();
     assert_eq!(routers, json!({"connected": 2, "programmed": 1}));

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use qoe_core::flight::{Cargo, Flight};
+use qoe_core::ladder::Ladder;
 use qoe_core::memory::RouteMemory;
 use qoe_core::phase::Phase;
 use qoe_core::plan::choice::{Choice, Plan};
-use qoe_core::plan::reason::Reason;
-use qoe_core::plan::scope::{Demand, Tried};
+use qoe_core::plan::scope::Demand;
 
 use crate::lab::arrival::Arrival;
 use crate::lab::outcome::Outcome;
@@ -19,9 +19,7 @@ pub(super) struct Job<'a> {
     pub(super) flight: Flight,
     pub(super) made: Option<Made>,
     pub(super) output_tokens: f64,
-    pub(super) tried: Tried,
-    /// Why no handoff is made any more.
-    pub(super) whole: Option<Reason>,
+    pub(super) ladder: Ladder,
     pub(super) choice: Option<Choice>,
     pub(super) dispatched: Option<Duration>,
     last_token: Option<Duration>,
@@ -46,8 +44,7 @@ impl<'a> Job<'a> {
             flight: Flight::new(arrival.target, cargo, arrival.at),
             made: Some(make(&arrival.prompt)),
             output_tokens,
-            tried: Tried::default(),
-            whole: None,
+            ladder: Ladder::default(),
             choice: None,
             dispatched: None,
             last_token: None,
@@ -64,19 +61,22 @@ impl<'a> Job<'a> {
         self.made.as_ref().expect("a job that has ended is not asked for its prompt")
     }
 
-    pub(super) fn demand(&self, now: Duration) -> Demand<'_> {
-        Demand {
+    /// What its next plan is made of: its ladder, and what it needs.
+    pub(super) fn ladder_and_demand(&mut self, now: Duration) -> (&mut Ladder, Demand<'_>) {
+        let made = self.made.as_ref().expect("a job that has ended is not planned");
+        let demand = Demand {
             model: None,
             phase: if self.arrival.goes_on { Phase::Decoding } else { Phase::Prefill },
-            prompt_tokens: u64::from(self.made().prompt.tokens),
+            prompt_tokens: u64::from(made.prompt.tokens),
             expected_output_tokens: self.arrival.expected_output_tokens,
             output_tokens: self.output_tokens,
-            blocks: &self.made().blocks,
+            blocks: &made.blocks,
             block_tokens: f64::from(ROUTER_BLOCK),
             target: self.arrival.target,
             waited: now.saturating_sub(self.arrival.at),
-            whole: self.whole,
-        }
+            whole: None,
+        };
+        (&mut self.ladder, demand)
     }
 
     /// A token came. The pause before it, in seconds.

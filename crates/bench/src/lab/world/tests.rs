@@ -1,10 +1,11 @@
-use qoe_core::plan::policy::Predictive;
+use qoe_core::admit::room::OnUnattainable;
+use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
 use qoe_core::plan::scope::{HandoffMode, HandoffRule};
 use qoe_core::target::Target;
 use qoe_sim::Profile;
 
 use super::*;
-use crate::lab::outcome::Outcome;
+use crate::lab::outcome::{Outcome, REFUSED};
 use crate::lab::workload::Workload;
 use crate::lab::workload::promises::Promises;
 
@@ -12,7 +13,7 @@ const TARGET: Target = Target { ttft: Duration::from_millis(500), itl: Duration:
 
 fn rules(policy: Policy, mode: HandoffMode, queue: usize) -> Rules {
     let handoff = HandoffRule { mode, min_prompt_tokens: 0 };
-    Rules { policy, handoff, queue, reject_unattainable: false }
+    Rules { policy, handoff, queue, on_unattainable: OnUnattainable::BestEffort }
 }
 
 fn predictive() -> Rules {
@@ -44,8 +45,8 @@ fn everybody_is_served_and_tokens_are_conserved() {
     let arrivals = chat(20.0);
     for rules in [
         predictive(),
-        rules(Policy::RoundRobin, HandoffMode::Always, 0),
-        rules(Policy::LeastRequest, HandoffMode::Never, 0),
+        rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Always, 0),
+        rules(EndpointPolicy::LeastRequest.into(), HandoffMode::Never, 0),
     ] {
         let run = play(&four(), &rules, &arrivals, 3);
         assert_eq!(run.outcomes.len(), arrivals.len());
@@ -63,9 +64,18 @@ fn everybody_is_served_and_tokens_are_conserved() {
 #[test]
 fn static_disaggregation_hands_everything_over_and_spares_streams() {
     let arrivals = chat(20.0);
-    let parted = play(&four(), &rules(Policy::RoundRobin, HandoffMode::Always, 0), &arrivals, 3);
-    let mixed =
-        play(&four().merged(), &rules(Policy::RoundRobin, HandoffMode::Never, 0), &arrivals, 3);
+    let parted = play(
+        &four(),
+        &rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Always, 0),
+        &arrivals,
+        3,
+    );
+    let mixed = play(
+        &four().merged(),
+        &rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Never, 0),
+        &arrivals,
+        3,
+    );
     assert!((share(&parted, |outcome| outcome.handoff) - 1.0).abs() < 1e-9);
     let longest = |run: &Run| run.gaps.last().map_or(0.0, |(bound, _)| *bound);
     assert!(longest(&parted) < 0.5 * longest(&mixed), "{} {}", longest(&parted), longest(&mixed));
@@ -113,4 +123,39 @@ fn a_full_queue_refuses_the_lowest() {
         some as f64 / run.outcomes.iter().filter(of).count() as f64
     };
     assert!(refused(Low) > 0.3 && refused(High) < 0.1, "{} {}", refused(Low), refused(High));
+}
+
+#[test]
+fn where_the_route_says_so_those_that_cannot_be_in_time_are_refused() {
+    let arrivals = Workload::chat().generate(20.0, 130.0, 5);
+    let of = |on_unattainable| {
+        let rules = Rules { queue: 100_000, on_unattainable, ..predictive() };
+        play(&four(), &rules, &arrivals, 3)
+    };
+    let (reject, best_effort) = (of(OnUnattainable::Reject), of(OnUnattainable::BestEffort));
+    let refused = |run: &Run| share(run, |outcome| outcome.reason == REFUSED);
+    assert_eq!(refused(&best_effort), 0.0);
+    assert!(refused(&reject) > 0.01, "{}", refused(&reject));
+    let late = |run: &Run| share(run, |outcome| outcome.served && !outcome.sla_met);
+    assert!(late(&reject) < late(&best_effort), "{} {}", late(&reject), late(&best_effort));
+}
+
+#[test]
+fn retries_end_with_the_budget() {
+    let dead = |shape: Shape, node| shape.with_death(node, Duration::from_secs(2), PATIENCE);
+    let shape = (0..4).fold(four(), dead);
+    let run = play(
+        &shape,
+        &rules(EndpointPolicy::RoundRobin.into(), HandoffMode::Never, 0),
+        &chat(200.0),
+        3,
+    );
+    let later = || run.outcomes.iter().filter(|outcome| outcome.at > Duration::from_secs(3));
+    assert!(later().all(|outcome| !outcome.served));
+    // One attempt takes twice the network's time. 50 extra attempts are earned a second, for 200 requests that would
+    // each take three.
+    let one_attempt = (shape.network * 2).as_secs_f64() + 1e-9;
+    let once = later().filter(|outcome| outcome.e2e <= one_attempt).count() as f64;
+    let share = once / later().count() as f64;
+    assert!((0.6..0.95).contains(&share), "{share}");
 }

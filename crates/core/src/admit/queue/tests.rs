@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::endpoint::pool::Pool;
+use crate::memory::arrival_rates::ArrivalRates;
 use crate::request::analyze::Priority;
+use crate::target::Target;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -11,8 +14,19 @@ const fn ask(priority: Priority, arrived: u64, within: u64) -> Ask {
     Ask { priority, arrived: ms(arrived), within: ms(within), needs: ms(100) }
 }
 
-fn order(queue: &mut Queue<&'static str>, now: u64) -> Vec<&'static str> {
-    std::iter::from_fn(|| queue.take(ms(now))).collect()
+/// Takes the next one out: nothing is in flight.
+fn take<T: Copy>(queue: &mut Queue<T>, now: u64) -> Option<T> {
+    let (pool, arrivals) = (Pool::default(), ArrivalRates::default());
+    let now = ms(now);
+    let target = Target::default();
+    let outlook = Outlook { choice: None, pool: &pool, target, arrivals: &arrivals, now };
+    let next = queue.next(now).copied()?;
+    assert_eq!(queue.step(|_| true, &outlook), Step::Go);
+    Some(next)
+}
+
+fn order<T: Copy>(queue: &mut Queue<T>, now: u64) -> Vec<T> {
+    std::iter::from_fn(|| take(queue, now)).collect()
 }
 
 #[test]
@@ -36,9 +50,10 @@ fn a_full_queue_sheds_who_would_be_last() {
     queue.push("low", ask(Priority::Low, 0, 500), ms(0)).expect("room");
     queue.push("medium", ask(Priority::Medium, 0, 500), ms(0)).expect("room");
     let high = queue.push("high", ask(Priority::High, 0, 500), ms(0));
-    assert_eq!(high, Err(Shed("low")));
+    let shed = high.expect_err("the queue is full");
+    assert_eq!((shed.item, shed.refusal.why), ("low", Shedding::Full));
     let late = queue.push("late", ask(Priority::Medium, 10, 500), ms(10));
-    assert_eq!(late, Err(Shed("late")));
+    assert_eq!(late.expect_err("the queue is full of others").item, "late");
     assert_eq!(order(&mut queue, 10), ["high", "medium"]);
 }
 
@@ -55,80 +70,151 @@ fn who_waits_long_rises() {
 }
 
 #[test]
-fn those_that_cannot_be_kept_can_be_found_and_told_when_to_come_back() {
+fn those_whose_promise_cannot_be_kept_are_shed_where_the_route_says_so() {
     let mut queue = Queue::new(9);
     for i in 0..4 {
         queue.push("served", ask(Priority::High, 0, 500), ms(i)).expect("room");
-        queue.take(ms(i));
+        take(&mut queue, i);
     }
     queue.push("fine", ask(Priority::Medium, 0, 900), ms(0)).expect("room");
     queue.push("late", ask(Priority::High, 0, 200), ms(0)).expect("room");
-    assert_eq!(queue.unattainable(ms(150)), ["late"]);
-    let retry = queue.retry_after(ms(150));
+    assert_eq!(queue.shed_unattainable(OnUnattainable::BestEffort, ms(150)), []);
+    let shed = queue.shed_unattainable(OnUnattainable::Reject, ms(150));
+    assert_eq!(shed.len(), 1);
+    let Shed { item, refusal } = shed[0];
+    assert_eq!((item, refusal.why), ("late", Shedding::Unattainable));
+    let retry = refusal.retry_after;
     assert!((ms(1000)..ms(10_000)).contains(&retry), "{retry:?}");
+    assert_eq!(order(&mut queue, 150), ["fine"]);
 }
 
 #[test]
-fn whose_promise_no_plan_would_keep_goes_behind_the_others_and_is_served_all_the_same() {
-    let target = Target { ttft: ms(500), itl: ms(50) };
-    let forecast = |ttft, wait| Forecast { ttft, wait, itl: 0.02, ..Forecast::default() };
-    let urgency = ArrivalRates::default();
-    let mut queue = Queue::new(9);
-    queue.push("late", ask(Priority::Medium, 0, 500), ms(0)).expect("room");
-    queue.push("fresh", ask(Priority::Medium, 300, 500), ms(300)).expect("room");
-    assert_eq!(queue.next(ms(300)), Some(&"late"));
-    assert_eq!(queue.weigh(&forecast(0.3, 0.05), target, &urgency, ms(300)), Prospect::Late);
-    assert_eq!(queue.next(ms(300)), Some(&"fresh"));
-    assert_eq!(queue.weigh(&forecast(0.3, 0.2), target, &urgency, ms(300)), Prospect::Wait);
-    assert_eq!(queue.weigh(&forecast(0.3, 0.09), target, &urgency, ms(300)), Prospect::Room);
-    assert_eq!(queue.take(ms(300)), Some("fresh"));
-    assert_eq!(queue.weigh(&forecast(0.3, 0.09), target, &urgency, ms(300)), Prospect::Room);
-}
-
-#[test]
-fn the_line_before_an_endpoint_is_longer_for_who_is_more_urgent() {
-    let target = Target { ttft: ms(500), itl: ms(50) };
-    let room = |wait, priority| {
-        has_room(&Forecast { wait, itl: 0.05, ..Forecast::default() }, target, priority, false)
+fn a_queue_that_moves_faster_asks_to_come_back_sooner() {
+    let retry_after = |taken: u64| {
+        let mut queue = Queue::new(99);
+        for i in 0..taken {
+            queue.push(i, ask(Priority::High, 0, 500), ms(i)).expect("room");
+            take(&mut queue, i);
+        }
+        (0..40).for_each(|i| queue.push(i, ask(Priority::Low, 0, 500), ms(200)).expect("room"));
+        queue.refusal(Shedding::Full, ms(200)).retry_after
     };
-    assert!(room(0.09, Priority::High) && room(0.09, Priority::Medium));
-    assert!(room(0.3, Priority::High) && !room(0.3, Priority::Medium));
-    assert!(room(0.04, Priority::Low) && !room(0.12, Priority::Low));
+    assert_eq!(retry_after(0), ms(40_000).min(LONGEST_RETRY).min(ms(1000)), "nothing is known");
+    assert!(retry_after(20) > retry_after(60), "{:?}", retry_after(20));
+    assert!(retry_after(1) <= LONGEST_RETRY);
 }
 
-#[test]
-fn room_for_streams_is_left_where_more_urgent_requests_come() {
-    let urgency = ArrivalRates::default();
-    (0..100).for_each(|i| urgency.note(Priority::Medium, ms(i)));
-    assert!(!urgency.beyond(Priority::Medium, ms(100)));
-    assert!(urgency.beyond(Priority::Low, ms(100)));
-    (0..10).for_each(|i| urgency.note(Priority::High, ms(100 + i)));
-    assert!(urgency.beyond(Priority::Medium, ms(110)) && !urgency.beyond(Priority::High, ms(110)));
-    let target = Target { ttft: ms(500), itl: ms(30) };
-    let slow = Forecast { itl: 0.04, ..Forecast::default() };
-    let room = |forecast, behind| has_room(&forecast, target, Priority::Medium, behind);
-    assert!(room(slow, false) && !room(slow, true));
-    let waits = Forecast { wait: 0.07, ..Forecast::default() };
-    assert!(room(waits, false) && !room(waits, true), "a seventh of its target");
+/// One event at a queue.
+#[derive(Clone, Debug)]
+enum Happens {
+    Enters {
+        priority: Priority,
+        within: u64,
+    },
+    /// The next one goes, if there is one.
+    Goes,
+    /// The one that entered so many before the last leaves by itself.
+    Leaves(usize),
+    ShedsUnattainable,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let priority = prop_oneof![Just(Priority::High), Just(Priority::Medium), Just(Priority::Low)];
+    prop_oneof![
+        4 => (priority, 1_u64..3000).prop_map(|(priority, within)| Happens::Enters { priority, within }),
+        2 => Just(Happens::Goes),
+        1 => (0_usize..8).prop_map(Happens::Leaves),
+        1 => Just(Happens::ShedsUnattainable),
+    ]
+}
+
+/// A queue beside the plain list of what must be in it.
+struct Model {
+    queue: Queue<usize>,
+    /// Each that waits, in the order in which they entered.
+    waiting: Vec<(usize, Ask)>,
+    most: usize,
+    entered: usize,
+}
+
+impl Model {
+    fn forget(&mut self, item: usize) -> Ask {
+        let at = self.waiting.iter().position(|(waits, _)| *waits == item);
+        self.waiting.remove(at.expect("only one that waits comes out, and comes out once")).1
+    }
+
+    fn order(ask: &Ask, now: u64) -> (u32, bool, Duration) {
+        (ask.class(ms(now)), !ask.attainable(ms(now)), ask.deadline())
+    }
+
+    fn happens(&mut self, event: &Happens, now: u64) {
+        match *event {
+            Happens::Enters { priority, within } => {
+                let (item, ask) = (self.entered, ask(priority, now, within));
+                self.entered += 1;
+                self.waiting.push((item, ask));
+                let full = self.waiting.len() > self.most;
+                match self.queue.push(item, ask, ms(now)) {
+                    Ok(()) => assert!(!full, "a full queue sheds"),
+                    Err(shed) => {
+                        assert!(full, "only a full queue sheds");
+                        let order = Self::order(&self.forget(shed.item), now);
+                        let others = self.waiting.iter().map(|(_, ask)| Self::order(ask, now));
+                        assert!(others.max() <= Some(order), "it would have been served last");
+                    }
+                }
+            }
+            Happens::Goes => match take(&mut self.queue, now) {
+                None => assert!(self.waiting.is_empty()),
+                Some(item) => {
+                    let order = Self::order(&self.forget(item), now);
+                    let others = self.waiting.iter().map(|(_, ask)| Self::order(ask, now));
+                    assert!(others.min().is_none_or(|other| order <= other), "it was first");
+                }
+            },
+            Happens::Leaves(before) => {
+                let at = self.waiting.len().checked_sub(before + 1);
+                let Some((item, _)) = at.map(|at| self.waiting.remove(at)) else { return };
+                assert_eq!(self.queue.remove(|waits, _| *waits == item), [item]);
+            }
+            Happens::ShedsUnattainable => {
+                for shed in self.queue.shed_unattainable(OnUnattainable::Reject, ms(now)) {
+                    assert!(!self.forget(shed.item).attainable(ms(now)));
+                }
+                assert!(self.waiting.iter().all(|(_, ask)| ask.attainable(ms(now))));
+            }
+        }
+    }
 }
 
 proptest! {
     #[test]
-    fn nobody_is_lost_and_nobody_waits_for_ever(
-        asks in prop::collection::vec((0_u8..3, 1_u64..3000), 1..60), most in 1_usize..30
+    fn each_comes_out_once_in_its_turn(
+        events in prop::collection::vec(happens(), 1..120), most in 0_usize..12
     ) {
-        let mut queue = Queue::new(most);
-        let (mut in_, mut out) = (0, 0);
-        for (i, (priority, within)) in asks.iter().enumerate() {
-            let priority = [Priority::High, Priority::Medium, Priority::Low][usize::from(*priority)];
-            let now = i as u64 * 50;
-            in_ += 1;
-            out += usize::from(queue.push(i, ask(priority, now, *within), ms(now)).is_err());
-            prop_assert!(queue.len() <= most);
+        let mut model =
+            Model { queue: Queue::new(most), waiting: Vec::new(), most, entered: 0 };
+        for (i, event) in events.iter().enumerate() {
+            model.happens(event, i as u64 * 50);
+            prop_assert_eq!(model.queue.len(), model.waiting.len());
+            prop_assert!(model.queue.len() <= most);
         }
-        while queue.take(ms(100_000)).is_some() {
-            out += 1;
+    }
+
+    /// One of low priority goes once it has risen to the first class, before all others there that are late too:
+    /// as many come as go, so that the queue is never empty.
+    #[test]
+    fn one_that_waits_long_goes_before_all_others_that_are_late(
+        within in 1_u64..2000, others in 1_u64..100
+    ) {
+        let mut queue = Queue::new(1000);
+        queue.push(0, ask(Priority::Low, 0, within), ms(0)).expect("room");
+        queue.push(1, ask(Priority::High, 0, others), ms(0)).expect("room");
+        let rises = 2 * (6 * within).max(3000);
+        for at in (0..rises + 100).step_by(100) {
+            let low_goes = take(&mut queue, at) == Some(0);
+            prop_assert_eq!(low_goes, at >= rises, "at {} ms", at);
+            queue.push(1, ask(Priority::High, at, others), ms(at)).expect("room");
         }
-        prop_assert_eq!(in_, out);
     }
 }

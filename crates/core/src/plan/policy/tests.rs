@@ -17,7 +17,7 @@ fn occasion(phase: Phase) -> Occasion<'static> {
     Occasion { depths: &[], blocks: 0, phase, reads: true, expected_output_tokens: None, now: NOW }
 }
 
-fn pick(policy: Policy, pool: &[Endpoint], occasion: Occasion) -> usize {
+fn pick(policy: EndpointPolicy, pool: &[Endpoint], occasion: Occasion) -> usize {
     let all: Vec<_> = (0..pool.len()).collect();
     let mut rng = SmallRng::seed_from_u64(7);
     policy.pick(pool, &all, occasion, &Turns::default(), &mut rng).expect("there are candidates")
@@ -28,8 +28,9 @@ fn round_robin_takes_turns_in_each_phase() {
     let pool = pool(3);
     let turns = Turns::default();
     let mut rng = SmallRng::seed_from_u64(1);
-    let mut next =
-        |phase| Policy::RoundRobin.pick(&pool, &[0, 1, 2], occasion(phase), &turns, &mut rng);
+    let mut next = |phase| {
+        EndpointPolicy::RoundRobin.pick(&pool, &[0, 1, 2], occasion(phase), &turns, &mut rng)
+    };
     let taken: Vec<_> = (0..4).filter_map(|_| next(Phase::Prefill)).collect();
     assert_eq!(taken, [0, 1, 2, 0]);
     assert_eq!(next(Phase::Decoding), Some(0), "the other phase has its own turn");
@@ -42,7 +43,7 @@ fn least_request_takes_the_idlest_and_spreads_ties() {
     let mut rng = SmallRng::seed_from_u64(3);
     let mut seen = [0; 4];
     for _ in 0..400 {
-        let i = Policy::LeastRequest
+        let i = EndpointPolicy::LeastRequest
             .pick(&pool, &[0, 1, 2, 3], occasion(Phase::Decoding), &Turns::default(), &mut rng)
             .expect("candidates");
         seen[i] += 1;
@@ -59,7 +60,7 @@ fn power_of_two_never_takes_the_worse_of_two_and_uses_all() {
     let mut seen = [0; 3];
     for _ in 0..300 {
         let all = [0, 1, 2];
-        let chosen = Policy::PowerOfTwo.pick(
+        let chosen = EndpointPolicy::PowerOfTwo.pick(
             &pool,
             &all,
             occasion(Phase::Decoding),
@@ -102,7 +103,10 @@ fn weighted_does_not_saturate_under_overload() {
     let pool = pool(2);
     let _a: Vec<_> = (0..200).map(|_| pool[0].state.hold(Phase::Prefill, 1)).collect();
     let _b: Vec<_> = (0..100).map(|_| pool[1].state.hold(Phase::Prefill, 1)).collect();
-    assert_eq!(pick(Policy::Weighted(Weights::default()), &pool, occasion(Phase::Prefill)), 1);
+    assert_eq!(
+        pick(EndpointPolicy::Weighted(Weights::default()), &pool, occasion(Phase::Prefill)),
+        1
+    );
 }
 
 #[test]
@@ -134,13 +138,17 @@ fn prefix_affinity_goes_to_who_holds_the_prompt_while_load_is_even() {
     let occasion =
         |reads, blocks| Occasion { depths: &depths, blocks, reads, ..occasion(Phase::Decoding) };
     let _one = pool[1].state.hold(Phase::Decoding, 1);
-    assert_eq!(pick(Policy::PrefixAffinity, &pool, occasion(true, 8)), 1);
+    assert_eq!(pick(EndpointPolicy::PrefixAffinity, &pool, occasion(true, 8)), 1);
     assert_eq!(
-        pick(Policy::PrefixAffinity, &pool, occasion(true, 12)),
+        pick(EndpointPolicy::PrefixAffinity, &pool, occasion(true, 12)),
         0,
         "half of it is too little"
     );
-    assert_eq!(pick(Policy::PrefixAffinity, &pool, occasion(false, 8)), 0, "nothing is read");
+    assert_eq!(
+        pick(EndpointPolicy::PrefixAffinity, &pool, occasion(false, 8)),
+        0,
+        "nothing is read"
+    );
     let _many: Vec<_> = (0..40).map(|_| pool[1].state.hold(Phase::Decoding, 1)).collect();
-    assert_eq!(pick(Policy::PrefixAffinity, &pool, occasion(true, 8)), 0, "load is uneven");
+    assert_eq!(pick(EndpointPolicy::PrefixAffinity, &pool, occasion(true, 8)), 0, "load is uneven");
 }

@@ -1,76 +1,52 @@
-//! What a plan is expected to be for its user and for others, in promises broken.
+//! Estimates what a plan costs its own user and others, in targets missed.
 
 use crate::endpoint::state::EndpointState;
 use crate::phase::{Phase, Role};
 use crate::plan::forecast::Forecast;
-pub(crate) use crate::plan::predictive::cost::PlanCost;
+use crate::plan::predictive::cost::PlanCost;
+use crate::plan::predictive::tuning::{
+    FASTER_COST, FULL_KV_COST, HORIZON, KV_LIMIT, MAX_BEHIND, MIN_STREAM_LEFT, MISSED_AT,
+    MORE_PREFILL, PAUSE_COST, PAUSE_LIMIT, SAFE_UNTIL, SOONER_COST,
+};
 use crate::plan::scope::{Demand, Scope};
+use crate::speed::busy_time::{BusyTime, RecentLoad};
 use crate::speed::models::Speed;
-use crate::speed::prefill_time::{PrefillTime, RecentLoad};
 use crate::speed::work::{PromptWork, StreamLoad};
 
-/// A promise costs nothing while it is expected to need less than this share of its time; at the other, it is broken.
-const SAFE: f64 = 0.25;
-const LOST: f64 = 1.1;
-/// What a whole target's time to the first token costs beside the risk: sooner is better.
-const SOONER: f64 = 0.25;
-/// What a whole target's time between tokens costs: little, as nobody reads faster than was promised.
-const FASTER: f64 = 0.018;
-/// A pause this many times as long as the promised time between tokens is taken for a promise broken …
-const PAUSE_TIMES: f64 = 2.5;
-/// … but a small one: what it costs a stream. *Why at all*: a mean hides that a stream stands still while somebody
-/// else's prompt is read. A step that reads a short prompt is hardly longer than one that does not; so short prompts
-/// are read beside streams, and long ones where there are few.
-const PAUSE: f64 = 0.1;
-/// A prefill endpoint may come to read so many times as much as lately: that is what it is for, and a stream that is put
-/// there meanwhile is in the way.
-const MORE_READING: f64 = 10.0;
-/// Most prompts that one is taken to delay.
-const MOST_BEHIND: f64 = 100.0;
-/// And only those that come within so many seconds: how many come is known of as long a time, and who comes later can
-/// be sent elsewhere.
-const FORESEEN: f64 = 5.0;
-/// Share of its time beyond which an endpoint is taken to read for ever.
-const ALWAYS_READS: f64 = 0.95;
-/// What a full KV cache costs, as `share ÷ (1 − share)`.
-const FULL: f64 = 0.007;
-/// Above this share of its KV, an endpoint begins to throw streams out.
-const OVERFULL: f64 = 0.95;
-/// Fewest tokens that a stream is taken to have before it.
-const LEAST_LEFT: f64 = 8.0;
+/// The mean share of time that endpoints spend on prefill, by role.
+pub(super) type TypicalPrefill = [BusyTime; 3];
 
-/// How much endpoints of each role read.
-pub(super) type TypicalPrefill = [PrefillTime; 3];
-
-/// One endpoint that is looked at.
+/// An endpoint that may take part in the plan.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CandidateFacts {
     /// Its index in the pool.
     pub(super) at: usize,
-    /// Blocks of the prompt that it holds.
+    /// Blocks of the prompt that its prefix cache is likely to hold.
     pub(super) held: u32,
     pub(super) lately: RecentLoad,
 }
 
-/// What is seen of one endpoint for one request.
+/// What one request would mean at one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     /// Its index in the pool.
     pub(super) at: usize,
-    /// Seconds until it is the prompt's turn.
+    /// Seconds until the prompt's turn.
     wait: f64,
-    /// Seconds to read what is not cached, and the tokens that are.
+    /// Seconds to prefill the tokens that are not cached.
     read: f64,
+    /// Tokens of the prompt that its prefix cache is likely to hold.
     cached: f64,
-    /// Seconds until the KV of what is not cached could be here, from another one.
+    /// Seconds until the KV of the tokens that are not cached could be here, from another endpoint.
     transfer: f64,
-    /// Seconds between tokens, with this stream too, once all that is in the line is read.
+    /// Seconds between tokens with this stream too, once all waiting prompts are read.
     itl: f64,
-    /// What that costs its user.
+    /// What that ITL costs its user.
     slow: f64,
-    /// What it costs others that it reads the prompt, and that it writes the answer.
-    reading_harm: f64,
-    writing_harm: f64,
+    /// What prefill here costs others.
+    prefill_harm: f64,
+    /// What decoding here costs others.
+    decoding_harm: f64,
 }
 
 impl Candidate {
@@ -80,21 +56,25 @@ impl Candidate {
     }
 }
 
-/// Judges plans for one request.
+/// Estimates the costs of plans for one request.
 pub(super) struct Judge<'a> {
     scope: &'a Scope<'a>,
     demand: &'a Demand<'a>,
-    others: Speed,
+    /// The speed of an endpoint that is like the others.
+    common: Speed,
+    /// Seconds.
     ttft_target: f64,
-    /// Seconds that it has waited already.
+    /// Seconds that the request has waited in the router's queue.
     waited: f64,
+    /// Seconds.
     itl_target: f64,
+    /// Tokens of the prompt.
     tokens: f64,
-    /// Tokens of the answer, at least one.
+    /// Expected tokens of the answer, at least 1.
     output: f64,
-    /// Tokens that a stream still has before it, on average.
+    /// Tokens that a running stream has still to come, on average.
     left: f64,
-    /// Tokens of prompt and answer.
+    /// KV tokens that the request ends with: prompt and answer.
     kept: f64,
 }
 
@@ -104,22 +84,22 @@ impl<'a> Judge<'a> {
         Self {
             scope,
             demand,
-            others: scope.memory.models.speed(),
+            common: scope.memory.models.speed(),
             ttft_target: demand.target.ttft.as_secs_f64().max(1e-3),
             waited: demand.waited.as_secs_f64(),
             itl_target: demand.target.itl.as_secs_f64().max(1e-4),
             tokens,
             output: demand.output_tokens.max(1.0),
-            left: (scope.memory.lengths.mean() / 2.0).max(LEAST_LEFT),
+            left: (scope.memory.lengths.mean() / 2.0).max(MIN_STREAM_LEFT),
             kept: tokens + demand.output_tokens,
         }
     }
 
-    /// How much endpoints read, of late, on average over those of a role. *Why not each its own*: what one has read of
-    /// late is over; to avoid it for that makes all requests go to the others, and then the same the other way round.
-    pub(super) fn usual(&self, looked: &[CandidateFacts]) -> TypicalPrefill {
-        let mut sums = [(PrefillTime::default(), 0.0); 3];
-        for CandidateFacts { at, lately, .. } in looked {
+    /// The share of time spent on prefill, averaged over the endpoints of each role. *Why not each its own*: what an
+    /// endpoint has read is over. Requests that avoid it for that all go to the others, and then all come back.
+    pub(super) fn typical_prefill(&self, candidates: &[CandidateFacts]) -> TypicalPrefill {
+        let mut sums = [(BusyTime::default(), 0.0); 3];
+        for CandidateFacts { at, lately, .. } in candidates {
             let (sum, count) = &mut sums[self.scope.pool[*at].role as usize];
             sum.seconds += lately.reading.seconds;
             sum.steps += lately.reading.steps;
@@ -127,20 +107,22 @@ impl<'a> Judge<'a> {
         }
         sums.map(|(sum, count)| {
             let count = f64::max(count, 1.0);
-            PrefillTime { seconds: sum.seconds / count, steps: sum.steps / count }
+            BusyTime { seconds: sum.seconds / count, steps: sum.steps / count }
         })
     }
 
-    /// Looks at one endpoint.
-    pub(super) fn see(&self, looked: CandidateFacts, usual: &TypicalPrefill) -> Candidate {
-        let CandidateFacts { at, held, lately } = looked;
+    /// Estimates what the request would mean at one endpoint.
+    pub(super) fn candidate(&self, facts: CandidateFacts, typical: &TypicalPrefill) -> Candidate {
+        let CandidateFacts { at, held, lately } = facts;
         let endpoint = &self.scope.pool[at];
         let (state, now) = (&*endpoint.state, self.scope.now);
-        let speed = state.pace.models.speed_or(&self.others);
+        let speed = state.pace.models.speed_or(&self.common);
         let load = Self::load(state, state.signals.others.faded(now));
         let reading = match endpoint.role {
-            Role::Prefill => lately.reading.times(MORE_READING),
-            role => usual[role as usize],
+            // What it reads, not what others of its role read: it may be needed for more prompts at any moment, and then
+            // a stream that was put there stands in the way.
+            Role::Prefill => lately.reading.times(MORE_PREFILL),
+            role => typical[role as usize],
         };
         let cached = self.cached(state, held);
         let uncached = self.tokens - cached;
@@ -158,12 +140,12 @@ impl<'a> Judge<'a> {
             transfer: state.pace.transfers.wait(now) + speed.transfer(uncached),
             itl,
             slow: self.slow(itl),
-            reading_harm: behind + load.streams * self.stalled(read, step, before),
-            writing_harm: load.streams * self.slowed(before, itl) + self.kv_cost(state, load),
+            prefill_harm: behind + load.streams * self.stalled(read, step, before),
+            decoding_harm: load.streams * self.slowed(before, itl) + self.kv_cost(state, load),
         }
     }
 
-    /// The streams that are there or on their way.
+    /// The streams that run there or are on their way; `others` are those of other routers, which hold as many tokens.
     fn load(state: &EndpointState, others: f64) -> StreamLoad {
         let own = f64::from(state.ledger.in_flight(Phase::Decoding));
         let tokens = state.ledger.tokens(Phase::Decoding) as f64;
@@ -171,7 +153,7 @@ impl<'a> Judge<'a> {
         StreamLoad { streams: own + others, tokens: tokens + others * each }
     }
 
-    /// Tokens of the prompt that its cache is likely to hold; the last one is always computed.
+    /// Tokens of the prompt that its prefix cache is likely to hold. The last one is always computed.
     fn cached(&self, state: &EndpointState, held: u32) -> f64 {
         if self.demand.blocks.is_empty() {
             return self.tokens * state.usual_hit(self.scope.now);
@@ -179,115 +161,119 @@ impl<'a> Judge<'a> {
         (f64::from(held) * self.demand.block_tokens).min(self.tokens - 1.0).max(0.0)
     }
 
+    /// What it costs that the request's KV is put into a cache that is filling up.
     fn kv_cost(&self, state: &EndpointState, load: StreamLoad) -> f64 {
         let now = self.scope.now;
         let capacity = state.signals.kv_capacity.latest().filter(|capacity| *capacity > 0.0);
         let own = capacity.map_or(0.0, |capacity| (load.tokens + self.kept) / capacity);
         let share = state.signals.kv_use.faded(now).max(own);
-        let overfull = if share > OVERFULL { 1.0 } else { 0.0 };
+        let overfull = if share > KV_LIMIT { 1.0 } else { 0.0 };
         let share = share.min(0.99);
-        overfull + FULL * share / (1.0 - share)
+        overfull + FULL_KV_COST * share / (1.0 - share)
     }
 
-    /// What orders those who could read the prompt, before they are paired.
-    pub(super) fn reading_cost(&self, reader: &Candidate) -> f64 {
-        self.late(reader.ready()) + reader.reading_harm
+    /// The cost by which endpoints for prefill are ordered before they are paired.
+    pub(super) fn prefill_cost(&self, reader: &Candidate) -> f64 {
+        self.late(reader.ready()) + reader.prefill_harm
     }
 
-    /// What orders those who could write the answer, before they are paired.
-    pub(super) fn writing_cost(&self, writer: &Candidate) -> f64 {
+    /// The cost by which endpoints for decoding are ordered before they are paired.
+    pub(super) fn decoding_cost(&self, writer: &Candidate) -> f64 {
         let slow = self.slow_from(writer, writer.transfer);
-        slow + writer.writing_harm + self.late(writer.transfer)
+        slow + writer.decoding_harm + self.late(writer.transfer)
     }
 
-    /// What it costs that one endpoint serves it whole.
-    pub(super) fn local_cost(&self, seen: &Candidate) -> f64 {
-        self.late(seen.ready()) + seen.slow + seen.reading_harm + seen.writing_harm
+    /// The cost of serving the request whole.
+    pub(super) fn local_cost(&self, candidate: &Candidate) -> f64 {
+        self.late(candidate.ready())
+            + candidate.slow
+            + candidate.prefill_harm
+            + candidate.decoding_harm
     }
 
-    /// One endpoint serves it whole.
-    pub(super) fn local(&self, seen: &Candidate) -> PlanCost {
-        self.verdict(seen, seen, seen.ready(), 0.0)
+    /// The terms of the cost of serving the request whole, and its forecast.
+    pub(super) fn local(&self, candidate: &Candidate) -> PlanCost {
+        self.plan_cost(candidate, candidate, candidate.ready(), 0.0)
     }
 
-    /// What it costs that `reader` reads the prompt and `writer` writes the answer.
+    /// The cost of a handoff from `reader` to `writer`.
     pub(super) fn handoff_cost(&self, reader: &Candidate, writer: &Candidate) -> f64 {
-        let ttft = handed_over(reader, writer);
-        let harm = reader.reading_harm + writer.writing_harm;
+        let ttft = handoff_ttft(reader, writer);
+        let harm = reader.prefill_harm + writer.decoding_harm;
         self.late(ttft) + self.slow_from(writer, ttft) + harm
     }
 
-    /// `reader` reads the prompt, `writer` writes the answer.
+    /// The terms of the cost of a handoff from `reader` to `writer`, and its forecast.
     pub(super) fn handoff(&self, reader: &Candidate, writer: &Candidate) -> PlanCost {
-        self.verdict(reader, writer, handed_over(reader, writer), self.tokens - writer.cached)
+        self.plan_cost(reader, writer, handoff_ttft(reader, writer), self.tokens - writer.cached)
     }
 
-    fn verdict(&self, reader: &Candidate, writer: &Candidate, ttft: f64, moved: f64) -> PlanCost {
+    fn plan_cost(&self, reader: &Candidate, writer: &Candidate, ttft: f64, moved: f64) -> PlanCost {
         let Candidate { wait, cached, .. } = *reader;
         let itl = self.itl_from(writer, ttft);
         PlanCost {
             forecast: Forecast { ttft, itl, wait, cached, moved },
             ttft: self.late(ttft),
             itl: self.slow(itl),
-            harm: reader.reading_harm + writer.writing_harm,
+            harm: reader.prefill_harm + writer.decoding_harm,
         }
     }
 
-    /// What a first token after `ttft` seconds costs its user.
+    /// What a first token after `ttft` more seconds costs the user.
     fn late(&self, ttft: f64) -> f64 {
         let share = (self.waited + ttft) / self.ttft_target;
-        risk(share) + SOONER * share
+        risk(share) + SOONER_COST * share
     }
 
-    /// Seconds between its tokens if they come after `ttft`: what its endpoint still reads then stops them.
+    /// The ITL of a stream whose first token comes after `ttft` seconds: prompts that `writer` still reads then delay it.
     fn itl_from(&self, writer: &Candidate, ttft: f64) -> f64 {
         writer.itl + (writer.wait - ttft).max(0.0) / self.output
     }
 
-    /// What that costs its user.
+    /// What that ITL costs the user.
     fn slow_from(&self, writer: &Candidate, ttft: f64) -> f64 {
         if writer.wait > ttft { self.slow(self.itl_from(writer, ttft)) } else { writer.slow }
     }
 
-    /// What the time between its tokens costs its user.
+    /// What an ITL costs the user.
     fn slow(&self, itl: f64) -> f64 {
         let share = itl / self.itl_target;
-        risk(share) + FASTER * share
+        risk(share) + FASTER_COST * share
     }
 
-    /// What a prompt that is `read` after a `wait` costs those behind it: all that come before the line is empty again
-    /// are that much later.
-    fn behind(&self, (wait, read): (f64, f64), lately: RecentLoad, reading: PrefillTime) -> f64 {
-        let empty_in = (wait + read) / (1.0 - reading.seconds.min(ALWAYS_READS));
-        let behind = (lately.arrivals * empty_in.min(FORESEEN)).min(MOST_BEHIND);
+    /// What a prompt that takes `read` seconds after a `wait` costs the prompts behind it: all that arrive before the
+    /// queue is empty again start that much later.
+    fn behind(&self, (wait, read): (f64, f64), lately: RecentLoad, reading: BusyTime) -> f64 {
+        let empty_in = (wait + read) / reading.rest();
+        let behind = (lately.arrivals * empty_in.min(HORIZON)).min(MAX_BEHIND);
         let (before, after) = (wait / self.ttft_target, (wait + read) / self.ttft_target);
-        behind * (risk(after) - risk(before) + SOONER * (after - before))
+        behind * (risk(after) - risk(before) + SOONER_COST * (after - before))
     }
 
-    /// What the reading of its prompt costs a stream beside it, whose tokens come `itl` seconds apart.
+    /// What prefill of the prompt costs one stream beside it, whose tokens come `itl` seconds apart.
     fn stalled(&self, read: f64, step: f64, itl: f64) -> f64 {
         // The step that reads it gives a token too: what is lost is what it takes longer.
         let lost = (read - step).max(0.0);
-        let pause = risk((lost + step) / (PAUSE_TIMES * self.itl_target));
-        self.slowed(itl, itl + lost / self.left) + PAUSE * pause
+        let pause = risk((lost + step) / (PAUSE_LIMIT * self.itl_target));
+        self.slowed(itl, itl + lost / self.left) + PAUSE_COST * pause
     }
 
-    /// What it costs a stream that the time between its tokens grows.
+    /// What it costs a stream that its ITL grows from `before` to `after`.
     fn slowed(&self, before: f64, after: f64) -> f64 {
         let (before, after) = (before / self.itl_target, after / self.itl_target);
-        risk(after) - risk(before) + FASTER * (after - before)
+        risk(after) - risk(before) + FASTER_COST * (after - before)
     }
 }
 
 /// Seconds until the first token after a handoff.
-fn handed_over(reader: &Candidate, writer: &Candidate) -> f64 {
+fn handoff_ttft(reader: &Candidate, writer: &Candidate) -> f64 {
     reader.ready() + writer.transfer + writer.itl
 }
 
-/// What it costs that a promise is expected to need this share of its time, 1 where it is broken. *Why this one*: it
-/// grows the faster the nearer the promise is to be broken, as forecasts err; and it goes on growing behind that, or
-/// what is lost already would look free, and all that comes would be sent there.
+/// The risk of missing a target of which this share is expected to be used: 0 up to [`SAFE_UNTIL`], 1 at [`MISSED_AT`].
+/// *Why this shape*: forecasts err, so it rises faster the nearer the target is. It goes on rising beyond, because
+/// otherwise an endpoint that misses its targets anyway would look free, and all requests would be sent there.
 fn risk(share: f64) -> f64 {
-    let t = ((share - SAFE) / (LOST - SAFE)).max(0.0);
+    let t = ((share - SAFE_UNTIL) / (MISSED_AT - SAFE_UNTIL)).max(0.0);
     if t < 1.0 { t * t } else { 2.0 * t - 1.0 }
 }

@@ -1,27 +1,34 @@
-//! One walk over a body, and what it says.
+//! One walk over a body.
 
-use super::lenient::{self, Read};
-use super::nested::{self, LONGEST_NAME, Prompt};
-use super::{AnalyzeError, Api, Members, Name, WholeReason};
-use crate::json::{JsonError, Kind, Scanner, Value};
+use crate::json::error::JsonError;
+use crate::json::scanner::Scanner;
+use crate::json::value::{Kind, Value};
 use crate::phase::Phase;
+use crate::request::analyze::analysis::{Api, WholeReason};
+use crate::request::analyze::error::AnalyzeError;
+use crate::request::analyze::lenient::{self, Read};
+use crate::request::analyze::members::{Members, Name};
+use crate::request::analyze::nested::{self, MAX_NAME_BYTES, Prompt};
 
-/// SGLang has three or four of them.
-const MOST_BOOTSTRAP: usize = 16;
+/// The most `bootstrap_*` members of one body. Each is cut out, which costs one more piece of the leg's body. SGLang sends
+/// three or four.
+const MAX_BOOTSTRAP: usize = 16;
 
-/// What a body says.
+/// What a body asks for.
 #[derive(Default)]
-pub(super) struct Reading {
+pub(super) struct BodyFacts {
     pub(super) model: Option<String>,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
     pub(super) previous_response_id: Option<String>,
     pub(super) prompt: Prompt,
     pub(super) members: Members,
+    /// One bit for each [`Name`] that was read.
     seen: u32,
-    goes_on: bool,
+    /// The request names an earlier message or response.
+    continues: bool,
     has_messages: bool,
-    assistant: bool,
+    has_assistant: bool,
     messages_bytes: usize,
     prompt_bytes: usize,
     input_bytes: usize,
@@ -31,35 +38,35 @@ pub(super) struct Reading {
     whole: Option<WholeReason>,
 }
 
-impl Reading {
+impl BodyFacts {
     pub(super) fn of(body: &[u8]) -> Result<Self, AnalyzeError> {
         if u32::try_from(body.len()).is_err() {
             return Err(AnalyzeError::TooLarge(body.len()));
         }
         let mut scan = Scanner::new(body)?;
         let mut open = scan.object()?;
-        let mut reading = Self { members: Members::from_brace(scan.position()), ..Self::default() };
+        let mut facts = Self { members: Members::from_brace(scan.position()), ..Self::default() };
         while let Some(key) = scan.key(&mut open)? {
             let name = Name::of(&key);
             scan.peek()?;
             let start = scan.position();
             match name {
                 Some(name) => {
-                    reading.only_once(name, key.at)?;
-                    reading.read(name, &mut scan)?;
+                    facts.only_once(name, key.at)?;
+                    facts.read(name, &mut scan)?;
                 }
                 None => drop(scan.skip()?),
             }
-            reading.members.push(name, key.at, start..scan.position());
+            facts.members.push(name, key.at, start..scan.position());
         }
-        reading.members.closed(scan.position() - 1);
+        facts.members.closed(scan.position() - 1);
         scan.end()?;
-        Ok(reading)
+        Ok(facts)
     }
 
     fn only_once(&mut self, name: Name, at: usize) -> Result<(), AnalyzeError> {
         if name == Name::Bootstrap {
-            let room = self.members.count_of(name) < MOST_BOOTSTRAP;
+            let room = self.members.count_of(name) < MAX_BOOTSTRAP;
             return if room { Ok(()) } else { Err(AnalyzeError::TooManyStripped { at }) };
         }
         let bit = 1 << name as u32;
@@ -98,9 +105,9 @@ impl Reading {
             Name::Stream => self.stream = stream(value)?,
             Name::PreviousResponseId => {
                 self.previous_response_id = string(name, value)?;
-                self.goes_on |= !value.is_null();
+                self.continues |= !value.is_null();
             }
-            Name::ParentId | Name::PreviousMessageId => self.goes_on |= !value.is_null(),
+            Name::ParentId | Name::PreviousMessageId => self.continues |= !value.is_null(),
             Name::MaxTokens => self.max_tokens = self.limit(value),
             Name::MaxCompletionTokens => self.max_completion_tokens = self.limit(value),
             Name::N | Name::BestOf => match lenient::integer(value) {
@@ -137,12 +144,12 @@ impl Reading {
         }
     }
 
-    /// The first reason in the body is the one that is told.
+    /// Notes a reason to serve the request whole; the first one in the body is reported.
     fn must_be_whole(&mut self, reason: WholeReason) {
         self.whole.get_or_insert(reason);
     }
 
-    /// Looks for an assistant message. Of two roles in one message the last counts, as for the engine.
+    /// Looks for an assistant message.
     fn messages(&mut self, scan: &mut Scanner<'_>) -> Result<(), JsonError> {
         let kind = scan.peek()?;
         if kind != Kind::Array {
@@ -151,7 +158,7 @@ impl Reading {
         self.has_messages = true;
         let mut list = scan.array()?;
         while scan.item(&mut list)? {
-            self.assistant |= nested::is_assistant(scan)?;
+            self.has_assistant |= nested::is_assistant(scan)?;
         }
         Ok(())
     }
@@ -171,7 +178,7 @@ impl Reading {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        if self.goes_on || self.assistant { Phase::Decoding } else { Phase::Prefill }
+        if self.continues || self.has_assistant { Phase::Decoding } else { Phase::Prefill }
     }
 
     pub(super) fn prompt_bytes(&self, api: Api) -> usize {
@@ -199,13 +206,13 @@ impl Reading {
     }
 }
 
-/// A string, or nothing.
+/// The string that `member` is; `None` for `null`.
 fn string(member: Name, value: &Value<'_>) -> Result<Option<String>, AnalyzeError> {
     let wrong =
         |expected| AnalyzeError::WrongType { member: member.as_str(), expected, at: value.at };
     match value.kind {
         Kind::Null => Ok(None),
-        Kind::String if value.raw.len() > LONGEST_NAME => Err(wrong("at most 1022 bytes long")),
+        Kind::String if value.raw.len() > MAX_NAME_BYTES => Err(wrong("at most 1022 bytes long")),
         _ => value.text().map(|text| Some(text.into_owned())).ok_or_else(|| wrong("a string")),
     }
 }

@@ -1,15 +1,15 @@
 //! Booleans and whole numbers as leniently as vLLM takes them (pydantic's lax mode).
 
-use crate::json::{Kind, Value};
+use crate::json::value::{Kind, Value};
 
-/// A value that was looked at as some type.
+/// A value read as some type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read<T> {
     /// `null`: as if the member were absent.
     Null,
     /// A value of that type.
     Is(T),
-    /// Something else.
+    /// A value of another type.
     Unreadable,
 }
 
@@ -19,10 +19,11 @@ impl<T> Read<T> {
     }
 }
 
-/// The longest string that can mean a boolean or a number, escapes included.
-const LONGEST_STRING: usize = 128;
+/// The longest string, in bytes and with its escapes, that is read as a boolean or a number. The longest that means one,
+/// 20 digits all written as `\u` escapes, takes 122.
+const MAX_STRING_BYTES: usize = 128;
 
-/// `true`, 1, 1.0, `"true"`, `"t"`, `"yes"`, `"y"`, `"on"`, `"1"` in any case; and their opposites.
+/// Reads a boolean: `true`, 1, 1.0, `"true"`, `"t"`, `"yes"`, `"y"`, `"on"`, `"1"` in any case; and their opposites.
 pub(super) fn flag(value: &Value<'_>) -> Read<bool> {
     match value.kind {
         Kind::Null => Read::Null,
@@ -33,7 +34,7 @@ pub(super) fn flag(value: &Value<'_>) -> Read<bool> {
     }
 }
 
-/// 16, 16.0, `"16"`, and `true` as 1.
+/// Reads an integer: 16, 16.0, `"16"`, and `true` as 1.
 pub(super) fn integer(value: &Value<'_>) -> Read<i64> {
     match value.kind {
         Kind::Null => Read::Null,
@@ -53,7 +54,7 @@ const fn bit(number: i64) -> Option<bool> {
 }
 
 fn word(value: &Value<'_>) -> Option<String> {
-    let short = value.raw.len() <= LONGEST_STRING;
+    let short = value.raw.len() <= MAX_STRING_BYTES;
     short.then(|| value.text()).flatten().map(|text| text.trim().to_ascii_lowercase())
 }
 

@@ -1,6 +1,7 @@
-//! The members that the router knows, and where those are that it may have to cut.
+//! The members of a body that the router knows, and where those are that a leg may change.
 
-use crate::json::{Key, unescape};
+use crate::json::scanner::Key;
+use crate::json::text::unescape;
 
 /// A top-level member that the router reads, replaces or strips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Name {
         Self::EcTransferParams,
     ];
 
-    /// The member's name; of `bootstrap_*`, what they begin with.
+    /// The member's name; for `bootstrap_*`, the prefix.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Model => "model",
@@ -101,12 +102,12 @@ impl Name {
         Self::ALL.into_iter().find(|known| known.as_str() == name)
     }
 
-    /// Whether no endpoint may ever see what a client says here.
+    /// Whether no endpoint may ever see a client's value of this member.
     pub(crate) const fn is_stripped(self) -> bool {
         matches!(self, Self::KvTransferParams | Self::EcTransferParams | Self::Bootstrap)
     }
 
-    /// Whether `splice` may cut, replace or add it.
+    /// Whether a leg may cut, replace or add this member.
     const fn is_edited(self) -> bool {
         self.is_stripped()
             || matches!(
@@ -122,7 +123,7 @@ impl Name {
     }
 }
 
-/// Where a member is; offsets into the body.
+/// Where a member is, as byte offsets into the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spot {
     pub(crate) name: Name,
@@ -138,7 +139,7 @@ pub(crate) struct Spot {
     pub(crate) next: u32,
 }
 
-/// Where the members are that `splice` may have to cut, and the object's end.
+/// Where the members are that a leg may change, and where the object ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     /// In the order of the body.
@@ -152,12 +153,12 @@ pub struct Members {
 }
 
 impl Members {
-    /// An object that was entered up to `at`, so far without members.
+    /// An object whose opening brace ends at `at`, without members so far.
     pub(super) fn from_brace(at: usize) -> Self {
         Self { last_end: offset(at), ..Self::default() }
     }
 
-    /// The next member of the body; its value was just read.
+    /// Adds the next member of the body, whose value was just read.
     pub(super) fn push(&mut self, name: Option<Name>, key: usize, value: std::ops::Range<usize>) {
         self.next_starts(offset(key));
         let value = offset(value.start)..offset(value.end);
@@ -169,13 +170,13 @@ impl Members {
         self.count += 1;
     }
 
-    /// The object ended with the brace at `close`.
+    /// Notes that the object ends with the brace at `close`.
     pub(super) fn closed(&mut self, close: usize) {
         self.next_starts(offset(close));
         self.close = offset(close);
     }
 
-    /// How many members with a name like `name` there are.
+    /// The number of members called `name`.
     pub(super) fn count_of(&self, name: Name) -> usize {
         self.spots.iter().filter(|spot| spot.name == name).count()
     }

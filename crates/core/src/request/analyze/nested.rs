@@ -1,21 +1,25 @@
-//! The values that are walked rather than crossed: messages, prompts, and arguments that reach the engine.
+//! The values of a body whose insides are read: messages, prompts, and arguments that reach the engine.
 
-use super::{AnalyzeError, Name};
-use crate::json::{JsonError, Kind, Scanner};
+use crate::json::error::JsonError;
+use crate::json::scanner::Scanner;
+use crate::json::value::Kind;
+use crate::request::analyze::error::AnalyzeError;
+use crate::request::analyze::members::Name;
 
-/// Bytes of the longest model name, role or response id that is read, quotes included.
-pub(super) const LONGEST_NAME: usize = 1024;
+/// The longest model name, role or response id that is read, in bytes, quotes included. Longer model names are
+/// refused, because each is copied. The longest known names, paths of checkpoints, take some 200.
+pub(super) const MAX_NAME_BYTES: usize = 1024;
 
-/// What a `prompt` is.
+/// The type of a `prompt`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Prompt {
     /// Absent, or of no readable type.
     #[default]
     None,
     Text,
-    /// A list of so many token ids.
+    /// A list of this many token ids.
     Tokens(u32),
-    /// A list of prompts, be it only one.
+    /// A list of prompts, also if there is only one.
     Batch,
 }
 
@@ -28,7 +32,7 @@ impl Prompt {
     }
 }
 
-/// Reads one message.
+/// Whether the next message is the assistant's. Of two roles in one message the last counts, as for the engine.
 pub(super) fn is_assistant(scan: &mut Scanner<'_>) -> Result<bool, JsonError> {
     if scan.peek()? != Kind::Object {
         return scan.skip().map(|_| false);
@@ -38,14 +42,14 @@ pub(super) fn is_assistant(scan: &mut Scanner<'_>) -> Result<bool, JsonError> {
     while let Some(key) = scan.key(&mut message)? {
         let value = scan.skip()?;
         if key.is("role") {
-            assistant = value.raw.len() <= LONGEST_NAME
+            assistant = value.raw.len() <= MAX_NAME_BYTES
                 && value.text().is_some_and(|role| role == "assistant");
         }
     }
     Ok(assistant)
 }
 
-/// Text, one list of token ids, or a list of prompts.
+/// Reads a `prompt`, and tells its type.
 pub(super) fn prompt(scan: &mut Scanner<'_>) -> Result<Prompt, JsonError> {
     match scan.peek()? {
         Kind::String => scan.skip().map(|_| Prompt::Text),
@@ -64,7 +68,8 @@ fn prompt_list(scan: &mut Scanner<'_>) -> Result<Prompt, JsonError> {
     Ok(if all_tokens && count > 0 { Prompt::Tokens(count) } else { Prompt::Batch })
 }
 
-/// vLLM copies these to where the engine looks for its transfer parameters, so none may hide there.
+/// Crosses extra arguments and refuses transfer parameters among them: vLLM copies these arguments to where its engine
+/// looks for transfer parameters.
 pub(super) fn extra_arguments(member: Name, scan: &mut Scanner<'_>) -> Result<(), AnalyzeError> {
     if scan.peek()? != Kind::Object {
         scan.skip()?;
@@ -84,7 +89,7 @@ pub(super) fn extra_arguments(member: Name, scan: &mut Scanner<'_>) -> Result<()
     Ok(())
 }
 
-/// The token API nests the same arguments in `sampling_params.extra_args`.
+/// Crosses `sampling_params`, in whose `extra_args` the token API nests the same arguments.
 pub(super) fn sampling_params(scan: &mut Scanner<'_>) -> Result<(), AnalyzeError> {
     if scan.peek()? != Kind::Object {
         scan.skip()?;

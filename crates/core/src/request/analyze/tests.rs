@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
 use crate::json::arbitrary::value;
+use crate::phase::Phase;
 
 fn read(api: Api, body: &str) -> Result<Analysis, AnalyzeError> {
     analyze(api, &HeaderMap::new(), body.as_bytes(), &HeaderRules::default())

@@ -5,16 +5,16 @@ use std::ops::Range;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::Segments;
-use crate::request::analyze::{Members, Name, Spot};
+use crate::request::analyze::members::{Members, Name, Spot};
+use crate::request::splice::segments::Segments;
 
-/// Bytes of the body that are replaced by others, or by nothing.
+/// A range of the body, and the bytes that replace it.
 struct Cut {
     bytes: Range<u32>,
     with: &'static [u8],
 }
 
-/// What is to change in an object, in the order of its members.
+/// The changes to be made in one object.
 pub(super) struct Edits<'a> {
     members: &'a Members,
     cuts: SmallVec<[Cut; 8]>,
@@ -45,7 +45,7 @@ impl<'a> Edits<'a> {
         self
     }
 
-    /// Gives the member this value, if it is there.
+    /// Replaces the value of a member that is there.
     pub(super) fn replace(mut self, name: Name, value: &'static [u8]) -> Self {
         if let Some(spot) = self.spot(name) {
             self.cuts.push(Cut { bytes: spot.value.clone(), with: value });
@@ -53,17 +53,17 @@ impl<'a> Edits<'a> {
         self
     }
 
-    /// Gives the member this value, and the object the member.
+    /// Replaces the value of a member, or appends the member.
     pub(super) fn set(self, name: Name, value: &'static [u8]) -> Self {
         if self.spot(name).is_some() { self.replace(name, value) } else { self.append(name, value) }
     }
 
-    /// Gives the object the member, unless it has it.
+    /// Appends a member, unless one of its name is there.
     pub(super) fn add(self, name: Name, value: &[u8]) -> Self {
         if self.spot(name).is_some() { self } else { self.append(name, value) }
     }
 
-    /// Puts a member at the object's end; one of its name must not be there, or be stripped.
+    /// Puts a member at the object's end. None of its name may be there, except one that is stripped.
     pub(super) fn append(mut self, name: Name, value: &[u8]) -> Self {
         let name = name.as_str().as_bytes();
         self.appended.reserve(name.len() + value.len() + 5);
@@ -92,7 +92,7 @@ impl<'a> Edits<'a> {
         Segments::from(parts)
     }
 
-    /// What is appended, and the object's end. After members that stay a comma is due, after none there is none.
+    /// The appended members and the closing brace, with a comma before them only if another member stays.
     fn end(mut self) -> Bytes {
         let nothing_stays = self.stripped == self.members.count;
         self.appended.push(b'}');
@@ -105,7 +105,7 @@ impl<'a> Edits<'a> {
     }
 }
 
-/// The members to strip that nothing follows which stays: from the end of what stays before them.
+/// The range of stripped members at the object's end, from the end of the last member that stays.
 fn tail(members: &Members, which: &impl Fn(Name) -> bool) -> Option<Range<u32>> {
     let mut due = members.count;
     let mut tail = None;

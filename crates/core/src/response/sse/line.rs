@@ -1,28 +1,30 @@
-//! One line of a stream, and what is in its data.
+//! One line of a stream, and the members of its data that the router reads.
 
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::Finish;
-use crate::json::{JsonError, Kind, Scanner};
-use crate::response::usage::{self as said, Usage};
+use crate::json::error::JsonError;
+use crate::json::scanner::Scanner;
+use crate::json::value::Kind;
+use crate::response::sse::summary::Finish;
+use crate::response::usage::{Usage, read_usage};
 
-/// What a line is.
+/// One line of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SseLine<'a> {
-    /// An empty line: the event is complete.
+    /// An empty line, which ends an event.
     End,
     /// `data:`
     Data(&'a [u8]),
     /// `event:`
     Name(&'a [u8]),
-    /// A comment, or a field that says nothing here.
+    /// A comment, or a field that the router does not read.
     Ignored,
 }
 
 impl<'a> SseLine<'a> {
-    /// Reads a line without its line feed; a carriage return before that belongs to the end, too.
+    /// Reads a line that has lost its line feed; a carriage return before that is part of the line's end.
     pub(super) fn of(line: &'a [u8]) -> Self {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
@@ -36,22 +38,24 @@ impl<'a> SseLine<'a> {
     }
 }
 
-/// What an event's name says of it, in the responses API (`response.output_text.delta`) and the messages API
-/// (`content_block_delta`). Chat and completions do not name their events.
+/// The kind of an event by its name, in the responses API (`response.output_text.delta`) and the messages API
+/// (`content_block_delta`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Named {
+pub(super) enum EventName {
+    /// The event has no name, as in chat and completions.
     #[default]
-    Not,
-    /// Content.
+    None,
+    /// The event carries content.
     Delta,
     /// The last event of a stream that is complete.
     Done,
+    /// The event carries an error.
     Error,
-    /// The frame around the content.
+    /// Any other event around the content.
     Other,
 }
 
-impl Named {
+impl EventName {
     pub(super) fn of(name: &[u8]) -> Self {
         match name {
             b"error" | b"response.failed" => Self::Error,
@@ -68,7 +72,8 @@ static DELTA: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"delta\""))
 static FINISH: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
 static USAGE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 
-/// What comes after the first member of this name, from its value on. A *value* of this text has no colon behind it.
+/// The data from the value of the first member of this name on. A *value* with the text of the name is passed over,
+/// because no colon follows it.
 fn after<'a>(data: &'a [u8], name: &Finder<'_>) -> Option<&'a [u8]> {
     name.find_iter(data).find_map(|at| {
         let rest = data[at + name.needle().len()..].trim_ascii_start();
@@ -76,7 +81,7 @@ fn after<'a>(data: &'a [u8], name: &Finder<'_>) -> Option<&'a [u8]> {
     })
 }
 
-/// `{"error": …}` as vLLM sends it, or `{"object":"error",…}` as it once did.
+/// Whether the data is an error: `{"error": …}` as vLLM sends it, or `{"object":"error",…}` as it once did.
 pub(super) fn is_error(data: &[u8]) -> bool {
     let first_member = || -> Option<bool> {
         let mut scan = Scanner::trusting(data);
@@ -87,7 +92,7 @@ pub(super) fn is_error(data: &[u8]) -> bool {
     first_member().unwrap_or(false)
 }
 
-/// Whether an event has something to say: all but the one with `"choices":[]`, which carries the usage.
+/// Whether an event has a choice: all have but the one with `"choices":[]`, which carries the usage.
 pub(super) fn has_choice(data: &[u8]) -> bool {
     let empty = |rest: &[u8]| {
         rest.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"]"))
@@ -95,8 +100,8 @@ pub(super) fn has_choice(data: &[u8]) -> bool {
     !after(data, &CHOICES).is_some_and(empty)
 }
 
-/// Whether an event only says whose turn it is, as the first one of a chat does: each member of its `delta` but
-/// `role` is empty.
+/// Whether an event carries only a role, as the first one of a chat does: each member of its `delta` but `role` is
+/// empty.
 pub(super) fn is_role_only(data: &[u8]) -> bool {
     let empty_but_role = |rest| -> Result<bool, JsonError> {
         let mut scan = Scanner::trusting(rest);
@@ -115,7 +120,7 @@ pub(super) fn is_role_only(data: &[u8]) -> bool {
 /// The usage that an event carries.
 pub(super) fn usage(data: &[u8]) -> Option<Usage> {
     let rest = after(data, &USAGE).filter(|rest| rest.starts_with(b"{"))?;
-    said::usage(&mut Scanner::trusting(rest)).ok()?
+    read_usage(&mut Scanner::trusting(rest)).ok()?
 }
 
 /// The reason to stop that an event carries.

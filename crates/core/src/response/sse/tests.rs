@@ -103,6 +103,17 @@ fn an_answer_cannot_pretend_to_be_the_frame() {
 }
 
 #[test]
+fn usage_after_done_is_read() {
+    let content = r#"data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}"#;
+    let last = r#"data: {"choices":[],"usage":{"prompt_tokens":8,"completion_tokens":1}}"#;
+    for (between, end) in [("\n\n", "\n\n"), ("\n", "\n\n"), ("\n\n", "\n")] {
+        let summary = scanned(&format!("{content}\n\ndata: [DONE]{between}{last}{end}"));
+        assert_eq!(summary.usage, usage(8, 1), "{between:?} {end:?}");
+        assert_eq!((summary.content_events, summary.done_seen), (1, true), "{between:?} {end:?}");
+    }
+}
+
+#[test]
 fn named_events_of_other_apis_are_read() {
     let responses = "event: response.created\ndata: {\"type\":\"response.created\"}\n\n\
         event: response.output_text.delta\ndata: {\"delta\":\"Hi\"}\n\n\
@@ -128,7 +139,7 @@ fn long_lines_are_followed_in_bounded_memory() {
     let mut scan = Scan::default();
     for part in long.as_bytes().chunks(1000) {
         scan.feed(part);
-        assert!(scan.cut_line.len() <= LOOKED_AT);
+        assert!(scan.cut_line.len() <= MAX_READ);
     }
     assert_eq!(scan.summary(), scanned(&long));
     assert_eq!(scanned(&long).content_events, 1);

@@ -1,47 +1,62 @@
 use std::task::{Context, Poll, Waker};
 
-use prometheus_client::registry::Registry;
 use qoe_core::admit::ask::Ask;
-use qoe_core::admit::room::Prospect;
+use qoe_core::admit::room::OnUnattainable;
+use qoe_core::admit::step::{Outlook, Step};
+use qoe_core::endpoint::Endpoint;
+use qoe_core::endpoint::connector::Connector;
+use qoe_core::endpoint::holds::Hold;
+use qoe_core::endpoint::pool::Pool;
+use qoe_core::endpoint::state::EndpointState;
+use qoe_core::memory::arrival_rates::ArrivalRates;
+use qoe_core::phase::{Phase, Role, RoleSource};
+use qoe_core::plan::choice::{Choice, Plan};
 use qoe_core::plan::forecast::Forecast;
-use qoe_core::request::analyze::Priority;
+use qoe_core::plan::reason::Reason;
 use qoe_core::target::Target;
 
 use super::*;
-use crate::observe::metrics::Metrics;
-use crate::process::router::TICK;
-use crate::queue::place::{QueuePlace, Standing};
-use crate::routes::state::RouteState;
-use crate::shared::Shared;
+use crate::clock::Clock;
+use crate::queue::place::{QueuePlace, Standing, TICK};
 
-fn shared() -> Arc<Shared> {
-    Shared::new(Metrics::register(&mut Registry::default()), 0)
-}
+mod wakes;
 
-/// A route's state whose queue takes so many.
-fn route(shared: &Shared, most: usize) -> Arc<RouteState> {
-    Arc::new(RouteState::new(shared.metrics.of_route("r"), most))
-}
-
-/// Someone whose first token is due in so many seconds, and needs one.
+/// A request whose first token is due in so many seconds, and needs one.
 fn ask(priority: Priority, within: u64) -> Ask {
     let seconds = Duration::from_secs;
     Ask { priority, arrived: Duration::ZERO, within: seconds(within), needs: seconds(1) }
 }
 
+/// A queue, before one endpoint that has something to do.
 struct Scene {
-    shared: Arc<Shared>,
-    state: Arc<RouteState>,
+    admission: Arc<Admission>,
+    clock: Clock,
+    pool: Pool,
+    arrivals: ArrivalRates,
+    _busy: Hold,
 }
 
 impl Scene {
     fn new(most: usize) -> Self {
-        let shared = shared();
-        Self { state: route(&shared, most), shared }
+        let state = Arc::new(EndpointState::new("e", "e"));
+        let endpoint = Endpoint {
+            state: Arc::clone(&state),
+            role: Role::Mixed,
+            role_source: RoleSource::Label,
+            connector: Connector::None,
+            group: None,
+        };
+        Self {
+            admission: Arc::new(Admission::new(most, Default::default())),
+            clock: Clock::start(),
+            pool: [endpoint].into_iter().collect(),
+            arrivals: ArrivalRates::default(),
+            _busy: state.hold(Phase::Decoding, 1),
+        }
     }
 
     fn enter(&self, ask: Ask) -> Result<QueuePlace, Refusal> {
-        QueuePlace::enter(&self.shared, &self.state, ask, 100)
+        QueuePlace::enter(&self.admission, self.clock, ask, 100)
     }
 
     fn medium(&self, within: u64) -> QueuePlace {
@@ -49,7 +64,24 @@ impl Scene {
     }
 
     fn nudge(&self) {
-        self.state.admission.nudge(self.shared.now());
+        self.admission.nudge(self.clock.now());
+    }
+
+    /// What one does whose best plan has this forecast.
+    fn step(&self, place: &QueuePlace, forecast: Option<Forecast>) -> Step {
+        let (plan, reason) = (Plan::Local { endpoint: 0 }, Reason::FirstTokenSooner);
+        place.step(&Outlook {
+            choice: Some(&Choice { plan, reason, forecast }),
+            pool: &self.pool,
+            target: Target { ttft: Duration::from_secs(100), itl: Duration::from_millis(50) },
+            arrivals: &self.arrivals,
+            now: self.clock.now(),
+        })
+    }
+
+    /// It goes, if it is the first one: there is room for it.
+    fn goes(&self, place: &QueuePlace) -> bool {
+        self.step(place, None) == Step::Go
     }
 }
 
@@ -70,7 +102,7 @@ fn one_event_wakes_the_first_and_nobody_else() {
     }
     let all: Vec<_> = places.iter().filter(|place| woken(place)).collect();
     assert_eq!(all.len(), 1);
-    assert_eq!(places[0].look(false), Standing::First);
+    assert_eq!(places[0].look(OnUnattainable::BestEffort), Standing::First);
     scene.nudge();
     assert!(woken(&places[0]), "what comes after it has looked wakes it again");
 }
@@ -79,18 +111,18 @@ fn one_event_wakes_the_first_and_nobody_else() {
 fn who_leaves_wakes_the_next_however_it_leaves() {
     let scene = Scene::new(9);
     let [a, b, c] = [10, 20, 30].map(|within| scene.medium(within));
-    assert!(a.go());
+    assert!(scene.goes(&a));
     assert!(!woken(&b), "not before it holds its endpoints");
     drop(a);
     assert!(woken(&b));
     drop(b); // Its client has left, after it was woken and before it looked.
     assert!(woken(&c));
-    assert_eq!(c.look(false), Standing::First);
-    assert!(c.go() && !c.go());
+    assert_eq!(c.look(OnUnattainable::BestEffort), Standing::First);
+    assert!(scene.goes(&c) && !scene.goes(&c));
     drop(c);
-    assert!(scene.state.admission.is_empty());
-    assert_eq!(scene.state.admission.tokens(), 0);
-    assert_eq!(scene.state.metrics.queued(Priority::Medium).get(), 0);
+    assert!(scene.admission.is_empty());
+    assert_eq!(scene.admission.tokens(), 0);
+    assert_eq!(scene.admission.gauge(Priority::Medium).get(), 0);
 }
 
 #[test]
@@ -100,31 +132,30 @@ fn the_watch_goes_to_who_is_first_by_now() {
     assert_eq!(slow.entered(), Standing::First);
     let urgent = scene.enter(ask(Priority::High, 50)).expect("room");
     assert_eq!(urgent.entered(), Standing::First);
-    assert!(!slow.go(), "it is not its turn any more");
+    assert!(!scene.goes(&slow), "it is not its turn any more");
     // Its tick comes.
-    assert_eq!(slow.look(false), Standing::Behind);
+    assert_eq!(slow.look(OnUnattainable::BestEffort), Standing::Behind);
     assert!(woken(&urgent) && !woken(&slow));
-    assert_eq!(scene.state.admission.tokens(), 200);
+    assert_eq!(scene.admission.tokens(), 200);
 }
 
 #[test]
 fn whose_plan_is_too_late_lets_the_next_one_look_and_goes_after_it() {
     let scene = Scene::new(9);
     let [late, next] = [10, 20].map(|within| scene.medium(within));
-    let target = Target { ttft: Duration::from_secs(100), itl: Duration::from_millis(50) };
-    let forecast = |ttft, wait| Forecast { ttft, wait, itl: 0.01, ..Forecast::default() };
-    assert_eq!(late.weigh(&forecast(1000.0, 0.0), target), Prospect::Late);
-    assert_eq!(late.look(false), Standing::Behind);
+    let step = |place: &QueuePlace, ttft, wait| {
+        scene.step(place, Some(Forecast { ttft, wait, itl: 0.01, ..Forecast::default() }))
+    };
+    assert_eq!(step(&late, 1000.0, 0.0), Step::Late);
+    assert_eq!(late.look(OnUnattainable::BestEffort), Standing::Behind);
     assert!(woken(&next) && !woken(&late));
-    assert_eq!(next.look(false), Standing::First);
-    assert_eq!(next.weigh(&forecast(99.0, 99.0), target), Prospect::Wait);
-    assert_eq!(next.weigh(&forecast(1.0, 0.0), target), Prospect::Room);
-    assert!(next.go());
+    assert_eq!(next.look(OnUnattainable::BestEffort), Standing::First);
+    assert_eq!(step(&next, 99.0, 99.0), Step::Wait);
+    assert_eq!(step(&next, 1.0, 0.0), Step::Go);
     drop(next);
     assert!(woken(&late));
     // Nobody is before it any more.
-    assert_eq!(late.weigh(&forecast(1000.0, 0.0), target), Prospect::Room);
-    assert!(late.go());
+    assert_eq!(step(&late, 1000.0, 0.0), Step::Go);
 }
 
 #[test]
@@ -134,7 +165,8 @@ fn a_full_queue_refuses_the_last_and_tells_it() {
     let medium = scene.medium(10);
     let high = scene.enter(ask(Priority::High, 10)).expect("room");
     assert!(woken(&low));
-    let Standing::Refused(Refusal { why, retry_after }) = low.look(false) else {
+    let Standing::Refused(Refusal { why, retry_after }) = low.look(OnUnattainable::BestEffort)
+    else {
         panic!("it was shed")
     };
     assert_eq!(why, Shedding::Full);
@@ -142,8 +174,11 @@ fn a_full_queue_refuses_the_last_and_tells_it() {
     drop(low);
     let late = scene.enter(ask(Priority::Low, 10)).err().expect("the queue is full of others");
     assert_eq!(late.why, Shedding::Full);
-    assert_eq!((high.look(false), medium.look(false)), (Standing::First, Standing::Behind));
-    assert_eq!(scene.state.metrics.queued(Priority::Low).get(), 0);
+    assert_eq!(
+        (high.look(OnUnattainable::BestEffort), medium.look(OnUnattainable::BestEffort)),
+        (Standing::First, Standing::Behind)
+    );
+    assert_eq!(scene.admission.gauge(Priority::Low).get(), 0);
 }
 
 #[test]
@@ -151,11 +186,11 @@ fn who_cannot_be_in_time_is_refused_where_the_route_says_so() {
     let scene = Scene::new(9);
     let late = scene.enter(ask(Priority::High, 0)).expect("room");
     let fine = scene.medium(100);
-    assert_eq!(fine.look(false), Standing::Behind);
-    assert_eq!(fine.look(true), Standing::First);
+    assert_eq!(fine.look(OnUnattainable::BestEffort), Standing::Behind);
+    assert_eq!(fine.look(OnUnattainable::Reject), Standing::First);
     assert!(woken(&late));
     assert!(matches!(
-        late.look(false),
+        late.look(OnUnattainable::BestEffort),
         Standing::Refused(Refusal { why: Shedding::Unattainable, .. })
     ));
 }
@@ -173,7 +208,7 @@ async fn the_first_looks_at_every_tick_and_others_sleep() {
     second.wait(Standing::Behind).await;
 }
 
-/// Workers on threads of their own, one place in flight at a time: all come through, one after the other.
+/// Workers on threads of their own, one request in flight at a time: all come through, one after the other.
 #[test]
 fn nobody_is_lost_among_threads() {
     const EACH: u64 = 200;
@@ -191,15 +226,15 @@ fn nobody_is_lost_among_threads() {
                         let place = scene.medium(10 + i);
                         let mut standing = place.entered();
                         loop {
-                            let turn = scene.state.admission.turn();
+                            let turn = scene.admission.turn();
                             let first = standing == Standing::First;
-                            if first && !busy.load(Ordering::SeqCst) && place.go() {
+                            if first && !busy.load(Ordering::SeqCst) && scene.goes(&place) {
                                 assert!(!busy.swap(true, Ordering::SeqCst));
                                 break;
                             }
                             drop(turn);
                             place.wait(standing).await;
-                            standing = place.look(false);
+                            standing = place.look(OnUnattainable::BestEffort);
                         }
                         drop(place);
                         tokio::task::yield_now().await;
@@ -214,5 +249,5 @@ fn nobody_is_lost_among_threads() {
         }
     });
     assert_eq!(served.load(Ordering::Relaxed), 4 * EACH);
-    assert!(scene.state.admission.is_empty());
+    assert!(scene.admission.is_empty());
 }
