@@ -4,6 +4,7 @@ use http::StatusCode;
 use qoe_core::request::analyze::WholeReason;
 
 use super::*;
+use crate::observe::sharded::ShardedCounter;
 use crate::routes::source::RouteSource;
 use crate::ticket::fake::OneRoute;
 use crate::upstream::error::UpstreamError;
@@ -26,14 +27,7 @@ fn in_flight(router: &OneRoute) -> u32 {
 
 /// Requests that metrics have counted, by any outcome.
 fn counted(router: &OneRoute) -> u64 {
-    router
-        .route
-        .state
-        .metrics
-        .requests
-        .iter()
-        .map(prometheus_client::metrics::counter::Counter::get)
-        .sum()
+    router.route.state.metrics.requests.iter().map(ShardedCounter::get).sum()
 }
 
 /// One way for a request to end.
