@@ -48,15 +48,21 @@ fn break_off(mut ticket: Ticket) -> Option<Ticket> {
     Some(ticket)
 }
 
+fn cut(mut ticket: Ticket) -> Option<Ticket> {
+    ticket.cut();
+    Some(ticket)
+}
+
 fn leave(ticket: Ticket) -> Option<Ticket> {
     drop(ticket);
     None
 }
 
-const ENDS: [(End, Outcome, Option<&str>, Option<Phase>); 4] = [
+const ENDS: [(End, Outcome, Option<&str>, Option<Phase>); 5] = [
     (succeed, Outcome::Success, None, None),
     (fail, Outcome::Failure, Some("timeout"), Some(Phase::Prefill)),
     (break_off, Outcome::Failure, Some("idle"), Some(Phase::Decoding)),
+    (cut, Outcome::Failure, Some("drain_deadline"), Some(Phase::Decoding)),
     (leave, Outcome::ClientGone, None, Some(Phase::Decoding)),
 ];
 
