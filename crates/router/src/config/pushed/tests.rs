@@ -141,7 +141,7 @@ fn a_push_with_anything_wrong_in_it_keeps_the_last_good_state() {
     router.pushed.pushed("llm/a", from(1, v(1, 1)), state("a", 1, 8001)).unwrap();
     for (bad, why) in [
         (Bytes::from_static(b"\xff\xff"), "the push cannot be decoded"),
-        (state("", 1, 8002), "spec.models[0]: an empty name"),
+        (state("", 1, 8002), "spec.models[0]: empty name"),
         (state("a", 1, 0), "endpoint `llm/pod-0` has no usable address"),
     ] {
         let refused = router.pushed.pushed("llm/a", from(1, v(2, 2)), bad).unwrap_err();
