@@ -18,7 +18,7 @@ use futures::{FutureExt, StreamExt};
 use qoe_runtime::readiness::Guard;
 use tokio::time::MissedTickBehavior;
 
-use crate::scrape::look::{Known, Looked, look};
+use crate::scrape::look::{Known, look};
 use crate::scrape::rota::{Identity, Rota, SLICES, Target};
 use crate::scrape::slots::Slots;
 use crate::shared::Shared;
@@ -27,22 +27,24 @@ use crate::shared::Shared;
 /// configuration were looked at: until then it is not known which endpoint serves which model.
 pub(crate) async fn run(shared: Arc<Shared>, interval: Duration, first: Guard) {
     let shared = &*shared;
-    follow(shared, interval, first, |target, known| look(shared, target, known)).await;
+    follow(shared, interval, first, async |target, known| look(shared, target, known).await).await;
 }
 
 /// Looks at each endpoint in its slice of every interval, and at a new one at once. An endpoint that is still being
 /// looked at when its slice comes round misses that turn.
-async fn follow<F: Future<Output = Looked>>(
+async fn follow(
     shared: &Shared,
     interval: Duration,
     first: Guard,
-    look: impl Fn(Target, Known) -> F,
+    look: impl AsyncFn(Target, &mut Known) -> bool,
 ) {
     let slots = Slots::default();
-    let looking = |target: Target, known: Known| {
-        let (slots, identity) = (&slots, target.identity());
-        let look = look(target, known);
-        async move { (identity, slots.hold_for(look).await) }
+    let looking = |(target, mut known): (Target, Known)| {
+        let (slots, look, identity) = (&slots, &look, target.identity());
+        async move {
+            let ok = slots.hold_for(look(target, &mut known)).await == Some(true);
+            Looked { identity, known, ok }
+        }
     };
     let mut ticks = tokio::time::interval(interval / SLICES);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,10 +52,7 @@ async fn follow<F: Future<Output = Looked>>(
     let mut looks = FuturesUnordered::new();
     loop {
         tokio::select! {
-            _ = ticks.tick() => {
-                let due = turns.next(shared);
-                looks.extend(due.into_iter().map(|(target, known)| looking(target, known)));
-            }
+            _ = ticks.tick() => looks.extend(turns.next(shared).into_iter().map(&looking)),
             Some(looked) = looks.next() => {
                 let mut models_changed = turns.ended(shared, looked);
                 // All that ended by now, so that many lists which change at the same time are indexed once.
@@ -65,10 +64,18 @@ async fn follow<F: Future<Output = Looked>>(
                 }
             }
         }
-        if turns.configured() && looks.is_empty() {
+        if turns.first_are_over() {
             drop(first.take());
         }
     }
+}
+
+/// A look that ended, or was given up.
+struct Looked {
+    identity: Identity,
+    known: Known,
+    /// The endpoint has answered with its metrics.
+    ok: bool,
 }
 
 /// Whose turn it is, and what is kept of each endpoint from one look to the next.
@@ -78,6 +85,8 @@ struct Turns {
     slice: u32,
     known: HashMap<Identity, Known>,
     under_way: HashSet<Identity>,
+    /// The endpoints of the first configuration that are still there and were not looked at yet.
+    awaited: HashSet<Identity>,
 }
 
 impl Turns {
@@ -87,7 +96,12 @@ impl Turns {
         self.slice = (self.slice + 1) % SLICES;
         let changed = self.rota.version() != snapshot.version;
         if changed {
+            let is_first = !self.configured();
             self.rota = Rota::of(&snapshot);
+            if is_first {
+                self.awaited = self.rota.all().map(Target::identity).collect();
+            }
+            self.awaited.retain(|identity| self.rota.has(identity));
             self.known.retain(|identity, _| self.rota.has(identity));
         }
         let mut due = self.rota.slice(self.slice).to_vec();
@@ -103,15 +117,23 @@ impl Turns {
         due.into_iter().map(with_known).collect()
     }
 
-    /// Notes what came of a look; `None` if it took too long. Whether the endpoint serves other models than before.
-    fn ended(&mut self, shared: &Shared, (identity, looked): (Identity, Option<Looked>)) -> bool {
+    /// Notes what came of a look. Returns whether the endpoint serves other models than before.
+    fn ended(&mut self, shared: &Shared, looked: Looked) -> bool {
+        let Looked { identity, mut known, ok } = looked;
+        shared.metrics.scraped(ok);
         self.under_way.remove(&identity);
-        shared.metrics.scraped(looked.as_ref().is_some_and(|looked| looked.ok));
-        let Looked { known, models_changed, .. } = looked.unwrap_or_default();
+        self.awaited.remove(&identity);
+        let models_changed = std::mem::take(&mut known.models_changed);
         if self.rota.has(&identity) {
             self.known.insert(identity, known);
         }
         models_changed
+    }
+
+    /// Whether all endpoints of the first configuration were looked at. Later looks do not matter: some are always
+    /// under way where there are many endpoints.
+    fn first_are_over(&self) -> bool {
+        self.configured() && self.awaited.is_empty()
     }
 
     /// Whether there is a configuration whose endpoints are looked at.

@@ -79,10 +79,11 @@ async fn ticking(tick: impl Fn() + Clone + Send + 'static) {
 }
 
 /// Starts the thread that follows the configuration and scrapes the endpoints, until the process drains.
-pub(super) fn background(
+/// `scraping` is called on that thread.
+pub(super) fn background<S: Future<Output = ()>>(
     shared: Arc<Shared>,
     routes: Routes,
-    scraping: impl Future<Output = ()> + Send + 'static,
+    scraping: impl FnOnce() -> S + Send + 'static,
     watch: DrainWatch,
 ) -> anyhow::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -90,7 +91,7 @@ pub(super) fn background(
         let work = async {
             tokio::select! {
                 () = routes.follow(shared) => {}
-                () = scraping => {}
+                () = scraping() => {}
                 _ = watch.draining() => {}
             }
         };

@@ -52,7 +52,8 @@ impl Router {
             .with_context(|| format!("cannot listen on {} (--admin)", args.admin))?;
         let (trigger, watch) = drain::channel();
         let (address, mut threads) = workers(args, &shared, &watch)?;
-        let scraping = scrape::run(Arc::clone(&shared), args.scrape_interval(), first_scrape);
+        let (scraped, interval) = (Arc::clone(&shared), args.scrape_interval());
+        let scraping = move || scrape::run(scraped, interval, first_scrape);
         threads.push(background(Arc::clone(&shared), routes, scraping, watch)?);
         Ok(Self { address, shared, admin, readiness, trigger, threads })
     }

@@ -22,44 +22,36 @@ pub(super) struct Known {
     connection: Option<Connection>,
     counters: Counters,
     looks: u32,
-}
-
-/// What came of a look.
-#[derive(Default)]
-pub(super) struct Looked {
-    pub(super) known: Known,
-    /// The endpoint has answered with its metrics.
-    pub(super) ok: bool,
-    /// The endpoint serves other models than before.
+    /// The endpoint serves other models than those that were indexed last.
     pub(super) models_changed: bool,
 }
 
-/// Looks at an endpoint, and notes in its state what it publishes.
-pub(super) async fn look(shared: &Shared, target: Target, mut known: Known) -> Looked {
+/// Looks at an endpoint, and notes in its state what it publishes. Returns whether it has answered with its metrics.
+/// What is learned is in `known` even if the look is given up.
+pub(super) async fn look(shared: &Shared, target: Target, known: &mut Known) -> bool {
     let Target { endpoint, told_models } = target;
-    let mut models_changed = false;
     let ask = endpoint.served().is_none() || known.looks.is_multiple_of(MODELS_EVERY);
     known.looks = known.looks.wrapping_add(1);
     if !told_models && ask {
-        models_changed = look_at_models(shared, &endpoint, &mut known).await;
+        look_at_models(shared, &endpoint, known).await;
     }
-    let ok = look_at_metrics(shared, &endpoint, &mut known).await.is_ok();
+    let ok = look_at_metrics(shared, &endpoint, known).await.is_ok();
     if ok {
         set_capacity(shared, &endpoint);
     }
-    Looked { known, ok, models_changed }
+    ok
 }
 
-/// Whether the endpoint serves other models than before. One that does not list its models may still publish metrics.
-async fn look_at_models(shared: &Shared, endpoint: &EndpointState, known: &mut Known) -> bool {
+/// Notes which models the endpoint serves. One that does not list its models may still publish metrics.
+async fn look_at_models(shared: &Shared, endpoint: &EndpointState, known: &mut Known) {
     let page = get(&endpoint.authority, &mut known.connection, "/v1/models").await;
-    let Some(served) = models::parse(&page.unwrap_or_default()) else { return false };
+    let Some(served) = models::parse(&page.unwrap_or_default()) else { return };
     if models::same(endpoint.served().as_ref(), &served) {
-        return false;
+        return;
     }
     endpoint.set_served(served);
+    known.models_changed = true;
     warn_of_other_models(shared, endpoint);
-    true
 }
 
 async fn look_at_metrics(

@@ -13,9 +13,9 @@ use crate::upstream::leg::Leg;
 use crate::upstream::request;
 
 /// The largest page in bytes that is read. An engine of vLLM publishes 60 kB, a server one set for each data-parallel
-/// rank: this is enough for 64 of them. At half, the largest servers would not be read; at double, all slots together
-/// could hold 512 MiB.
-pub(super) const MAX_BYTES: usize = 4 << 20;
+/// rank: this is enough for the 16 of two nodes of eight accelerators. At half, such a server would not be read; at
+/// double, all slots together could hold 128 MiB.
+pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// Reads one page, over `connection` if it is still open; an empty one where there is no such page. Leaves the
 /// connection for the next page.

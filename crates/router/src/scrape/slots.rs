@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// The most looks that are prompt, and the most that are slow, at the same time. Each may hold a page of
-/// [`super::page::MAX_BYTES`], so that all pages together hold at most 256 MiB. At half, a cluster in which nobody
-/// answers is gone through at 64 endpoints a second; at double, the memory is double.
+/// The most looks that are prompt, and the most that are slow, at the same time. Each may hold the
+/// pieces of a page of [`super::page::MAX_BYTES`], together 64 MiB; one page at a time, on the one thread, is held twice
+/// while its pieces are joined. At half, a cluster in which nobody answers is gone through at 64 endpoints a second; at
+/// double, the memory is double.
 pub(super) const SLOTS: usize = 32;
 /// A look that takes longer than this is slow: it leaves its slot to another. Endpoints answer in some 10 ms, and
 /// several times that under load. At half, loaded endpoints compete for the slots of slow ones; at double, those that

@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use prometheus_client::registry::Registry;
 use qoe_core::endpoint::connector::Connector;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 use crate::observe::metrics::Metrics;
 use crate::routes::source::RouteSource;
-use crate::scrape::slots::{SLOTS, WITHIN};
+use crate::scrape::slots::SLOTS;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -52,19 +53,14 @@ fn many(count: u16) -> Vec<Arc<RouteSource>> {
 }
 
 /// Looks at the endpoints by `look` for `intervals`.
-async fn look_for<F: Future<Output = Looked>>(
-    shared: &Shared,
-    intervals: u32,
-    look: impl Fn(Target, Known) -> F,
-) {
+async fn look_for(shared: &Shared, intervals: u32, look: impl AsyncFn(Target, &mut Known) -> bool) {
     let first = Readiness::new().awaiting("a first look");
     let following = follow(shared, INTERVAL, first, look);
     timeout(INTERVAL * intervals, following).await.expect_err("it never ends");
 }
 
-/// A look that ended well.
-fn looked() -> Looked {
-    Looked { ok: true, ..Looked::default() }
+fn served(id: &str) -> Served {
+    Served { id: id.to_owned(), parent: None, card: "{}".into() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,10 +68,10 @@ async fn looks_are_spread_over_the_interval_and_one_interval_apart() {
     let shared = shared(&many(400));
     let looks: RefCell<HashMap<Arc<str>, Vec<Instant>>> = RefCell::default();
     let began = Instant::now();
-    look_for(&shared, 5, |target, _| {
+    look_for(&shared, 5, async |target, _| {
         let name = Arc::clone(&target.endpoint.name);
         looks.borrow_mut().entry(name).or_default().push(Instant::now());
-        std::future::ready(looked())
+        true
     })
     .await;
     let looks = looks.into_inner();
@@ -98,18 +94,31 @@ async fn looks_are_spread_over_the_interval_and_one_interval_apart() {
 async fn no_more_than_the_slots_are_looked_at_together_and_all_come_to_their_turn() {
     let shared = shared(&many(400));
     let (now, most, looks) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let (now, most, looks) = (&now, &most, &looks);
-    look_for(&shared, 1, |_, _| async move {
+    look_for(&shared, 1, async |_, _| {
         now.set(now.get() + 1);
         most.set(most.get().max(now.get()));
         sleep(Duration::from_millis(10)).await;
         now.set(now.get() - 1);
         looks.set(looks.get() + 1);
-        looked()
+        true
     })
     .await;
     assert_eq!(most.get(), SLOTS);
     assert!(looks.get() >= 400, "{looks:?}");
+}
+
+/// A second look at an endpoint begins before the first at all others has ended.
+#[tokio::test(start_paused = true)]
+async fn the_first_looks_are_over_once_each_endpoint_of_the_first_configuration_was_looked_at() {
+    let shared = shared(&many(100));
+    let readiness = Readiness::new();
+    let first = readiness.awaiting("a first look");
+    let mut following = pin!(follow(&shared, INTERVAL, first, async |_, _| {
+        sleep(Duration::from_millis(100)).await;
+        true
+    }));
+    timeout(INTERVAL, &mut following).await.expect_err("it never ends");
+    assert!(readiness.ready());
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,11 +126,11 @@ async fn endpoints_that_never_answer_delay_no_others_and_are_given_up() {
     let shared = shared(&many(40));
     let looks: RefCell<HashMap<Arc<str>, u32>> = RefCell::default();
     let silent = |name: &str| name.ends_with('7');
-    look_for(&shared, 12, |target, _| {
+    look_for(&shared, 12, async |target, _| {
         let name = Arc::clone(&target.endpoint.name);
         let never = silent(&name);
         *looks.borrow_mut().entry(name).or_default() += 1;
-        async move { if never { pending().await } else { looked() } }
+        if never { pending().await } else { true }
     })
     .await;
     for (name, looks) in looks.into_inner() {
@@ -133,15 +142,34 @@ async fn endpoints_that_never_answer_delay_no_others_and_are_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_list_of_models_that_changes_is_found_at_once() {
     let shared = shared(&many(40));
-    look_for(&shared, 1, |target, _| {
-        let id = format!("m-{}", target.endpoint.name);
-        target.endpoint.set_served(vec![Served { id, parent: None, card: "{}".into() }]);
-        std::future::ready(Looked { models_changed: true, ..looked() })
+    look_for(&shared, 1, async |target, known| {
+        target.endpoint.set_served(vec![served(&format!("m-{}", target.endpoint.name))]);
+        known.models_changed = true;
+        true
     })
     .await;
     let snapshot = shared.snapshot.load();
     assert!(snapshot.route(Some("m-e0")).is_ok() && snapshot.route(Some("m-e39")).is_ok());
     assert!(snapshot.route(Some("m-e40")).is_err());
+}
+
+/// The list came, the metrics never do.
+#[tokio::test(start_paused = true)]
+async fn models_are_routed_to_and_kept_though_the_look_is_given_up() {
+    let shared = shared(&many(1));
+    let looks = RefCell::new(Vec::new());
+    look_for(&shared, 12, async |target, known| {
+        looks.borrow_mut().push((Instant::now(), known.models_changed));
+        if target.endpoint.served().is_none() {
+            target.endpoint.set_served(vec![served("m")]);
+            known.models_changed = true;
+        }
+        pending().await
+    })
+    .await;
+    assert!(shared.snapshot.load().route(Some("m")).is_ok());
+    let looks = looks.into_inner();
+    assert!(looks.len() > 1 && looks.iter().all(|(_, changed)| !changed), "{looks:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,8 +180,8 @@ async fn what_is_known_of_an_endpoint_goes_with_it() {
     assert_eq!(due.len(), 40);
     shared.configure(&many(1));
     turns.next(&shared);
-    for (target, _) in due {
-        turns.ended(&shared, (target.identity(), Some(looked())));
+    for (target, known) in due {
+        turns.ended(&shared, Looked { identity: target.identity(), known, ok: true });
     }
     assert_eq!((turns.known.len(), turns.under_way.len()), (1, 0));
 }
@@ -191,17 +219,57 @@ async fn endpoints_of_one_name_are_all_looked_at() {
     let shared = shared(&sources);
     let readiness = Readiness::new();
     let first = readiness.awaiting("a first look");
-    tasks.spawn(run(Arc::clone(&shared), Duration::from_secs(3600), first));
     let looked_at = async {
         while !readiness.ready() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(WITHIN * 4, looked_at).await.expect("a first look");
+    tokio::select! {
+        () = run(Arc::clone(&shared), Duration::from_secs(3600), first) => unreachable!("it never ends"),
+        () = looked_at => {}
+    }
     let snapshot = shared.snapshot.load();
     for model in ["m", "n"] {
         assert_eq!(snapshot.route(Some(model)).map(|route| &*route.name).ok(), Some(model));
     }
+}
+
+/// A server that lists the model `m`, and never answers with its metrics.
+async fn list_models_only(listener: TcpListener) {
+    let list = r#"{"data":[{"id":"m"}]}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{list}", list.len());
+    let mut open = Vec::new();
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|n| n > 0)
+        {
+        }
+        if head.starts_with(b"GET /v1/models") {
+            drop(stream.write_all(answer.as_bytes()).await);
+        }
+        open.push(stream);
+    }
+}
+
+#[tokio::test]
+async fn what_a_look_learns_is_known_before_it_ends() {
+    let (listener, address) = listen().await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(list_models_only(listener));
+    let shared = shared(&[source("r", &[("e", address)])]);
+    let endpoint = Arc::clone(&shared.snapshot.load().endpoints[0]);
+    let target = Target { endpoint: Arc::clone(&endpoint), told_models: false };
+    let mut known = Known::default();
+    let served = async {
+        while endpoint.served().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = look(&shared, target, &mut known) => unreachable!("the metrics never come"),
+        () = served => {}
+    }
+    assert!(known.models_changed);
 }
 
 #[tokio::test]
@@ -211,7 +279,6 @@ async fn a_page_without_end_is_not_read_to_its_end() {
     tasks.spawn(serve(listener, "x".repeat(page::MAX_BYTES + 1)));
     let shared = shared(&[source("r", &[("e", address)])]);
     let endpoint = Arc::clone(&shared.snapshot.load().endpoints[0]);
-    let Looked { ok, .. } =
-        look(&shared, Target { endpoint, told_models: true }, Known::default()).await;
-    assert!(!ok);
+    let target = Target { endpoint, told_models: true };
+    assert!(!look(&shared, target, &mut Known::default()).await);
 }
