@@ -76,8 +76,6 @@ pub(crate) enum Failure {
     NoStoredResponse,
     #[error("the router is shutting down (--drain-seconds); retry on another one")]
     DrainDeadline,
-    #[error("nothing passed through the tunnel for {} s (timeouts.idleSeconds)", .0.as_secs())]
-    TunnelIdle(Duration),
     #[error("the protocol upgrade failed: {0}")]
     Upgrade(String),
 }
@@ -135,9 +133,7 @@ impl Failure {
             | Self::NotConfigured
             | Self::BodyMemory
             | Self::NoEndpoint { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Upstream { error: UpstreamError::Timeout(_), .. } | Self::TunnelIdle(_) => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Self::Upstream { error: UpstreamError::Timeout(_), .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream { .. } | Self::Upgrade(_) => StatusCode::BAD_GATEWAY,
             Self::Answered { answer, .. } => answer.status,
         }
@@ -175,7 +171,6 @@ impl Failure {
             Self::Answered { .. } => "answered_error",
             Self::NoStoredResponse => "no_stored_response",
             Self::DrainDeadline => DRAIN_DEADLINE,
-            Self::TunnelIdle(_) => "idle",
             Self::Upgrade(_) => "upgrade",
         }
     }

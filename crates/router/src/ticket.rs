@@ -281,6 +281,11 @@ impl Ticket {
         });
     }
 
+    /// The router closed the tunnel, because nothing passed through it for too long: neither side has failed.
+    pub(crate) fn closed_idle(&mut self) {
+        self.settle(HowEnded { outcome: Outcome::Success, failure: Some("idle"), phase: None });
+    }
+
     /// The router ended the request, because the drain's deadline has passed.
     pub(crate) fn cut(&mut self) {
         let phase = self.flight.track().phase();

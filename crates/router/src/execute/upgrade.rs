@@ -74,6 +74,7 @@ fn without_tokens(request_id: &HeaderValue, analysis: &Arc<Analysis>) -> RoutedR
         api: "upgrade",
         prompt_tokens: 0,
         output_tokens: 0.0,
+        generates: false,
         blocks: Box::default(),
         block_tokens: 0.0,
         analysis: Arc::clone(analysis),
@@ -101,7 +102,7 @@ fn switched(
         };
         match end {
             End::Closed => ticket.succeeded(),
-            End::Idle => ticket.failed(&Failure::TunnelIdle(idle)),
+            End::Idle => ticket.closed_idle(),
             End::Deadline => ticket.cut(),
         }
         drop(held);

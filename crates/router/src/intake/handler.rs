@@ -116,7 +116,10 @@ async fn proxied(
         return Err(Failure::BodyTooLarge(route.max_body_bytes as u64));
     }
     let analysis = Arc::new(analysis.with_headers(&head.headers, &route.headers));
-    let asked = RoutedRequest::new(request_id, name(surface), route, &analysis, &body);
+    let asked = RoutedRequest {
+        generates: matches!(surface, Surface::Generate(_) | Surface::Responses),
+        ..RoutedRequest::new(request_id, name(surface), route, &analysis, &body)
+    };
     let explain = head.headers.get(EXPLAIN).is_some_and(|value| value == "1");
     headers::prepare(&mut head.headers, request_id);
     let call = Call {

@@ -41,7 +41,7 @@ impl EndedRequest<'_> {
         let PlanRecord { plan, reason, prefill, decoding, attempts } = self.planned;
         let HowEnded { outcome, failure, phase } = self.end;
         let mut timings = self.timings;
-        if matches!(outcome, Outcome::Failure | Outcome::Rejected) {
+        if self.asked.generates && matches!(outcome, Outcome::Failure | Outcome::Rejected) {
             // Tokens that came in time do not make up for those that never came.
             timings.sla_met = Some(false);
         }

@@ -60,6 +60,7 @@ impl OneRoute {
             api: "chat",
             prompt_tokens: 100,
             output_tokens: 10.0,
+            generates: true,
             blocks: Box::default(),
             block_tokens: 0.0,
             analysis: Arc::new(Analysis { stream: true, prompt_bytes, ..analysis }),

@@ -17,6 +17,8 @@ pub(crate) struct RoutedRequest {
     pub(crate) prompt_tokens: u64,
     /// Tokens of the answer that are expected.
     pub(crate) output_tokens: f64,
+    /// Its answer is made of tokens, so that the route's targets apply to it.
+    pub(crate) generates: bool,
     /// Hashes of the blocks of its prompt, for policies that look for them in prefix caches.
     pub(crate) blocks: Box<[u64]>,
     /// Tokens of one block.
@@ -25,7 +27,7 @@ pub(crate) struct RoutedRequest {
 }
 
 impl RoutedRequest {
-    /// What is asked for on this route.
+    /// A request for tokens on this route.
     pub(crate) fn new(
         request_id: &HeaderValue,
         api: &'static str,
@@ -43,6 +45,7 @@ impl RoutedRequest {
             request_id: request_id.clone(),
             api,
             prompt_tokens,
+            generates: true,
             output_tokens: route.state.memory.lengths.expected(prompt_tokens, said, limit),
             blocks,
             block_tokens: route.state.tokens_of(BLOCK_BYTES),

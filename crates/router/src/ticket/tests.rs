@@ -53,16 +53,22 @@ fn cut(mut ticket: Ticket) -> Option<Ticket> {
     Some(ticket)
 }
 
+fn close_idle(mut ticket: Ticket) -> Option<Ticket> {
+    ticket.closed_idle();
+    Some(ticket)
+}
+
 fn leave(ticket: Ticket) -> Option<Ticket> {
     drop(ticket);
     None
 }
 
-const ENDS: [(End, Outcome, Option<&str>, Option<Phase>); 5] = [
+const ENDS: [(End, Outcome, Option<&str>, Option<Phase>); 6] = [
     (succeed, Outcome::Success, None, None),
     (fail, Outcome::Failure, Some("timeout"), Some(Phase::Prefill)),
     (break_off, Outcome::Failure, Some("idle"), Some(Phase::Decoding)),
     (cut, Outcome::Failure, Some("drain_deadline"), Some(Phase::Decoding)),
+    (close_idle, Outcome::Success, Some("idle"), None),
     (leave, Outcome::ClientGone, None, Some(Phase::Decoding)),
 ];
 
@@ -115,6 +121,17 @@ fn a_failure_is_recorded_with_the_status_that_the_client_got() {
     ticket.failed(&failure());
     assert_eq!(router.records()[0].status, Some(200), "the head was sent already");
     assert_eq!(router.records()[0].timings.sla_met, Some(false));
+}
+
+/// An answer without tokens has no targets, as one that succeeded has none.
+#[test]
+fn targets_are_not_missed_where_no_tokens_were_asked_for() {
+    let router = OneRoute::new();
+    let asked = RoutedRequest { generates: false, ..OneRoute::asked(0) };
+    let ticket = Ticket::open(&router.shared, &router.route, asked, Duration::ZERO);
+    ticket.expect("a place").failed(&failure());
+    let record = router.record();
+    assert_eq!((record.outcome, record.timings.sla_met), (Outcome::Failure, None));
 }
 
 #[test]
