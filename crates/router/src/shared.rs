@@ -57,15 +57,17 @@ impl Shared {
         if previous.is_of(sources) {
             return;
         }
-        let (snapshot, effects) = lower(sources, &previous);
+        let (snapshot, mut effects) = lower(sources, &previous);
         log_new_endpoints(&previous, &snapshot);
-        effects.apply();
+        effects.apply_models();
         snapshot.index_models();
         let metrics = snapshot.routes.iter().map(|route| Arc::clone(&route.state.metrics));
         self.metrics.put_into_use(metrics.collect(), &snapshot.endpoints);
-        self.metrics.config_read("applied");
-        self.metrics.config_version.set(i64::try_from(snapshot.version).unwrap_or(i64::MAX));
+        let version = snapshot.version;
         self.snapshot.store(Arc::new(snapshot));
+        effects.apply();
+        self.metrics.config_read("applied");
+        self.metrics.config_version.set(i64::try_from(version).unwrap_or(i64::MAX));
     }
 
     /// Time since the process's epoch: the `now` of every decision.

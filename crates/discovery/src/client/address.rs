@@ -96,7 +96,10 @@ impl Address {
         let stream = TcpStream::connect(controller).await?;
         stream.set_nodelay(true)?;
         let Some(folder) = &self.tls else { return Ok(Box::new(stream)) };
-        let config = folder.client().map_err(io::Error::other)?;
+        let folder = folder.clone();
+        // It reads files, and the disk may be slow.
+        let config = tokio::task::spawn_blocking(move || folder.client()).await?;
+        let config = config.map_err(io::Error::other)?;
         let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
         Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
     }

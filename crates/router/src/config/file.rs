@@ -51,13 +51,18 @@ impl ConfigFile {
     pub(crate) async fn watch(mut self, shared: Arc<Shared>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            self.look(&shared);
+            let path = self.path.clone();
+            // The disk may be slow: the thread has other things to do meanwhile.
+            let read = tokio::task::spawn_blocking(move || read(&path)).await;
+            // A file that is being replaced may be missing for a moment.
+            if let Ok(Ok(text)) = read {
+                self.take(text, &shared);
+            }
         }
     }
 
-    fn look(&mut self, shared: &Shared) {
-        // A file that is being replaced may be missing for a moment.
-        let Ok(text) = read(&self.path) else { return };
+    /// Puts the text into use, if it is new and good.
+    fn take(&mut self, text: String, shared: &Shared) {
         if text == self.text {
             return;
         }
@@ -77,6 +82,10 @@ impl ConfigFile {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::thread;
+
     use prometheus_client::registry::Registry;
 
     use super::*;
@@ -86,25 +95,68 @@ mod tests {
 
     #[test]
     fn a_bad_file_keeps_the_last_good_one_and_a_good_one_is_taken() {
-        let file = std::env::temp_dir().join(format!("qoe-config-{}.yaml", std::process::id()));
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("config.yaml");
+        std::fs::write(&path, GOOD).expect("a writable folder");
         let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
-        let write = |text: &str| std::fs::write(&file, text).expect("a writable folder");
-        write(GOOD);
-        let mut config = ConfigFile::open(file.clone(), &shared).expect("a good file");
+        let mut config = ConfigFile::open(path, &shared).expect("a good file");
         let version = || shared.snapshot.load().version;
         assert_eq!(version(), 1);
-        write("kind: [");
-        config.look(&shared);
+        config.take("kind: [".to_owned(), &shared);
         assert_eq!(version(), 1, "the last good one");
-        write(&format!("# a comment\n{GOOD}"));
-        config.look(&shared);
+        config.take(format!("# a comment\n{GOOD}"), &shared);
         assert_eq!(version(), 1, "nothing changed");
-        write(&GOOD.replace("name: a", "name: b"));
-        config.look(&shared);
+        config.take(GOOD.replace("name: a", "name: b"), &shared);
         assert_eq!((version(), &*shared.snapshot.load().routes[0].name), (2, "b"));
-        std::fs::remove_file(&file).expect("it was written");
-        config.look(&shared);
-        assert_eq!(version(), 2, "a missing file changes nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_file_changes_nothing_and_is_read_when_it_is_back() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("config.yaml");
+        let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
+        let config = ConfigFile { path: path.clone(), text: String::new() };
+        let version = || shared.snapshot.load().version;
+        let check = async {
+            tokio::time::sleep(LOOK_EVERY * 5 / 2).await;
+            assert_eq!(version(), 0);
+            std::fs::write(path, GOOD).expect("a writable folder");
+            tokio::time::sleep(LOOK_EVERY * 2).await;
+            assert_eq!(version(), 1);
+        };
+        tokio::select! {
+            () = config.watch(Arc::clone(&shared)) => unreachable!("it never ends"),
+            () = check => {}
+        }
+    }
+
+    /// A named pipe blocks its reader until there is a writer, as a disk that hangs does.
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_stops_nothing_else_on_the_thread() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+        let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
+        let config = ConfigFile { path: path.clone(), text: String::new() };
+        let (free, is_free) = mpsc::channel();
+        let writer = thread::spawn(move || {
+            let in_time = is_free.recv_timeout(Duration::from_secs(10));
+            std::fs::write(path, GOOD).expect("a pipe with a reader");
+            in_time
+        });
+        let others = async {
+            tokio::time::advance(LOOK_EVERY).await;
+            free.send(()).expect("the writer waits");
+            while shared.snapshot.load().version == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = config.watch(Arc::clone(&shared)) => unreachable!("it never ends"),
+            () = others => {}
+        }
+        writer.join().expect("no panic").expect("others go on while the file is read");
     }
 
     #[test]

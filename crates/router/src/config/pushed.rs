@@ -35,12 +35,12 @@ struct State {
     disk: Option<Arc<Disk>>,
     /// Not on disk yet.
     unsaved: bool,
-    /// The last attempt to save has failed, and was told.
+    /// The last attempt to save has failed, and was logged.
     save_failed: bool,
     /// When a controller was last heard.
     heard: Option<Duration>,
-    /// Until there is a whole state to serve by, be it of the disk: half of the routes would mislead clients about the
-    /// others.
+    /// Held until there is a whole state to serve by, from a controller or from the disk: with half of the routes,
+    /// clients would be told that the models of the others do not exist.
     awaiting: Option<Guard>,
 }
 
@@ -71,16 +71,17 @@ impl Pushed {
         Arc::new(pushed)
     }
 
-    /// Tells metrics how old the state is, and saves what is new. To be called every second or so, and not again before
-    /// it has returned; it waits for the disk.
-    pub(crate) fn tick(&self) {
+    /// Tells metrics how old the state is. To be called every second or so.
+    pub(crate) fn tell_age(&self) {
         let now = self.shared.now();
-        let mut state = self.state();
-        let age = state.heard.map(|heard| now.saturating_sub(heard));
+        let age = self.state().heard.map(|heard| now.saturating_sub(heard));
         // Before a controller was heard: since the start, when what is on disk was already older.
         self.shared.metrics.snapshot_age.set(age.unwrap_or(now).as_secs_f64());
-        let unsaved = state.unsaved();
-        drop(state);
+    }
+
+    /// Saves what is new. To be called every second or so, and not again before it has returned; it waits for the disk.
+    pub(crate) fn save(&self) {
+        let unsaved = self.state().unsaved();
         // The disk may be slow: what controllers send is taken in meanwhile.
         if let Some((disk, routes)) = unsaved {
             let saved =
@@ -167,7 +168,7 @@ impl State {
             Ok(()) => self.save_failed = false,
             Err(error) => {
                 self.unsaved = true;
-                // It is tried again, and told once.
+                // It is tried again, and logged once.
                 if !std::mem::replace(&mut self.save_failed, true) {
                     tracing::warn!(%error, folder = %disk.folder().display(), "cannot save routes: after a restart they would come from a controller only");
                 }

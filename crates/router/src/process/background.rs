@@ -22,6 +22,10 @@ use crate::shared::Shared;
 /// its disk, which controllers send again; and `qoe_snapshot_age_seconds` is that much too low at most.
 const TICK: Duration = Duration::from_secs(1);
 
+/// At its end, the thread waits for the disk and for name look-ups for this long. Threads have three seconds to end: at
+/// double, little of them would be left, and at half, a busy disk would lose the last save.
+const DISK_WITHIN: Duration = Duration::from_secs(1);
+
 /// The source of routes.
 pub(super) enum Routes {
     File(ConfigFile),
@@ -58,23 +62,35 @@ impl Routes {
     async fn follow(self, shared: Arc<Shared>) {
         match self {
             Self::File(config) => config.watch(shared).await,
-            Self::Controllers(client, pushed) => tokio::select! {
-                () = client.run(Arc::clone(&pushed)) => {}
-                () = ticking(move || pushed.tick()) => {}
-            },
+            Self::Controllers(client, pushed) => {
+                let save = || {
+                    let pushed = Arc::clone(&pushed);
+                    saved(move || pushed.save())
+                };
+                tokio::select! {
+                    () = client.run(Arc::clone(&pushed)) => {}
+                    () = each_tick(async || pushed.tell_age()) => {}
+                    () = each_tick(async || save().await) => {}
+                }
+            }
         }
     }
 }
 
-/// Calls `tick` for ever, each time on a thread that may wait for the disk, and never before the last call has returned.
-async fn ticking(tick: impl Fn() + Clone + Send + 'static) {
+/// Calls `act` once per [`TICK`] for ever, and never before the last call has ended.
+async fn each_tick(act: impl AsyncFn()) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = tokio::task::spawn_blocking(tick.clone()).await {
-            tracing::error!(%error, "pushed routes were not saved");
-        }
+        act().await;
+    }
+}
+
+/// Saves on a thread that may wait for the disk.
+async fn saved(save: impl FnOnce() + Send + 'static) {
+    if let Err(error) = tokio::task::spawn_blocking(save).await {
+        tracing::error!(%error, "pushed routes were not saved");
     }
 }
 
@@ -96,6 +112,7 @@ pub(super) fn background<S: Future<Output = ()>>(
             }
         };
         LocalSet::new().block_on(&runtime, work);
+        runtime.shutdown_timeout(DISK_WITHIN);
     })?;
     Ok(thread)
 }
@@ -139,7 +156,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = ticking(tick) => unreachable!("it never ends"),
+            () = each_tick(async || saved(tick.clone()).await) => unreachable!("it never ends"),
             () = check => {}
         }
     }

@@ -35,13 +35,19 @@ impl Effects {
         self.routes.push(Arc::clone(route));
     }
 
-    /// Changes live state. To be called where the snapshot is put into use.
+    /// Changes the models that endpoints serve, which the snapshot's index is made of. To be called before the snapshot
+    /// is put into use.
+    pub(crate) fn apply_models(&mut self) {
+        for (state, served) in self.served.drain(..) {
+            state.set_served(served);
+        }
+    }
+
+    /// Changes the rest of live state. To be called after the snapshot was put into use: what is dropped here would come
+    /// back with requests that are planned by the previous one.
     pub(crate) fn apply(self) {
         for (state, scheduling) in self.scheduling {
             state.set_scheduling(scheduling);
-        }
-        for (state, served) in self.served {
-            state.set_served(served);
         }
         for route in self.routes {
             route.state.admission.set_most(route.max_queued as usize);

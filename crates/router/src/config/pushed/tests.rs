@@ -214,7 +214,7 @@ fn what_was_saved_is_served_after_a_restart_without_a_controller() {
     first.pushed.pushed("llm/a", from(1, v(5, 5)), state("a", 1, 8001)).unwrap();
     first.pushed.pushed("llm/b", from(1, v(5, 5)), state("b", 2, 8002)).unwrap();
     first.pushed.removed("llm/b", from(1, v(6, 6))).unwrap();
-    first.pushed.tick();
+    first.pushed.save();
     drop(first);
     let next = start(Some(&state_folder));
     assert!(next.readiness.ready());
@@ -232,7 +232,7 @@ fn a_damaged_file_is_not_used_and_is_replaced() {
     let folder = TempDir::new().unwrap();
     let first = start(Some(folder.path()));
     first.pushed.pushed("llm/a", from(1, v(5, 5)), state("a", 1, 8001)).unwrap();
-    first.pushed.tick();
+    first.pushed.save();
     let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
     let [file] = files.as_slice() else { panic!("one file: {files:?}") };
     let good = fs::read(file).unwrap();
@@ -243,7 +243,7 @@ fn a_damaged_file_is_not_used_and_is_replaced() {
         assert_eq!((router.serves(), router.pushed.held()), (vec![], vec![]));
     }
     first.pushed.pushed("llm/a", from(1, v(6, 6)), state("a", 1, 8002)).unwrap();
-    first.pushed.tick();
+    first.pushed.save();
     assert_eq!(start(Some(folder.path())).serves(), [served("llm/a", 8002)]);
 }
 
@@ -274,11 +274,11 @@ fn a_disk_that_fails_stops_nothing_and_is_tried_again() {
     let router = start(Some(&in_the_way));
     router.pushed.pushed("llm/a", from(1, v(5, 5)), state("a", 1, 8001)).unwrap();
     router.pushed.synced(controller(1), Progress::default());
-    router.pushed.tick();
-    router.pushed.tick();
+    router.pushed.save();
+    router.pushed.save();
     assert_eq!(router.serves(), [served("llm/a", 8001)]);
     fs::remove_file(&in_the_way).unwrap();
-    router.pushed.tick();
+    router.pushed.save();
     assert_eq!(start(Some(&in_the_way)).serves(), [served("llm/a", 8001)]);
 }
 
@@ -286,7 +286,7 @@ fn a_disk_that_fails_stops_nothing_and_is_tried_again() {
 fn the_age_is_the_time_since_a_controller_was_heard() {
     let router = start(None);
     let age = || {
-        router.pushed.tick();
+        router.pushed.tell_age();
         router.metric("qoe_snapshot_age_seconds")
     };
     let since = |then: Duration| router.shared.now().saturating_sub(then).as_secs_f64();
@@ -352,21 +352,23 @@ fn a_disk_that_blocks_does_not_keep_controllers_from_being_heard() {
     let age = &router.shared.metrics.snapshot_age;
     age.set(-1.0);
     thread::scope(|scope| {
-        scope.spawn(|| router.pushed.tick());
+        scope.spawn(|| router.pushed.save());
         let (heard, is_heard) = mpsc::channel();
         let pushed = Arc::clone(&router.pushed);
         scope.spawn(move || {
-            while age.get() < 0.0 {
+            while pushed.state().unsaved {
                 thread::yield_now();
             }
+            pushed.tell_age();
             pushed.synced(controller(1), progress(v(1, 1)));
             heard.send(()).unwrap();
         });
         let in_time = is_heard.recv_timeout(Duration::from_secs(10));
         drop(fs::File::open(&pipe)); // lets the writer go
         in_time.expect("the state is free while the disk is written");
+        assert!(age.get() >= 0.0);
     });
     fs::remove_file(&pipe).unwrap();
-    router.pushed.tick();
+    router.pushed.save();
     assert_eq!(start(Some(folder.path())).serves(), [served("llm/a", 8001)], "it is tried again");
 }

@@ -41,9 +41,10 @@ fn lowered(file: &str, previous: &Snapshot) -> (Snapshot, Effects) {
 
 /// The snapshot of a file, put into use after `previous`.
 fn snapshot(file: &str, previous: &Snapshot) -> Snapshot {
-    let (snapshot, effects) = lowered(file, previous);
-    effects.apply();
+    let (snapshot, mut effects) = lowered(file, previous);
+    effects.apply_models();
     snapshot.index_models();
+    effects.apply();
     snapshot
 }
 
@@ -179,16 +180,18 @@ fn building_a_snapshot_changes_nothing_that_serves() {
         .replace("8200", "8201")
         .replace("models: [mistral]", "models: [qwen], scheduling: Priority")
         .replace("models: [llama]", "models: [llama]\n  limits: {maxQueued: 0}");
-    let (second, effects) = lowered(&changed, &first);
+    let (second, mut effects) = lowered(&changed, &first);
     let endpoint = &any.pool[0].state;
     let held = || llama.state.memory.prefixes().held(&[1, 2, 3], []).some.into_vec();
     assert!(endpoint.serves("mistral") && !endpoint.serves("qwen"));
     assert_eq!(endpoint.scheduling(), Scheduling::Fcfs);
     assert_eq!(held(), [(gone, 3)]);
     assert!(queues(llama), "the queue is as long as it was");
-    effects.apply();
+    effects.apply_models();
     second.index_models();
     assert!(endpoint.serves("qwen") && !endpoint.serves("mistral"));
+    assert_eq!(held(), [(gone, 3)], "requests are still planned by the first");
+    effects.apply();
     assert_eq!(endpoint.scheduling(), Scheduling::Priority);
     assert_eq!(held(), []);
     assert!(!queues(llama), "the queue is closed");
