@@ -94,6 +94,23 @@ async fn at_the_deadline_a_request_without_an_answer_is_503_and_says_to_try_agai
 }
 
 #[tokio::test]
+async fn at_the_deadline_a_request_that_is_still_sent_is_503_and_counted() {
+    let (_server, proxy) = proxy().await;
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    read_until(&mut client, "100 Continue\r\n\r\n").await;
+    let ended = proxy.draining(Duration::from_millis(50));
+    let answer = read_until(&mut client, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let proxy = soon("the end", ended).await.unwrap();
+    let refused = proxy.metric("qoe_refused_total", &[r#"failure="drain_deadline""#]).await;
+    assert_eq!(refused, 1.0);
+}
+
+#[tokio::test]
 async fn at_the_deadline_half_an_answer_in_one_piece_breaks() {
     let begin = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
     let backend = Backend::start(Script::Pieces(vec![begin.to_vec(), b"}".to_vec()])).await;

@@ -16,8 +16,8 @@ use crate::accept::protocol::Protocol;
 use crate::worker::drain::Lifecycle;
 
 /// During a drain, an HTTP/1 connection is closed when it has been idle for this long. Its last answer may have begun
-/// before the drain, without `connection: close`: a client that sends its next request within this time still gets an
-/// answer. At half, a client on another continent is cut off (a round trip takes up to 0.3 s); at double, each drain
+/// before the drain, without `connection: close`, or its first request may be on its way: a client whose request comes
+/// within this time still gets an answer. At half, a client on another continent is cut off (a round trip takes up to 0.3 s); at double, each drain
 /// takes a second longer.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -145,6 +145,7 @@ impl ConnectionState {
             self.stage.set(Stage::Head(Instant::now()));
         }
         let unspoken = self.protocol.get().is_none();
+        let end = if unspoken { Order::Cut } else { Order::Close };
         match (self.stage.get(), lifecycle) {
             (Stage::Serving(_), Lifecycle::Closing) => Order::Close,
             (Stage::Serving(_), Lifecycle::Draining) if http2 => Order::Close,
@@ -152,20 +153,17 @@ impl ConnectionState {
             (Stage::Head(_), Lifecycle::Closing) => Order::Cut,
             (Stage::Head(since), _) if since.elapsed() >= limits.head => Order::Cut,
             (Stage::Head(_), _) => Order::Serve,
-            // A client that has not sent anything yet has nothing to lose.
-            (Stage::Idle(_), Lifecycle::Draining | Lifecycle::Closing) if unspoken => Order::Cut,
             (Stage::Idle(_), Lifecycle::Draining) if http2 => Order::Close,
-            // Its last answer may not have been written out yet.
-            (Stage::Idle(_), Lifecycle::Closing) => Order::Close,
+            // Not cut if it has spoken: its last answer may not have been written out yet.
+            (Stage::Idle(_), Lifecycle::Closing) => end,
             (Stage::Idle(since), Lifecycle::Draining) => {
                 let since = draining_since.map_or(since, |began| began.max(since));
-                if since.elapsed() >= LINGER { Order::Close } else { Order::Serve }
+                if since.elapsed() < LINGER { Order::Serve } else { end }
             }
             (Stage::Idle(since), Lifecycle::Serving) if since.elapsed() < limits.idle => {
                 Order::Serve
             }
-            (Stage::Idle(_), Lifecycle::Serving) if unspoken => Order::Cut,
-            (Stage::Idle(_), Lifecycle::Serving) => Order::Close,
+            (Stage::Idle(_), Lifecycle::Serving) => end,
         }
     }
 

@@ -108,7 +108,12 @@ async fn proxied(
     let began = worker.shared.now();
     let (mut head, body) = request.into_parts();
     let memory = &worker.shared.body_memory;
-    let body = read(body, &head.headers, snapshot.max_body_bytes(), memory).await?;
+    let body = tokio::select! {
+        biased;
+        body = read(body, &head.headers, snapshot.max_body_bytes(), memory) => body?,
+        // It has no ticket yet that would count it.
+        () = worker.drain.reached(Lifecycle::Closing) => return Err(Failure::DrainDeadline),
+    };
     let analysis = understand(surface, &head, &body)?;
     let Destination { route, pinned } =
         destination_of(worker, snapshot, surface, head.uri.path(), &analysis)?;
