@@ -51,3 +51,44 @@ impl RelayError {
         format!("\n\ndata: {error}\n\n").into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::upstream::error::UpstreamError;
+
+    #[test]
+    fn every_kind_of_failed_attempt_is_documented() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
+        let text = std::fs::read_to_string(path).expect("the document");
+        let row = text.lines().find(|line| line.starts_with("| `qoe_failures_total`"));
+        let (_, listed) = row.and_then(|row| row.split_once("failed attempts: ")).expect("a row");
+        let documented: BTreeSet<_> = listed.split('`').skip(1).step_by(2).collect();
+        let relay = [
+            RelayError::Broken,
+            RelayError::Idle,
+            RelayError::EndedEarly,
+            RelayError::Aborted,
+            RelayError::ErrorEvent,
+        ];
+        let upstream = [
+            UpstreamError::Connect(std::io::ErrorKind::ConnectionRefused.into()),
+            UpstreamError::ConnectTimeout(Duration::ZERO),
+            UpstreamError::Timeout(Duration::ZERO),
+            UpstreamError::EndedEarly,
+            UpstreamError::ErrorEvent,
+            UpstreamError::Aborted,
+            UpstreamError::Redirect,
+            UpstreamError::TooLarge(0),
+        ];
+        let mut kinds: BTreeSet<_> = relay.map(RelayError::kind).into();
+        kinds.extend(upstream.iter().map(UpstreamError::kind));
+        // An endpoint's own answer, which is no error of the connection.
+        kinds.insert("answered_error");
+        assert_eq!(documented, kinds);
+    }
+}
