@@ -1,21 +1,21 @@
-//! Within which bounds replicas of each phase are recommended.
+//! The bounds within which replicas of each phase are recommended.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{REPLICAS, cel};
 
-/// Bounds of the recommended replicas, per phase.
+/// Bounds of the recommended replica counts, per phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Autoscaling {
-    /// Of endpoints for prefill.
+    /// Bounds for prefill endpoints.
     pub prefill: ReplicaBounds,
-    /// Of endpoints for decoding.
+    /// Bounds for decoding endpoints.
     pub decoding: ReplicaBounds,
 }
 
-/// The fewest and the most replicas that are recommended.
+/// The smallest and the largest replica count to recommend for one phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel!(
@@ -23,10 +23,10 @@ pub struct Autoscaling {
         => "minReplicas is above maxReplicas: swap them, or leave one out"
 )))]
 pub struct ReplicaBounds {
-    /// Never recommend fewer.
+    /// The smallest number of replicas to recommend.
     #[schemars(range(min = REPLICAS.min, max = REPLICAS.max))]
     pub min_replicas: u32,
-    /// Never recommend more.
+    /// The largest number of replicas to recommend.
     #[schemars(range(min = REPLICAS.min, max = REPLICAS.max))]
     pub max_replicas: u32,
 }

@@ -1,42 +1,43 @@
-//! The status of the custom resource, and the definition that the API server gets.
+//! The status of the custom resource.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the controller says of a route. Nothing in it moves fast, and nothing is per pod.
+/// What the controller reports about a route. It has no fast-moving values and no entries per pod, so that writes
+/// to the API server stay few.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = crate::schema::for_kubernetes)]
 pub struct QoERouteStatus {
-    /// The generation of the spec that the rest speaks of.
+    /// The generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Endpoints that can prefill and are ready, of those selected: `2/2`.
+    /// Ready prefill endpoints out of those selected, such as `2/2`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefill: Option<String>,
-    /// Endpoints that can decode and are ready, of those selected: `3/3`.
+    /// Ready decoding endpoints out of those selected, such as `3/3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoding: Option<String>,
-    /// Endpoints of each phase, and how many there should be. An endpoint that does both phases counts in both.
+    /// Endpoint counts and the recommended replicas of each phase. An endpoint that serves both phases counts in both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phases: Option<PhasesStatus>,
-    /// The routers that serve the route.
+    /// How many routers are connected, and how many serve the latest state of the route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routers: Option<RoutersStatus>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed`, `Ready`.
+    /// The conditions `Accepted`, `ResolvedRefs`, `Programmed` and `Ready`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// Both phases.
+/// The endpoints of both phases.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = crate::schema::for_kubernetes)]
 pub struct PhasesStatus {
-    /// Reading prompts.
+    /// The prefill phase, which computes prompts.
     pub prefill: PhaseStatus,
-    /// Streaming tokens.
+    /// The decoding phase, which generates tokens.
     pub decoding: PhaseStatus,
 }
 
@@ -45,26 +46,26 @@ pub struct PhasesStatus {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = crate::schema::for_kubernetes)]
 pub struct PhaseStatus {
-    /// Endpoints that are ready.
+    /// Number of endpoints that are ready.
     pub ready: u32,
-    /// Endpoints that are selected.
+    /// Number of endpoints that the selector matches.
     pub total: u32,
-    /// How many replicas the load asks for, within the bounds of `spec.autoscaling`. Absent until it is known.
+    /// Number of replicas that the load needs, within the bounds of `spec.autoscaling`. Absent until it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<u32>,
-    /// Why so many.
+    /// Why this number of replicas is recommended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// The routers that are connected to the controller.
+/// The routers that are connected to the controllers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = crate::schema::for_kubernetes)]
 pub struct RoutersStatus {
-    /// Routers that are connected.
+    /// Number of connected routers.
     pub connected: u32,
-    /// Routers that serve by the route's latest state.
+    /// Number of routers that serve the latest state of the route.
     pub programmed: u32,
 }
 

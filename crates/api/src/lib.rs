@@ -1,10 +1,10 @@
-//! The `QoERoute` type, and the file that configures a router which stands alone.
+//! The `QoERoute` type, and the file that configures a stand-alone router.
 //!
 //! Owns: the route's spec with its schema, defaults and rules ([`QoERouteSpec`]), the rules in code
 //! ([`QoERouteSpec::validate`]), and the reader of the stand-alone file ([`standalone::load`]). With the feature
 //! `crd` also the Kubernetes custom resource around the spec.
-//! Must not: talk to anything, keep state, or decide about requests. The router turns what is read here into its own
-//! types; whatever got through `load` or `validate` needs no second look.
+//! Must not: do I/O, keep state, or decide about requests. The router converts a spec into its own types; a spec that
+//! passed `load` or `validate` needs no further checks.
 
 mod autoscaling;
 #[cfg(feature = "crd")]
@@ -34,9 +34,9 @@ pub use route::{
 pub use slo::{OnUnattainable, Slo, SloByPriority, SloOverride};
 pub use validate::Violation;
 
-/// API group of the custom resource and of the documents of the stand-alone file.
+/// API group of the custom resource and of the documents in a stand-alone file.
 pub const GROUP: &str = "qoe-router.io";
-/// The version of the API this release reads.
+/// The API version that this release reads.
 pub const VERSION: &str = "v1alpha1";
-/// `apiVersion` of every document: group and version.
+/// The `apiVersion` of every document: group and version.
 pub const API_VERSION: &str = "qoe-router.io/v1alpha1";

@@ -1,11 +1,11 @@
-//! How requests are read, and how long and how large they may be.
+//! Request headers, timeouts, and limits of a route.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{BODY_BYTES, CONNECT_MILLISECONDS, IN_FLIGHT, QUEUED, TIMEOUT_SECONDS, cel};
 
-/// Names of the request headers the router reads. Upper and lower case are the same.
+/// Names of the request headers that the router reads. Case does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel!(
@@ -18,21 +18,20 @@ use crate::schema::{BODY_BYTES, CONNECT_MILLISECONDS, IN_FLIGHT, QUEUED, TIMEOUT
      'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', \
      'transfer-encoding', 'upgrade', 'x-request-id']) \
      && !name.lowerAscii().startsWith('content-'))"
-        => "a header has another meaning in HTTP already: take a name of your own, such as \
+        => "a header name is reserved by HTTP or by the router: choose another name, such as \
             x-request-priority",
 )))]
 pub struct Headers {
-    /// 1 high, 2 medium, 3 low.
+    /// Header with the priority: 1 high, 2 medium, 3 low.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     pub priority: String,
-    /// How many tokens the client expects in the answer.
+    /// Header with the number of output tokens that the client expects.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     pub expected_output_tokens: String,
-    /// The request's own TTFT target, in milliseconds.
+    /// Header with the TTFT target of the request, in milliseconds.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     pub sla_target: String,
-    /// What the requests of one conversation have in common. It is shown with each request; endpoints are not chosen
-    /// by it.
+    /// Header with an identifier of the conversation. `/debug/requests` shows it; routing does not use it.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     pub session: String,
 }
@@ -48,23 +47,23 @@ impl Default for Headers {
     }
 }
 
-/// How long the router waits for an endpoint before it goes to another one or gives up.
+/// How long the router waits for an endpoint before it tries another one or fails the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Timeouts {
-    /// To connect, in milliseconds.
+    /// Time to connect to an endpoint, in milliseconds.
     #[schemars(range(min = CONNECT_MILLISECONDS.min, max = CONNECT_MILLISECONDS.max))]
     pub connect_milliseconds: u32,
-    /// From the request to the first token of the answer, in seconds.
+    /// Time from sending a streamed request to its first token, in seconds.
     #[schemars(range(min = TIMEOUT_SECONDS.min, max = TIMEOUT_SECONDS.max))]
     pub first_token_seconds: u32,
-    /// For the prefill of a handoff, in seconds; then another way is taken.
+    /// Time for the prefill of a handoff, in seconds. When it expires, the router falls back to another plan.
     #[schemars(range(min = TIMEOUT_SECONDS.min, max = TIMEOUT_SECONDS.max))]
     pub prefill_seconds: u32,
-    /// Without a byte in the middle of an answer, in seconds.
+    /// Time without any byte in the middle of an answer, in seconds.
     #[schemars(range(min = TIMEOUT_SECONDS.min, max = TIMEOUT_SECONDS.max))]
     pub idle_seconds: u32,
-    /// For a whole answer that is not streamed, in seconds.
+    /// Time for an answer that is not streamed, in seconds.
     #[schemars(range(min = TIMEOUT_SECONDS.min, max = TIMEOUT_SECONDS.max))]
     pub answer_seconds: u32,
 }
@@ -81,18 +80,20 @@ impl Default for Timeouts {
     }
 }
 
-/// How much the route takes.
+/// How much the route accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
-    /// The largest request body, in bytes; a larger one is answered 413.
+    /// The largest request body, in bytes. Larger ones are answered 413.
     #[schemars(range(min = BODY_BYTES.min, max = BODY_BYTES.max))]
     pub max_body_bytes: u64,
-    /// The most requests in flight at endpoints, in each router; others wait in its queue. 0 means no limit.
+    /// The maximum number of requests in flight at endpoints, per router. Further requests wait in the router's
+    /// queue. 0 means no limit.
     #[schemars(range(min = IN_FLIGHT.min, max = IN_FLIGHT.max))]
     pub max_in_flight: u32,
-    /// The most requests that wait, in each router, for an endpoint that has room; then the least urgent is answered
-    /// 429. Requests wait with the policy `Predictive`, and wherever `maxInFlight` is set. 0 means none waits.
+    /// The maximum number of requests that wait for an endpoint, per router. When the queue is full, the least urgent
+    /// request is answered 429. Requests wait with the policy `Predictive` and wherever `maxInFlight` is set. 0
+    /// disables waiting.
     #[schemars(range(min = QUEUED.min, max = QUEUED.max))]
     pub max_queued: u32,
 }

@@ -1,46 +1,46 @@
-//! Where in a document a value stands: `spec.models[1]`.
+//! Paths of fields within a document, such as `spec.models[1]`.
 
 use std::fmt;
 
 /// One step of a [`FieldPath`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
-    /// A member of a mapping.
+    /// The key of a mapping.
     Key(String),
-    /// An item of a list, from 0.
+    /// The index of a list item, from 0.
     Index(usize),
 }
 
-/// The way from a document's root to one of its fields; the empty path is the document.
+/// The path from a document's root to one of its fields. The empty path is the document itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldPath(Vec<Segment>);
 
 impl FieldPath {
-    /// The path of the members in `dotted`, such as `slo.ttftMilliseconds`.
+    /// Parses a dotted path of keys, such as `slo.ttftMilliseconds`.
     #[must_use]
     pub fn of(dotted: &str) -> Self {
         Self(dotted.split('.').map(|key| Segment::Key(key.to_owned())).collect())
     }
 
-    /// This path, and a member below it.
+    /// Returns this path extended by a key.
     #[must_use]
     pub fn key(&self, key: impl Into<String>) -> Self {
         self.with(Segment::Key(key.into()))
     }
 
-    /// This path, and a list item below it.
+    /// Returns this path extended by a list index.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
         self.with(Segment::Index(index))
     }
 
-    /// `rest` seen from where this path leads.
+    /// Returns this path extended by all segments of `rest`.
     #[must_use]
     pub fn join(&self, rest: &Self) -> Self {
         Self(self.0.iter().chain(&rest.0).cloned().collect())
     }
 
-    /// The steps, from the root.
+    /// The segments, from the root.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.0
@@ -64,7 +64,7 @@ impl fmt::Display for FieldPath {
         for (i, segment) in self.0.iter().enumerate() {
             match segment {
                 Segment::Index(index) => write!(f, "[{index}]")?,
-                // Label keys hold dots and slashes: in brackets they cannot be taken for two fields.
+                // Label keys contain dots and slashes. Brackets keep them from being read as two fields.
                 Segment::Key(key) if key.contains(['.', '/']) => write!(f, "[{key}]")?,
                 Segment::Key(key) if i == 0 => f.write_str(key)?,
                 Segment::Key(key) => write!(f, ".{key}")?,

@@ -1,11 +1,11 @@
-//! How the router chooses endpoints.
+//! The routing policy of a route and its settings.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{REFERENCE, TARGET_MILLISECONDS, WEIGHT, cel};
 
-/// The policy that chooses the endpoints of a request.
+/// The policy that chooses the endpoints for a request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel!(
@@ -15,44 +15,44 @@ use crate::schema::{REFERENCE, TARGET_MILLISECONDS, WEIGHT, cel};
         => "predictive belongs to the policy Predictive: set type to Predictive, or remove predictive"
 )))]
 pub struct Policy {
-    /// Which policy.
+    /// The name of the policy.
     #[serde(rename = "type")]
     pub kind: PolicyType,
-    /// Other weights for `Weighted`; left out, the published ones.
+    /// Weights of the policy `Weighted`. Omitted: the published weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
-    /// Rules of `Predictive`.
+    /// Settings of the policy `Predictive`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predictive: Option<Predictive>,
 }
 
-/// The policies there are.
+/// The routing policies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PolicyType {
-    /// The plan that is expected to keep the promise (`slo`) and to cost other users least. How fast each endpoint is,
-    /// and what its prefix cache holds, is learned from its answers. Requests wait in the router while no endpoint has
-    /// room for them, the most urgent first.
+    /// Chooses the plan that is expected to meet the SLO and to slow other requests least. The router learns the speed
+    /// and the prefix-cache contents of each endpoint from its answers. While no endpoint has room, requests wait in
+    /// the router, the most urgent first.
     #[default]
     Predictive,
-    /// The published formula: a weighted sum of what is known of an endpoint, lowest wins.
+    /// The published formula: chooses the endpoint with the lowest weighted sum of its load signals.
     Weighted,
-    /// Each endpoint in its turn.
+    /// Takes endpoints in turn.
     RoundRobin,
-    /// The endpoint with the fewest requests in flight.
+    /// Chooses the endpoint with the fewest requests in flight.
     LeastRequest,
-    /// The less loaded of two endpoints drawn at random.
+    /// Draws two endpoints at random and chooses the less loaded one.
     PowerOfTwo,
-    /// The endpoint that was sent most of the prompt before; while load is uneven, the one with the fewest requests in
-    /// flight.
+    /// Chooses the endpoint that was sent the longest prefix of the prompt before. While load is uneven, chooses the
+    /// one with the fewest requests in flight.
     PrefixAffinity,
 }
 
-/// Rules of the `Predictive` policy.
+/// Settings of the policy `Predictive`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Predictive {
-    /// A prefill endpoint may serve a whole request where that is expected to be better. `false` keeps it for prefill,
-    /// unless there is no other.
+    /// Whether a prefill endpoint may serve a whole request where that is expected to be better. With `false` it does
+    /// so only if no other endpoint is left.
     pub cross_phase: bool,
 }
 
@@ -62,33 +62,33 @@ impl Default for Predictive {
     }
 }
 
-/// Weights and reference values of the `Weighted` policy.
+/// Weights and reference values of the policy `Weighted`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Weights {
-    /// How prefill endpoints are compared.
+    /// Weights for comparing prefill endpoints.
     pub prefill: PrefillWeights,
-    /// How decoding endpoints are compared.
+    /// Weights for comparing decoding endpoints.
     pub decoding: DecodingWeights,
-    /// What each signal is divided by, so that signals of different units add up.
+    /// The value that each signal is divided by, so that signals with different units can be added.
     pub references: References,
 }
 
-/// `ttft·TTFT/reference + prefixMiss·(1 − prefix hit rate) + queue·queued/reference`.
+/// Weights of the prefill score: `ttft·TTFT/reference + prefixMiss·(1 − prefix hit rate) + queue·queued/reference`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel!(
     "self.ttft + self.prefixMiss + self.queue > 0.0"
-        => "all weights are 0, so nothing could be compared: set one of them above 0"
+        => "all weights are 0, so endpoints cannot be compared: set at least one above 0"
 )))]
 pub struct PrefillWeights {
     /// Weight of the time to first token.
     #[schemars(range(min = WEIGHT.min, max = WEIGHT.max))]
     pub ttft: f64,
-    /// Weight of the prompt's share that is not in the endpoint's prefix cache.
+    /// Weight of the share of prompt tokens that miss the prefix cache of the endpoint.
     #[schemars(range(min = WEIGHT.min, max = WEIGHT.max))]
     pub prefix_miss: f64,
-    /// Weight of the requests that wait at the endpoint.
+    /// Weight of the number of requests at the endpoint.
     #[schemars(range(min = WEIGHT.min, max = WEIGHT.max))]
     pub queue: f64,
 }
@@ -99,21 +99,22 @@ impl Default for PrefillWeights {
     }
 }
 
-/// `itl·ITL/reference + tps·(1 − tokens per second/reference) + queue·queued/reference`.
+/// Weights of the decoding score: `itl·ITL/reference + tps·(1 − tokens per second/reference) +
+/// queue·queued/reference`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel!(
     "self.itl + self.tps + self.queue > 0.0"
-        => "all weights are 0, so nothing could be compared: set one of them above 0"
+        => "all weights are 0, so endpoints cannot be compared: set at least one above 0"
 )))]
 pub struct DecodingWeights {
     /// Weight of the time between tokens.
     #[schemars(range(min = WEIGHT.min, max = WEIGHT.max))]
     pub itl: f64,
-    /// Weight of the tokens per second of a stream.
+    /// Weight of the tokens per second of one stream.
     #[schemars(range(min = WEIGHT.min, max = WEIGHT.max))]
     pub tps: f64,
-    /// Weight of the requests that wait at the endpoint.
+    /// Weight of the number of requests at the endpoint.
     #[schemars(range(min = WEIGHT.min, max = WEIGHT.max))]
     pub queue: f64,
 }
@@ -124,23 +125,23 @@ impl Default for DecodingWeights {
     }
 }
 
-/// The value of each signal that counts as 1 in the weighted sum.
+/// The value of each signal that scores 1 in the weighted sum (for tokens per second: 0).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct References {
-    /// Time to first token, in milliseconds.
+    /// Time to first token that scores 1, in milliseconds.
     #[schemars(range(min = TARGET_MILLISECONDS.min, max = TARGET_MILLISECONDS.max))]
     pub ttft_milliseconds: u32,
-    /// Time between tokens, in milliseconds.
+    /// Time between tokens that scores 1, in milliseconds.
     #[schemars(range(min = TARGET_MILLISECONDS.min, max = TARGET_MILLISECONDS.max))]
     pub itl_milliseconds: u32,
-    /// Tokens per second of one stream.
+    /// Tokens per second of one stream that score 0.
     #[schemars(range(min = REFERENCE.min, max = REFERENCE.max))]
     pub tokens_per_second: u32,
-    /// Requests that wait at a prefill endpoint.
+    /// Number of requests at a prefill endpoint that scores 1.
     #[schemars(range(min = REFERENCE.min, max = REFERENCE.max))]
     pub prefill_queue: u32,
-    /// Requests that wait at a decoding endpoint.
+    /// Number of requests at a decoding endpoint that scores 1.
     #[schemars(range(min = REFERENCE.min, max = REFERENCE.max))]
     pub decoding_queue: u32,
 }

@@ -1,4 +1,4 @@
-//! The port of a pod on which its server listens: a number, or the name of a container port.
+//! The port on which the server in a pod listens: a number, or the name of a container port.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::cel;
 
-/// A number from 1 to 65535, or a name such as `http`.
+/// A port: a number from 1 to 65535, or the name of a container port such as `http`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Port {
-    /// The port itself.
+    /// The port number.
     Number(u16),
     /// The name of a port in the pod's containers.
     Name(String),
 }
 
-/// vLLM's own default.
+/// 8000, the default of vLLM.
 impl Default for Port {
     fn default() -> Self {
         Self::Number(8000)
@@ -36,7 +36,7 @@ impl fmt::Display for Port {
 }
 
 impl Port {
-    /// Whether it can be a port at all: not 0, and a name that Kubernetes gives to ports.
+    /// Whether the port is usable: a number other than 0, or a name that Kubernetes accepts.
     #[must_use]
     pub(crate) fn is_valid(&self) -> bool {
         match self {
@@ -46,7 +46,8 @@ impl Port {
     }
 }
 
-/// IANA's service name, as Kubernetes asks for: 1 to 15 of `a-z0-9-`, a letter among them, no `-` at an end or twice.
+/// Whether `name` is an IANA service name, as Kubernetes requires: 1 to 15 of `a-z0-9-`, at least one letter, and `-`
+/// neither at an end nor doubled.
 fn is_port_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=15).contains(&name.len())

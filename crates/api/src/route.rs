@@ -1,4 +1,4 @@
-//! The spec of a route, and what it says of endpoints and handoffs.
+//! The spec of a route, and its settings for endpoints and handoffs.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::port::Port;
 use crate::schema::{MAX_CHARS, MAX_ITEMS, PROMPT_TOKENS, cel};
 use crate::slo::Slo;
 
-/// The class of routes that name none, and of an installation that is given none.
+/// The class of routes and installations that do not name one.
 pub const DEFAULT_CLASS: &str = "default";
 
-/// What a route serves, on which endpoints, and how well. Everything has a default that serves.
+/// Which models a route serves, on which endpoints, and with which SLO. Every field has a working default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "crd", derive(kube_derive::CustomResource))]
 #[cfg_attr(
@@ -33,7 +33,7 @@ pub const DEFAULT_CLASS: &str = "default";
         shortname = "qoer",
         category = "qoe",
         namespaced,
-        doc = "Models, the endpoints that serve them, and the quality of experience they are to give.",
+        doc = "A set of models, the endpoints that serve them, and their SLO.",
         status = "crate::crd::QoERouteStatus",
         crates(kube_core = "::kube_core", k8s_openapi = "::k8s_openapi"),
         printcolumn(name = "Model", type_ = "string", json_path = ".spec.models[0]"),
@@ -58,42 +58,42 @@ pub const DEFAULT_CLASS: &str = "default";
     ))
 )]
 pub struct QoERouteSpec {
-    /// The class of installations that serve the route, where a cluster has several. An installation serves the routes
-    /// of its own class and leaves all others alone.
+    /// The class of the installation that serves the route, for clusters with several installations. An installation
+    /// serves the routes of its own class and ignores all others.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub router_class_name: String,
-    /// The model names that clients send. Empty: whatever the endpoints serve.
+    /// The model names that clients send. Empty: every model that the endpoints serve.
     #[schemars(
         length(max = MAX_ITEMS),
         inner(length(min = 1, max = MAX_CHARS)),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub models: Vec<String>,
-    /// Which endpoints serve the route, and how their phase is known.
+    /// Which endpoints serve the route, and how the phase of each is determined.
     pub endpoints: Endpoints,
-    /// How KV caches move from a prefill endpoint to a decoding endpoint.
+    /// How KV caches are transferred from a prefill endpoint to a decoding endpoint.
     pub connector: Connector,
-    /// How endpoints are chosen.
+    /// How endpoints are chosen for a request.
     pub policy: Policy,
     /// Which requests are prefilled on one endpoint and decoded on another.
     pub handoff: Handoff,
-    /// The promise to the users.
+    /// The latency targets of the route.
     pub slo: Slo,
-    /// Names of the request headers the router reads.
+    /// Names of the request headers that the router reads.
     pub headers: Headers,
-    /// How long the router waits for endpoints.
+    /// How long the router waits for an endpoint.
     pub timeouts: Timeouts,
-    /// How much the route takes.
+    /// How much the route accepts.
     pub limits: Limits,
-    /// Administrative paths of vLLM, such as `/sleep`, that clients may call through this route. Each is one whole
-    /// path; all others of them are answered 404.
+    /// Administrative paths of vLLM, such as `/sleep`, that clients may call through this route. Each entry is one
+    /// complete path. Administrative paths that are not listed are answered 404.
     #[schemars(
         length(max = MAX_ITEMS),
         inner(length(max = MAX_CHARS), regex(pattern = r"^(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$")),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allow_admin_paths: Vec<String>,
-    /// Bounds of the replicas that are recommended for each phase.
+    /// Bounds of the replica counts that are recommended for each phase.
     pub autoscaling: Autoscaling,
 }
 
@@ -116,17 +116,17 @@ impl Default for QoERouteSpec {
     }
 }
 
-/// Which endpoints serve the route.
+/// The endpoints that serve the route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Endpoints {
-    /// The endpoints' labels. In a cluster: of pods in the route's own namespace, and at least one label. In a file,
-    /// empty means every endpoint there is.
+    /// Selects endpoints by label. In a cluster it selects pods in the namespace of the route and needs at least one
+    /// label. In a file, an empty selector selects every endpoint.
     pub selector: Selector,
-    /// The port on which pods serve: a number, or the name of a container port. Endpoints of a file have it in
-    /// their URL.
+    /// The port on which pods serve: a number, or the name of a container port. Ignored in a file, where the URL of an
+    /// endpoint contains the port.
     pub port: Port,
-    /// How an endpoint's phase is read. The label families of other projects are known without it.
+    /// How the phase of an endpoint is determined. The labels of common projects are recognized without it.
     pub phase: PhaseRules,
 }
 
@@ -134,22 +134,22 @@ pub struct Endpoints {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Selector {
-    /// Labels that an endpoint must have, each with this value.
+    /// Labels that an endpoint must have, with their values.
     #[schemars(extend("maxProperties" = 64))]
     pub match_labels: BTreeMap<String, String>,
 }
 
-/// How an endpoint's phase is read from its labels, its tags, or its name.
+/// How the phase of an endpoint is determined from its labels, its tags, or its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PhaseRules {
-    /// Label keys that are looked at before the known ones; the first one present decides.
+    /// Label keys that are read before the recognized ones. The first key that is present decides.
     #[schemars(length(max = MAX_ITEMS), inner(length(min = 1, max = MAX_CHARS)))]
     pub labels: Vec<String>,
-    /// Label values or tags, or words in the endpoint's name, that mean prefill.
+    /// Label values, tags, or words in the endpoint's name that mean prefill.
     #[schemars(length(max = MAX_ITEMS), inner(length(min = 1, max = MAX_CHARS)))]
     pub prefill_tags: Vec<String>,
-    /// Label values or tags, or words in the endpoint's name, that mean decoding.
+    /// Label values, tags, or words in the endpoint's name that mean decoding.
     #[schemars(length(max = MAX_ITEMS), inner(length(min = 1, max = MAX_CHARS)))]
     pub decoding_tags: Vec<String>,
 }
@@ -164,28 +164,28 @@ impl Default for PhaseRules {
     }
 }
 
-/// How a KV cache moves between endpoints.
+/// How KV caches are transferred between endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Connector {
-    /// What the endpoints can do.
+    /// Uses the connector that the endpoints declare.
     #[default]
     Auto,
-    /// The decoding endpoint reads it from the prefill endpoint by NIXL.
+    /// The decoding endpoint pulls the KV cache from the prefill endpoint over NIXL.
     NixlPull,
-    /// It does not: no request is handed off.
+    /// KV caches are not transferred, so no request is handed off.
     None,
 }
 
-/// Which requests are handed off.
+/// Which requests are prefilled on one endpoint and decoded on another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Handoff {
-    /// When to hand off.
+    /// When requests are handed off.
     pub mode: HandoffMode,
-    /// With `Auto`, shorter prompts are served whole by one endpoint; in tokens. Left out: 0 with the policy
-    /// `Predictive`, which decides for each request whether a handoff pays, and 512 with all others. To prefill 512
-    /// tokens takes an 8B model some 12 ms on an H100: about what a handoff costs, and little beside the streams it
-    /// delays.
+    /// The shortest prompt that is handed off with `Auto`, in tokens. Shorter prompts are served by one endpoint.
+    /// Omitted: 0 with the policy `Predictive`, which decides for each request whether a handoff pays, and 512 with
+    /// all other policies. An 8B model on an H100 prefills 512 tokens in about 12 ms, which is about the cost of a
+    /// handoff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = PROMPT_TOKENS.min, max = PROMPT_TOKENS.max))]
     pub min_prompt_tokens: Option<u32>,
@@ -194,11 +194,11 @@ pub struct Handoff {
 /// When requests are handed off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum HandoffMode {
-    /// Where it is worth it.
+    /// Hands off where it pays.
     #[default]
     Auto,
-    /// Wherever it is possible.
+    /// Hands off wherever possible.
     Always,
-    /// Never.
+    /// Never hands off.
     Never,
 }

@@ -1,23 +1,23 @@
-//! The promise: how soon the first token comes, and how fast the next ones.
+//! The SLO of a route: targets for the time to first token and the time between tokens.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::TARGET_MILLISECONDS;
 
-/// The targets of a route's requests. A request can ask for its own TTFT target by the `slaTarget` header.
+/// The latency targets of the requests of a route. A request can set its own TTFT target in the `slaTarget` header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Slo {
-    /// Time to first token, in milliseconds.
+    /// Target for the time to first token, in milliseconds.
     #[schemars(range(min = TARGET_MILLISECONDS.min, max = TARGET_MILLISECONDS.max))]
     pub ttft_milliseconds: u32,
-    /// Time between two tokens, in milliseconds: the pace of reading.
+    /// Target for the time between two tokens, in milliseconds.
     #[schemars(range(min = TARGET_MILLISECONDS.min, max = TARGET_MILLISECONDS.max))]
     pub itl_milliseconds: u32,
-    /// Other targets for the requests of one priority.
+    /// Targets that replace the route's for the requests of one priority.
     pub by_priority: SloByPriority,
-    /// What becomes of a request that waits and whose first token cannot come in time any more.
+    /// What happens to a queued request that can no longer meet its TTFT target.
     pub on_unattainable: OnUnattainable,
 }
 
@@ -32,40 +32,40 @@ impl Default for Slo {
     }
 }
 
-/// What becomes of a request whose promise cannot be kept.
+/// What happens to a queued request that can no longer meet its TTFT target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum OnUnattainable {
-    /// It is served all the same, after those of its priority that can still be in time.
+    /// The request is served after those of the same priority that can still meet their target.
     #[default]
     BestEffort,
-    /// It is answered 429 at once, with the time after which to try again.
+    /// The request is answered 429 at once, with a `retry-after` header.
     Reject,
 }
 
-/// Targets that differ from the route's for one priority.
+/// Targets that replace the route's, by priority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SloByPriority {
-    /// For requests of high priority (1).
+    /// Targets of requests with high priority (1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub high: Option<SloOverride>,
-    /// For requests of medium priority (2, what a request without the header has).
+    /// Targets of requests with medium priority (2), which is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub medium: Option<SloOverride>,
-    /// For requests of low priority (3).
+    /// Targets of requests with low priority (3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub low: Option<SloOverride>,
 }
 
-/// Targets of one priority; what is left out is the route's.
+/// Targets of one priority. Omitted targets are the route's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SloOverride {
-    /// Time to first token, in milliseconds.
+    /// Target for the time to first token, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = TARGET_MILLISECONDS.min, max = TARGET_MILLISECONDS.max))]
     pub ttft_milliseconds: Option<u32>,
-    /// Time between two tokens, in milliseconds.
+    /// Target for the time between two tokens, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = TARGET_MILLISECONDS.min, max = TARGET_MILLISECONDS.max))]
     pub itl_milliseconds: Option<u32>,

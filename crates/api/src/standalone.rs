@@ -1,7 +1,7 @@
-//! The file of a router that stands alone: `QoERoute` documents, and `EndpointList` documents beside them.
+//! Reads the file of a stand-alone router: `QoERoute` and `EndpointList` documents.
 //!
-//! It is read in steps: YAML with the position of every value (`yaml`), fields nobody knows (`strict`), types
-//! (`documents`), the rules of one document, and what documents must agree on (here). Each step reports all it finds.
+//! The steps are: YAML with the position of every value (`yaml`), unknown fields (`strict`), types and the rules of one
+//! document (`documents`), and the rules across documents (here). Each step reports every error it finds.
 
 mod documents;
 mod error;
@@ -21,10 +21,10 @@ use crate::path::FieldPath;
 use crate::standalone::documents::Parsed;
 use crate::standalone::yaml::{Document, Site};
 
-/// Reads the text of a file.
+/// Reads the text of a stand-alone file.
 ///
 /// # Errors
-/// All that is wrong with it, each with line, column and field; nothing of a file with an error is used.
+/// Every error in the file, each with line, column and field. A file with an error is rejected as a whole.
 pub fn load(text: &str) -> Result<StandaloneConfig, LoadErrors> {
     let documents = yaml::read(text)?;
     let mut errors = Vec::new();
@@ -45,8 +45,8 @@ pub fn load(text: &str) -> Result<StandaloneConfig, LoadErrors> {
         errors.extend(missing("QoERoute", routes.len()));
         errors.extend(missing("EndpointList", lists));
     }
-    errors.extend(routes_disagree(&routes));
-    errors.extend(endpoints_disagree(&endpoints));
+    errors.extend(route_conflicts(&routes));
+    errors.extend(endpoint_conflicts(&endpoints));
     if !errors.is_empty() {
         errors.sort_by_key(|error| (error.line, error.column));
         return Err(LoadErrors(errors));
@@ -58,12 +58,12 @@ pub fn load(text: &str) -> Result<StandaloneConfig, LoadErrors> {
 }
 
 fn missing(kind: &str, count: usize) -> Option<LoadError> {
-    let message = format!("no document of kind {kind}: add one, after a line `---`");
+    let message = format!("no document of kind {kind}: add one after a `---` line");
     (count == 0).then(|| LoadError::of_file(message))
 }
 
-/// Two routes with one name, or with one model.
-fn routes_disagree(routes: &[(NamedRoute, &Document)]) -> Vec<LoadError> {
+/// Errors for routes that share a name or a model.
+fn route_conflicts(routes: &[(NamedRoute, &Document)]) -> Vec<LoadError> {
     let mut errors = Vec::new();
     let mut names = Firsts::default();
     let mut models = Firsts::default();
@@ -71,7 +71,7 @@ fn routes_disagree(routes: &[(NamedRoute, &Document)]) -> Vec<LoadError> {
         let name = &route.qualified_name();
         let site = document.site(FieldPath::of("metadata.name"));
         let same_name = names.claim(name, name, &site, |_, line| {
-            format!("route `{name}` is already on line {line}: rename one")
+            format!("route `{name}` is already defined on line {line}: rename one")
         });
         if let Some(error) = same_name {
             errors.push(error);
@@ -81,8 +81,8 @@ fn routes_disagree(routes: &[(NamedRoute, &Document)]) -> Vec<LoadError> {
             let site = document.site(FieldPath::of("spec.models").index(i));
             errors.extend(models.claim(model, name, &site, |owner, line| {
                 format!(
-                    "model `{model}` is of route `{owner}` (line {line}) and of route `{name}`: \
-                     leave it to one of them"
+                    "model `{model}` belongs to both route `{owner}` (line {line}) and route `{name}`: \
+                     remove it from one"
                 )
             }));
         }
@@ -90,31 +90,32 @@ fn routes_disagree(routes: &[(NamedRoute, &Document)]) -> Vec<LoadError> {
     errors
 }
 
-/// Two endpoints with one name, or with one address.
-fn endpoints_disagree(endpoints: &[(EndpointSpec, Site<'_>)]) -> Vec<LoadError> {
+/// Errors for endpoints that share a name or an address.
+fn endpoint_conflicts(endpoints: &[(EndpointSpec, Site<'_>)]) -> Vec<LoadError> {
     let mut errors = Vec::new();
     let mut names = Firsts::default();
     let mut urls = Firsts::default();
     for (EndpointSpec { name, url, .. }, site) in endpoints {
         errors.extend(names.claim(name, name, &site.key("name"), |_, line| {
-            format!("endpoint `{name}` is already on line {line}: rename one")
+            format!("endpoint `{name}` is already defined on line {line}: rename one")
         }));
         errors.extend(urls.claim(&url.to_string(), name, &site.key("url"), |owner, line| {
             format!(
-                "{url} is already endpoint `{owner}` on line {line}: list it once; an endpoint \
-                 without a phase does both"
+                "{url} is already the address of endpoint `{owner}` on line {line}: list it once; \
+                 an endpoint without a phase serves both"
             )
         }));
     }
     errors
 }
 
-/// Who had each key first, and on which line.
+/// The first owner of each key, and its line.
 #[derive(Default)]
 struct Firsts(BTreeMap<String, (String, u64)>);
 
 impl Firsts {
-    /// Takes `key` for `owner`, or makes the error: `message` gets the first owner and its line.
+    /// Claims `key` for `owner`. If it is taken, returns the error that `message` makes of the first owner and its
+    /// line.
     fn claim(
         &mut self,
         key: &str,

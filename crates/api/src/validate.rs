@@ -1,4 +1,4 @@
-//! The rules of a route in code: the same as its schema's, for documents that no API server has seen.
+//! The rules of a route in code. They equal those of the schema, for documents that no API server has validated.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -14,17 +14,17 @@ use crate::schema::{
 };
 use crate::slo::{Slo, SloOverride};
 
-/// A field that breaks a rule.
+/// A rule that a field violates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Where it is, from the spec: `slo.ttftMilliseconds`.
+    /// The path of the field from the spec, such as `slo.ttftMilliseconds`.
     pub path: FieldPath,
-    /// What is wrong, and what to do.
+    /// What is wrong, and how to fix it.
     pub message: String,
 }
 
 impl QoERouteSpec {
-    /// Every rule that this spec breaks; none where it can be served.
+    /// Returns every rule that this spec violates. An empty list means that it can be served.
     #[must_use]
     pub fn validate(&self) -> Vec<Violation> {
         let mut check = Check::default();
@@ -43,7 +43,7 @@ impl QoERouteSpec {
     }
 }
 
-/// Gathers what is wrong, one method for each part of the spec.
+/// Collects violations, with one method for each part of the spec.
 #[derive(Default)]
 struct Check {
     found: Vec<Violation>,
@@ -55,32 +55,32 @@ impl Check {
     }
 
     fn range<T: PartialOrd + Display>(&mut self, path: &str, value: T, range: Range<T>) {
-        // Written so that NaN, which is neither above nor below, is refused as well.
+        // The negation also refuses NaN, which is neither above nor below any bound.
         if !(value >= range.min && value <= range.max) {
-            let message = format!("{value} is out of range: from {} to {}", range.min, range.max);
+            let message = format!("{value} is out of range: use {} to {}", range.min, range.max);
             self.refuse(FieldPath::of(path), message);
         }
     }
 
-    /// A list of names: not too many, none empty or too long.
+    /// Checks the number of names, and that none is empty or too long.
     fn names(&mut self, path: &str, names: &[String]) {
         let path = FieldPath::of(path);
         if names.len() > MAX_ITEMS {
-            let message = format!("{} items are too many: at most {MAX_ITEMS}", names.len());
+            let message = format!("{} items: use at most {MAX_ITEMS}", names.len());
             self.refuse(path.clone(), message);
         }
         for (i, name) in names.iter().enumerate() {
             let chars = name.chars().count();
             if chars == 0 {
-                self.refuse(path.index(i), "an empty name: remove it, or write one");
+                self.refuse(path.index(i), "empty name: remove it or fill it in");
             } else if chars > MAX_CHARS {
-                let message = format!("{chars} characters are too many: at most {MAX_CHARS}");
+                let message = format!("{chars} characters: use at most {MAX_CHARS}");
                 self.refuse(path.index(i), message);
             }
         }
     }
 
-    /// No item of a list is there twice.
+    /// Checks that no name is listed twice.
     fn distinct(&mut self, path: &str, names: &[String]) {
         let mut seen = HashSet::new();
         for (i, name) in names.iter().enumerate() {
@@ -94,8 +94,8 @@ impl Check {
     fn class(&mut self, class: &str) {
         if !is_dns_label(class) {
             let message = format!(
-                "`{class}` is not a class: 1 to 63 lower-case letters, digits or `-`, such as \
-                 `default`"
+                "`{class}` is not a class name: use 1 to 63 lower-case letters, digits or `-`, \
+                 such as `default`"
             );
             self.refuse(FieldPath::of("routerClassName"), message);
         }
@@ -164,7 +164,7 @@ impl Check {
         }
         if weights.iter().all(|(_, weight)| *weight == 0.0) {
             let message =
-                "all weights are 0, so nothing could be compared: set one of them above 0";
+                "all weights are 0, so endpoints cannot be compared: set at least one above 0";
             self.refuse(FieldPath::of(path), message);
         }
     }
@@ -201,13 +201,13 @@ impl Check {
         for (field, name) in headers.by_field() {
             let path = FieldPath::of("headers").key(field);
             if !is_header_name(name) {
-                let message = "not a header name: 1 to 64 letters, digits, or `-`, such as \
+                let message = "invalid header name: use 1 to 64 letters, digits or `-`, such as \
                                `x-request-priority`";
                 self.refuse(path, message);
-            } else if has_other_meaning(name) {
+            } else if is_reserved(name) {
                 let message = format!(
-                    "`{name}` has another meaning in HTTP already: take a name of your own, such \
-                     as x-request-priority"
+                    "`{name}` is reserved by HTTP or by the router: choose another name, such as \
+                     x-request-priority"
                 );
                 self.refuse(path, message);
             } else if !seen.insert(name.to_ascii_lowercase()) {
@@ -238,8 +238,8 @@ impl Check {
         for (i, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
             if !is_plain_path(path) {
                 let message = format!(
-                    "`{path}` is not one whole path: write it as `/sleep`, without pattern, query \
-                     or host"
+                    "`{path}` is not a plain path: write it like `/sleep`, without pattern, query or \
+                     host"
                 );
                 self.refuse(FieldPath::of("allowAdminPaths").index(i), message);
             }
@@ -263,7 +263,7 @@ impl Check {
 }
 
 impl Headers {
-    /// Each header's field and name.
+    /// The field and the name of each header.
     fn by_field(&self) -> [(&'static str, &str); 4] {
         [
             ("priority", &self.priority),
@@ -274,7 +274,7 @@ impl Headers {
     }
 }
 
-/// A name of one part, as Kubernetes gives to many things.
+/// Whether `name` is an RFC 1123 label, which Kubernetes requires of many names.
 fn is_dns_label(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&name.len())
@@ -283,14 +283,15 @@ fn is_dns_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// A token of RFC 9110, of at most 64 characters.
+/// Whether `name` is a token of RFC 9110 with at most 64 characters.
 fn is_header_name(name: &str) -> bool {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(&b);
     (1..=64).contains(&name.len()) && name.bytes().all(is_token)
 }
 
-/// Hop-by-hop headers, and those that say who asks for what: reading one of them as ours would change the request.
-fn has_other_meaning(name: &str) -> bool {
+/// Whether `name` is a hop-by-hop header, describes the body or the client, or is the router's `x-request-id`. A route
+/// that gave one of them another meaning would misread every request that has it.
+fn is_reserved(name: &str) -> bool {
     const TAKEN: [&str; 12] = [
         "authorization",
         "connection",
@@ -309,7 +310,7 @@ fn has_other_meaning(name: &str) -> bool {
     name.starts_with("content-") || TAKEN.contains(&name.as_str())
 }
 
-/// `/a/b.c`: no empty or dotted segments, nothing that means more than itself.
+/// Whether `path` is a path such as `/a/b.c`, without empty segments, segments that begin with a dot, or escapes.
 fn is_plain_path(path: &str) -> bool {
     let is_plain = |segment: &str| {
         let starts_well = |b: u8| b.is_ascii_alphanumeric() || b == b'_';

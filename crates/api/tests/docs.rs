@@ -1,4 +1,4 @@
-//! The documents say what the code does: their YAML validates, their table of fields is whole, their links lead somewhere.
+//! Tests of the documents: their YAML validates, the table of fields is complete, and every link has a target.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// All documents that people read, with their text.
+/// The Markdown documents of the repository, with their text.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let own = ["", "docs", "charts/qoe-router", "deploy", "deploy/kustomize", "deploy/presets"];
@@ -30,7 +30,7 @@ fn documents() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The bodies of the blocks fenced as YAML.
+/// The contents of the blocks fenced as YAML.
 fn yaml_blocks(text: &str) -> impl Iterator<Item = &str> {
     text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next())
 }
@@ -42,7 +42,7 @@ fn every_route_and_every_endpoint_list_in_the_documents_validates() {
         for block in yaml_blocks(&text) {
             let (route, endpoints) =
                 (block.contains("kind: QoERoute"), block.contains("kind: EndpointList"));
-            // Only whole files are loaded: what a block leaves out is added.
+            // `load` needs a document of each kind, so the one that a block leaves out is added.
             let file = match (route, endpoints) {
                 (false, false) => continue,
                 (true, true) => block.to_owned(),
@@ -79,7 +79,7 @@ fn the_table_of_fields_has_every_field_with_its_default() {
     assert!(unknown.is_empty(), "rows of fields that are not there: {unknown:?}");
 }
 
-/// The rows whose first cell is code, by it; the other cells follow.
+/// The rows whose first cell is code, keyed by that cell. The values are the other cells.
 fn rows(section: &str) -> BTreeMap<&str, Vec<&str>> {
     section
         .lines()
@@ -91,7 +91,7 @@ fn rows(section: &str) -> BTreeMap<&str, Vec<&str>> {
         .collect()
 }
 
-/// The paths of all fields that have no fields of their own.
+/// Collects the paths of all fields that have no subfields.
 fn leaves(schema: &Value, node: &Value, path: &str, found: &mut Vec<String>) {
     let node = resolved(schema, node);
     match node["properties"].as_object() {
@@ -105,7 +105,7 @@ fn leaves(schema: &Value, node: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// The schema that a reference, or an optional one, leads to.
+/// Resolves references and options to the schema itself.
 fn resolved<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {
     let optional = node["anyOf"].as_array().and_then(|any| any.first());
     let node = optional.unwrap_or(node);
@@ -115,9 +115,9 @@ fn resolved<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {
     }
 }
 
-/// The default as the table writes it: code, or "none".
+/// The default as the table writes it: as code, or "none".
 fn default_of(field: &str) -> String {
-    // What belongs to one policy is absent from the default route, and has defaults of its own.
+    // Settings of one policy are absent from the default route, and have their own defaults.
     let policy = Policy {
         weights: Some(Weights::default()),
         predictive: Some(Predictive::default()),
@@ -155,7 +155,7 @@ fn every_relative_link_leads_to_a_file_and_to_a_heading() {
     }
 }
 
-/// The anchors of a document's headings, as GitHub makes them.
+/// The anchors that GitHub generates for a document's headings.
 fn headings(path: &Path) -> impl Iterator<Item = String> + use<> {
     let text = fs::read_to_string(path).expect("a text");
     let headings: Vec<String> = text

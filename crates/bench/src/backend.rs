@@ -1,7 +1,7 @@
-//! The stand-in backend of the relay measurements: an "engine" that costs next to nothing.
+//! The stand-in backend of the relay measurements: an "engine" with minimal cost.
 //!
-//! It answers in vLLM's shapes, and as fast as a socket allows, so that what is measured is the router before it.
-//! What an answer looks like is asked for in the request (see [`Mode`]), so one process serves all workloads.
+//! It answers in vLLM's formats and as fast as a socket allows, so that the router in front of it dominates the
+//! measurement. The request selects the form of the answer (see [`Mode`]), so one process serves all loads.
 
 mod answers;
 mod mode;
@@ -19,7 +19,7 @@ use tokio::time::{self, MissedTickBehavior};
 /// Serves all `listeners` until the process ends.
 ///
 /// # Errors
-/// When accepting fails for good.
+/// Accepting a connection failed.
 pub async fn serve(listeners: Vec<TcpListener>, mode: Mode) -> anyhow::Result<()> {
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -40,10 +40,10 @@ async fn accept(listener: TcpListener, mode: Mode) -> anyhow::Result<()> {
     }
 }
 
-/// Starts `count` stand-ins on free ports in a thread of their own, which lives as long as this process.
+/// Starts `count` stand-ins on free ports. Their thread lives as long as this process.
 ///
 /// # Errors
-/// When a port cannot be bound or the thread not be started.
+/// A port cannot be bound, or the thread cannot be started.
 pub fn start(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
     let sockets: Vec<_> = (0..count)
         .map(|_| {
@@ -66,10 +66,10 @@ pub fn start(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// One request of a connection, as far as the stand-in looks at it.
+/// The parts of a request that the stand-in reads.
 struct Request {
     path: String,
-    /// Head and body together.
+    /// The length of head and body together, in bytes.
     length: usize,
     body_at: usize,
 }
@@ -100,7 +100,7 @@ async fn connection(mut stream: TcpStream, mode: Mode) -> anyhow::Result<()> {
     }
 }
 
-/// Reads behind what is there; the new fill, 0 at the end of the stream.
+/// Reads more bytes into the buffer. Returns the number of bytes in it, or 0 at the end of the stream.
 async fn read_more(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,
@@ -129,7 +129,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<Request>> {
     Ok(Some(Request { path, length: head + length, body_at: head }))
 }
 
-/// A request in chunks, as some routers send them: the mode is found among the frames as well.
+/// Reads a chunked request, as some routers send them. The mode is found in the framed body too.
 fn chunked(bytes: &[u8], head: usize, path: String) -> anyhow::Result<Option<Request>> {
     let mut body = crate::client::body::Body::chunked();
     let used = body.decode(&bytes[head..], &mut |_| {})?;

@@ -1,4 +1,4 @@
-//! The command line, and the way out of it: by end, error or signal, no child is left behind.
+//! The command line. However a command ends (normally, by error or by signal), no child process is left.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::lab::{self, LabArgs};
 use crate::relay::{self, RelayArgs};
 use crate::replay::{self, ReplayArgs};
 
-/// Load, stand-in backends, the demo, and what relaying costs.
+/// Demo, lab and benchmarks of qoe-router.
 #[derive(Debug, Parser)]
 #[command(name = "qoe-bench", version)]
 pub struct Cli {
@@ -23,40 +23,40 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compare mixed with disaggregated serving over four simulated GPUs.
+    /// Compare mixed with disaggregated serving on four simulated GPUs.
     Demo(DemoArgs),
     /// Compare policies in virtual time.
     Lab(LabArgs),
-    /// Hold the lab against the real router, and a peer, in real time.
+    /// Compare the lab's figures with the real router, and a peer, in real time.
     Replay(ReplayArgs),
-    /// Measure what our router costs beside its peers.
+    /// Measure the CPU, latency and memory cost of qoe-router and its peers.
     Relay(RelayArgs),
-    /// Measure the control plane: from a pod's change to the routers.
+    /// Measure the control plane: the time from a change of a pod to all routers.
     #[cfg(feature = "control")]
     Control(crate::control::ControlArgs),
-    /// Serve as a backend that costs next to nothing.
+    /// Serve as a minimal backend, so that measurements show the cost of the router.
     Backend(BackendArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct BackendArgs {
-    /// Address to listen on; may be given several times.
+    /// Address to listen on; repeatable.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: Vec<SocketAddr>,
-    /// The answer to requests without a word `mode=MODE` in their prompt: unary, burst:TOKENS or paced:MS:TOKENS.
+    /// Answer to requests without a word `mode=MODE` in the prompt: unary, burst:TOKENS or paced:MS:TOKENS.
     #[arg(long, default_value = "unary")]
     mode: Mode,
 }
 
 impl Cli {
-    /// Does what was asked, until it is done or SIGINT or SIGTERM comes; then all it started has ended.
+    /// Runs the command until it is done or SIGINT or SIGTERM arrives. All processes that it started have ended then.
     ///
     /// # Errors
-    /// What the command failed of, or that it was interrupted.
+    /// The error of the command, or the signal that interrupted it.
     pub async fn run(self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        // Dropping the command's future drops the processes it holds, which ends them.
+        // Dropping the future of the command drops its processes, which kills them.
         tokio::select! {
             done = self.command.run() => done,
             _ = terminate.recv() => anyhow::bail!("terminated"),
@@ -79,7 +79,7 @@ impl Command {
     }
 }
 
-/// Runs what computes for long on a thread of its own, which does not keep the process from ending.
+/// Runs a long computation on its own thread, which does not keep the process from exiting.
 async fn on_a_thread(
     work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
 ) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
-//! A cheap HTTP/1.1 client for load: raw bytes over one kept connection, nothing allocated per chunk.
+//! A low-cost HTTP/1.1 client for load: raw bytes over one kept connection, without allocation per chunk.
 //!
-//! Why not hyper's: the client shares a core with the stand-in backends, and what it costs hides what the router
-//! costs. It takes whole requests as bytes and gives answers to a [`Sink`] as they come.
+//! It is used in place of hyper's because the client shares a core with the stand-in backends, and its cost would hide
+//! that of the router. It takes whole requests as bytes and passes answers to a [`Sink`] as they arrive.
 
 pub mod body;
 pub mod head;
@@ -16,11 +16,11 @@ use tokio::net::TcpStream;
 use crate::client::body::{Body, Malformed};
 use crate::client::head::Head;
 
-/// Where an answer goes while it arrives.
+/// Receives an answer while it arrives.
 pub trait Sink {
-    /// The status line and headers came.
+    /// Called with the status line and the headers.
     fn head(&mut self, head: &Head<'_>);
-    /// Bytes of the body came, as many as one read gave, framing removed.
+    /// Called with the body bytes of one read, without framing.
     fn data(&mut self, bytes: &[u8]);
 }
 
@@ -30,18 +30,18 @@ pub enum ClientError {
     /// Connecting, reading or writing failed.
     #[error("connection: {0}")]
     Io(#[from] io::Error),
-    /// A kept connection had been closed by the server before the request; safe to send again.
+    /// The server had closed the kept connection before the request. It is safe to send the request again.
     #[error("the kept connection was closed before any answer")]
     Stale,
-    /// The connection ended before the answer did.
+    /// The connection ended before the answer was complete.
     #[error("the answer was cut off")]
     Cut,
-    /// The answer is not HTTP/1.1 as we know it.
+    /// The answer is not valid HTTP/1.1.
     #[error("malformed answer: {0}")]
     Malformed(#[from] Malformed),
 }
 
-/// One server, and at most one kept connection to it.
+/// A client of one server, with at most one kept connection.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
@@ -49,16 +49,16 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `address`; connects on the first request.
+    /// Creates a client of the server at `address`. It connects at the first request.
     #[must_use]
     pub const fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
     }
 
-    /// Sends one whole request (head and body) and gives the answer to `sink`.
+    /// Sends one complete request (head and body) and passes the answer to `sink`.
     ///
-    /// A kept connection that the server had closed meanwhile is replaced once. When the future is dropped
-    /// half-way, the connection goes with it.
+    /// A kept connection that the server has closed is replaced once. Dropping the future before its end closes the
+    /// connection.
     ///
     /// # Errors
     /// [`ClientError`], after which the next request opens a new connection.
@@ -89,7 +89,7 @@ impl Client {
     }
 }
 
-/// An open connection and what was read from it beyond the last answer's head.
+/// An open connection, and the bytes read from it beyond the head of the last answer.
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
@@ -120,7 +120,7 @@ impl Connection {
             let used = body.decode(rest, &mut |bytes| sink.data(bytes))?;
             if body.is_done() {
                 self.filled = 0;
-                // Bytes after the answer belong to nothing we asked for: such a connection is not reused.
+                // Bytes after the answer belong to no request of ours, so the connection is not reused.
                 return Ok(keep && used == rest.len());
             }
             self.filled = 0;
@@ -131,7 +131,7 @@ impl Connection {
         }
     }
 
-    /// Reads until the head is whole; gives the body's framing, keep-alive, and the head's length.
+    /// Reads until the head is complete. Returns the framing of the body, keep-alive, and the length of the head.
     async fn head(&mut self, sink: &mut impl Sink) -> Result<(Body, bool, usize), ClientError> {
         loop {
             if !self.fill().await? {
@@ -144,7 +144,7 @@ impl Connection {
         }
     }
 
-    /// Reads more behind what is there, growing the buffer when it is full; false at the end of the stream.
+    /// Reads more bytes into the buffer and grows it when it is full. Returns `false` at the end of the stream.
     async fn fill(&mut self) -> Result<bool, ClientError> {
         if self.filled == self.buffer.len() {
             if self.filled >= BUFFER {

@@ -1,8 +1,9 @@
-//! The control plane at scale: a real API server full of pods, our controller, and our routers, all as processes.
+//! Measures the control plane at scale: a real API server with many pods, the controller, and routers, all as
+//! processes.
 //!
-//! A change is routed when every router has said that it serves by it; that is measured from just before the change is
-//! sent to the API server, so the API server's own time is in the figure. Pods have no kubelet, and their addresses are
-//! of this machine's loopback, where nobody listens.
+//! The time of a change begins just before it is sent to the API server, whose own time is therefore included, and ends
+//! when every router has confirmed the new state. Pods have no kubelet, and their addresses are loopback addresses
+//! without a listener.
 
 mod cluster;
 mod pods;
@@ -23,46 +24,46 @@ use crate::process::{Process, Start, Usage};
 use crate::program;
 use crate::stats::Sample;
 
-/// One shape of cluster after the other.
+/// The flags of `qoe-bench control`.
 #[derive(Debug, clap::Args)]
 pub struct ControlArgs {
-    /// Shapes to measure: pods and routers, as `1000x10`.
-    #[arg(long, default_values_t = [Shape { pods: 1000, routers: 10 }, Shape { pods: 10_000, routers: 3 }])]
-    shape: Vec<Shape>,
-    /// Changes to measure in each.
+    /// Cluster sizes to measure, as PODSxROUTERS.
+    #[arg(long, default_values_t = [ClusterSize { pods: 1000, routers: 10 }, ClusterSize { pods: 10_000, routers: 3 }])]
+    shape: Vec<ClusterSize>,
+    /// Number of changes to measure for each size.
     #[arg(long, default_value_t = 100)]
     changes: usize,
-    /// Pods that change at once, as in a rollout.
+    /// Number of pods that change at once, as in a rollout.
     #[arg(long, default_value_t = 100)]
     burst: usize,
-    /// The controller; without it, the one beside this program.
+    /// Path of qoe-controller; default: beside this program.
     #[arg(long)]
     controller: Option<PathBuf>,
-    /// The router; without it, the one beside this program.
+    /// Path of qoe-router; default: beside this program.
     #[arg(long)]
     router: Option<PathBuf>,
-    /// Where etcd and kube-apiserver are; without it, they are looked for on the PATH.
+    /// Folder of etcd and kube-apiserver; default: the PATH.
     #[arg(long, env = "KUBEBUILDER_ASSETS")]
     assets: Option<PathBuf>,
-    /// Fail where a figure is not reached.
+    /// Fail if a goal is not reached.
     #[arg(long)]
     strict: bool,
 }
 
-/// How many pods and routers.
+/// The number of pods and routers.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+struct ClusterSize {
     pods: usize,
     routers: usize,
 }
 
-impl std::fmt::Display for Shape {
+impl std::fmt::Display for ClusterSize {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.pods, self.routers)
     }
 }
 
-impl std::str::FromStr for Shape {
+impl std::str::FromStr for ClusterSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -77,15 +78,15 @@ impl std::str::FromStr for Shape {
     }
 }
 
-/// How long an idle control plane is looked at.
+/// How long the idle control plane is measured.
 const IDLE_FOR: Duration = Duration::from_secs(20);
-/// After everything is there, the processes come to rest.
+/// The time for the processes to become idle after everything has started.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Measures all shapes, and says what was reached.
+/// Measures all sizes, and prints the figures and the missed goals.
 ///
 /// # Errors
-/// Something did not start, or a change did not arrive; with `--strict`, also a figure that was not reached.
+/// Something did not start, or a change did not arrive. With `--strict`, also a missed goal.
 pub async fn run(args: ControlArgs) -> anyhow::Result<()> {
     let mut figures = Vec::new();
     for shape in &args.shape {
@@ -94,14 +95,14 @@ pub async fn run(args: ControlArgs) -> anyhow::Result<()> {
     println!("\n{}", report::table(&figures));
     let missed = report::missed(&figures);
     for line in &missed {
-        println!("not reached: {line}");
+        println!("goal missed: {line}");
     }
-    ensure!(missed.is_empty() || !args.strict, "{} figures were not reached", missed.len());
+    ensure!(missed.is_empty() || !args.strict, "{} goals were missed", missed.len());
     Ok(())
 }
 
-async fn measure(args: &ControlArgs, shape: Shape) -> anyhow::Result<Figures> {
-    let Shape { pods: count, routers: number } = shape;
+async fn measure(args: &ControlArgs, shape: ClusterSize) -> anyhow::Result<Figures> {
+    let ClusterSize { pods: count, routers: number } = shape;
     eprintln!("{count} pods × {number} routers: starting an API server");
     let cluster = Cluster::start(args.assets.as_deref()).await?;
     let pods = Pods::new(cluster.client());
@@ -126,15 +127,18 @@ async fn measure(args: &ControlArgs, shape: Shape) -> anyhow::Result<Figures> {
     }
     .ready_with(&[("KUBECONFIG", &path(&cluster.kubeconfig()))])
     .await?;
-    let admin = controller.admin().context("the controller says where its admin port is")?;
+    let admin = controller.admin().context("the controller prints its admin address")?;
     let mut routers: Vec<Process> = Vec::new();
     for i in 0..number {
         routers.push(routers::start(i, address, &cluster, args.router.as_deref()).await?);
     }
     let acks = Acks::new(admin, number);
-    acks.until(count).await.context("the first state")?;
+    acks.until(count).await.context("waiting for the first state")?;
     let first = started.elapsed();
-    eprintln!("  all routers serve after {:.1} s; at rest for {IDLE_FOR:?}", first.as_secs_f64());
+    eprintln!(
+        "  all routers serve after {:.1} s; measuring idle CPU for {IDLE_FOR:?}",
+        first.as_secs_f64()
+    );
     sleep(SETTLE).await;
     let before = controller.usage();
     sleep(IDLE_FOR).await;
@@ -147,7 +151,7 @@ async fn measure(args: &ControlArgs, shape: Shape) -> anyhow::Result<Figures> {
         let pod = (change / 2 * 7919) % count;
         let sent = Instant::now();
         pods.set_ready(pod, ready).await?;
-        acks.until(if ready { count } else { count - 1 }).await.context("a change")?;
+        acks.until(if ready { count } else { count - 1 }).await.context("waiting for a change")?;
         let times = if ready { &mut coming } else { &mut leaving };
         times.push(sent.elapsed().as_secs_f64());
         eprint!("\r  change {} of {}", change + 1, args.changes);
@@ -173,15 +177,16 @@ async fn measure(args: &ControlArgs, shape: Shape) -> anyhow::Result<Figures> {
     })
 }
 
-/// So many pods leave as fast as they can be changed. Seconds from the last change to the routers' having all of them.
+/// Makes `leave` pods unready as fast as possible. Returns the seconds from the last change until all routers have
+/// them.
 async fn burst(pods: &Pods, acks: &Acks, count: usize, leave: usize) -> anyhow::Result<f64> {
     pods.leave_at_once(leave).await?;
     let sent = Instant::now();
-    acks.until(count - leave).await.context("a burst")?;
+    acks.until(count - leave).await.context("waiting for a burst of changes")?;
     Ok(sent.elapsed().as_secs_f64())
 }
 
-/// The share of one core between two readings.
+/// The cores used between two readings.
 fn share(before: Usage, after: Usage, within: Duration) -> f64 {
     after.cpu.saturating_sub(before.cpu).as_secs_f64() / within.as_secs_f64()
 }

@@ -1,7 +1,7 @@
-//! The main job of the product without a cluster: the same load over the same four simulated GPUs, twice.
+//! The demo: the same load on the same four simulated GPUs, served twice without a cluster.
 //!
-//! First four mixed endpoints under a plain policy, then two prefill and two decoding endpoints with handoff. What it
-//! prints is what happened, also where the second loses.
+//! First by four mixed endpoints under a simple policy, then by two prefill and two decoding endpoints with handoff. It
+//! prints all measured figures, also those that got worse.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,49 +20,49 @@ mod workload;
 
 pub use drive::{Served, drive};
 pub use half::Half;
-pub use lineup::{Baseline, LineUp, Parts, Variant};
+pub use lineup::{Baseline, DemoCluster, DemoSetup, Variant};
 pub use progress::Progress;
 pub use report::Comparison;
-pub use summary::{ROWS, Row, STALL, Summary};
+pub use summary::{METRICS, Metric, RunSummary, STALL};
 pub use workload::{Class, Mix, Planned};
 
-/// What the demo is asked to do.
+/// The flags of `qoe-bench demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
-    /// Both runs together, seconds.
+    /// Duration of both runs together, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(12..=3_600))]
     seconds: u64,
-    /// The policy of the mixed half, which the disaggregated one is compared with.
+    /// Policy of the mixed run, which the disaggregated run is compared with.
     #[arg(long, value_enum, default_value_t)]
     baseline: Baseline,
-    /// Leave the second line-up running until Ctrl-C.
+    /// Leave the disaggregated servers running until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// The router's program; by default beside this one.
+    /// Path of qoe-router; default: beside this program.
     #[arg(long)]
     router_bin: Option<PathBuf>,
-    /// The simulator's program; by default beside this one.
+    /// Path of qoe-sim; default: beside this program.
     #[arg(long)]
     sim_bin: Option<PathBuf>,
-    /// The simulated GPU.
+    /// Profile of the simulated GPUs.
     #[arg(long, default_value = "llama-8b-h100")]
     profile: String,
-    /// Chats a second.
+    /// Chat requests per second.
     #[arg(long, default_value_t = Mix::default().chat_rate)]
     chat_rate: f64,
-    /// Agents' requests a second.
+    /// Agent requests per second.
     #[arg(long, default_value_t = Mix::default().agent_rate)]
     agent_rate: f64,
-    /// Documents a second.
+    /// Document requests per second.
     #[arg(long, default_value_t = Mix::default().document_rate)]
     document_rate: f64,
-    /// Folder of the results, the configuration and the logs.
+    /// Folder for results, configuration and logs.
     #[arg(long, default_value = "target/demo")]
     out: PathBuf,
 }
 
 const MODEL: &str = "llama-8b";
-/// At the end of each run, for the last answers.
+/// The time at the end of each run in which no request is sent, for the last answers to finish.
 const LAST_ANSWERS: Duration = Duration::from_secs(4);
 
 impl DemoArgs {
@@ -79,28 +79,28 @@ impl DemoArgs {
 /// Runs the demo.
 ///
 /// # Errors
-/// When a process does not start, the results cannot be written, or one of the routers lost
-/// requests, or the second never handed off.
+/// A process does not start, the results cannot be written, requests failed or vanished, or the disaggregated router
+/// never handed off.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make {}", args.out.display()))?;
     let router = crate::program("qoe-router", args.router_bin.as_deref())?;
     let sim = crate::program("qoe-sim", args.sim_bin.as_deref())?;
     let (profile, folder) = (args.profile.as_str(), args.out.as_path());
-    let parts = Parts { router: &router, sim: &sim, profile, model: MODEL, folder };
+    let parts = DemoSetup { router: &router, sim: &sim, profile, model: MODEL, folder };
     let mix = args.mix();
     let duration = Duration::from_secs(args.seconds) / 2 - LAST_ANSWERS;
     let plan = mix.plan(duration);
     let (before, after) = (Variant::Mixed(args.baseline), Variant::Disaggregated);
     let differences = premises(&mix, before, after);
     let premises =
-        format!("{differences} Profile {}; {} requests a run.", args.profile, plan.len());
+        format!("{differences} Profile {}; {} requests per run.", args.profile, plan.len());
     println!("{premises}\n");
 
     let (mixed, line_up) = half(&parts, before, &plan).await?;
     line_up.stop().await;
     let (split, line_up) = half(&parts, after, &plan).await?;
-    let results = Results::of(&mixed, &split);
+    let results = DemoReport::of(&mixed, &split);
     println!("\n{}", results.terminal());
     save(&args.out, &premises, &results)?;
     try_by_hand(line_up, args.keep).await?;
@@ -109,11 +109,11 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 }
 
 async fn half(
-    parts: &Parts<'_>,
+    parts: &DemoSetup<'_>,
     variant: Variant,
     plan: &[Planned],
-) -> anyhow::Result<(Half, LineUp)> {
-    let line_up = LineUp::start(parts, variant).await?;
+) -> anyhow::Result<(Half, DemoCluster)> {
+    let line_up = DemoCluster::start(parts, variant).await?;
     let (sims, router) = line_up.usage();
     let (own, started) = (crate::process::of_self(), Instant::now());
     let mut progress = Progress::new(variant.name());
@@ -133,11 +133,11 @@ async fn half(
     Ok((Half::new(variant, plan.len(), &run, effort), line_up))
 }
 
-/// What was asked, and what differs between the two line-ups: everything that belongs above the table.
+/// The load, and the differences between the two runs: everything that belongs above the table.
 fn premises(mix: &Mix, before: Variant, after: Variant) -> String {
     format!(
         "{}\n\nWhat differs, on the same four simulated GPUs:\n- {}: {};\n- {}: {}.\n\n\
-         Everything else is the same; the servers' chunk size (tokens a step) is the profile's in both, tuned for \
+         Everything else is the same. The prefill chunk size (tokens per step) is the profile's in both runs and tuned for \
          neither.",
         mix.describe(),
         before.title(),
@@ -147,13 +147,13 @@ fn premises(mix: &Mix, before: Variant, after: Variant) -> String {
     )
 }
 
-/// What two runs gave, for the terminal and for the file: the same words, the table each in its form.
-struct Results<'a> {
+/// The results of both runs, rendered for the terminal and for the Markdown file.
+struct DemoReport<'a> {
     comparison: Comparison<'a>,
     notes: String,
 }
 
-impl<'a> Results<'a> {
+impl<'a> DemoReport<'a> {
     fn of(before: &'a Half, after: &'a Half) -> Self {
         let comparison = Comparison {
             before: (before.variant.title(), &before.summary),
@@ -169,7 +169,7 @@ impl<'a> Results<'a> {
 
     fn markdown(&self, premises: &str) -> String {
         let Comparison { before, after } = &self.comparison;
-        // A paragraph each: in markdown, lines alone would run together.
+        // Markdown joins lines, so each line becomes a paragraph.
         let words = self.comparison.words().replace('\n', "\n\n");
         format!(
             "# {} against {}\n\n{premises}\n\n{}\n{words}{}\n![distributions](cdf.svg)\n",
@@ -181,7 +181,7 @@ impl<'a> Results<'a> {
     }
 }
 
-fn save(folder: &Path, premises: &str, results: &Results<'_>) -> anyhow::Result<()> {
+fn save(folder: &Path, premises: &str, results: &DemoReport<'_>) -> anyhow::Result<()> {
     let svg = plot::svg([results.comparison.before, results.comparison.after]);
     for (name, content) in [("demo.md", results.markdown(premises)), ("cdf.svg", svg)] {
         let path = folder.join(name);
@@ -192,15 +192,15 @@ fn save(folder: &Path, premises: &str, results: &Results<'_>) -> anyhow::Result<
     Ok(())
 }
 
-async fn try_by_hand(line_up: LineUp, keep: bool) -> anyhow::Result<()> {
+async fn try_by_hand(line_up: DemoCluster, keep: bool) -> anyhow::Result<()> {
     println!(
-        "\ntry it by hand{}:\n{}",
+        "\nTry it yourself{}:\n{}",
         if keep { "" } else { " (after `make demo KEEP=1`)" },
         curl(line_up.router)
     );
     if keep {
-        println!("\nrunning until Ctrl-C");
-        // The caller ends us on Ctrl-C, and the line-up with us.
+        println!("\nRunning until Ctrl-C.");
+        // On Ctrl-C the caller drops this future, which ends the servers.
         std::future::pending::<()>().await;
     }
     line_up.stop().await;
@@ -222,14 +222,17 @@ mod tests {
     fn the_file_says_everything_that_the_terminal_says() {
         let before = Half::new(Variant::Mixed(Baseline::LeastRequest), 3, &[], "0.5 cores".into());
         let after = Half::new(Variant::Disaggregated, 0, &[], "0.7 cores".into());
-        let results = Results::of(&before, &after);
+        let results = DemoReport::of(&before, &after);
         let premises = premises(&Mix::default(), before.variant, after.variant);
         let (terminal, markdown) = (results.terminal(), results.markdown(&premises));
         let table = results.comparison.table().to_string();
         for line in terminal.lines().filter(|line| !table.contains(line)) {
             assert!(markdown.contains(line), "{line}\nis not in\n{markdown}");
         }
-        assert!(terminal.contains("3 requests of `mixed, least-request` vanished"), "{terminal}");
+        assert!(
+            terminal.contains("3 requests of `mixed, least-request` have no result"),
+            "{terminal}"
+        );
         assert!(
             markdown.contains("LeastRequest over four mixed servers")
                 && markdown.contains("0.7 cores")

@@ -32,23 +32,23 @@ use crate::lab::report::about::About;
 use crate::lab::results::{Experiment, Point, Sweep};
 use crate::lab::summary::summarize::Summary;
 
-/// What the lab is asked.
+/// The flags of `qoe-bench lab`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LabArgs {
-    /// Only experiments whose name begins so; may be given several times.
+    /// Run only experiments whose name begins with this; repeatable.
     #[arg(long)]
     only: Vec<String>,
-    /// Only policies whose name contains this, beside ours; may be given several times. Variants of ours run only if
-    /// they are named here.
+    /// Compare `Predictive` only with policies whose name contains this; repeatable. Variants of `Predictive` run only
+    /// if named here.
     #[arg(long)]
     against: Vec<String>,
-    /// Other rates than the standing ones, in requests a second.
+    /// Rates to run in place of the default ones, in requests per second.
     #[arg(long, value_delimiter = ',')]
     rates: Vec<f64>,
-    /// Seeds; each gives another workload.
+    /// Number of seeds; each gives another workload.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
-    /// Seconds of arrivals, instead of the standing ones.
+    /// Duration of the arrivals, in seconds; default: that of each experiment.
     #[arg(long)]
     seconds: Option<f64>,
     /// Azure's LLM inference trace (CSV, plain or gzip).
@@ -57,10 +57,10 @@ pub struct LabArgs {
     /// Mooncake's conversation trace (JSONL, plain or gzip).
     #[arg(long, env = "QOE_LAB_MOONCAKE")]
     mooncake: Option<PathBuf>,
-    /// The page to write.
+    /// Path of the HTML page to write.
     #[arg(long, default_value = "target/lab/index.html")]
     html: PathBuf,
-    /// The document to write, with its pictures beside it.
+    /// Path of the Markdown document to write, with its pictures in a folder beside it.
     #[arg(long)]
     markdown: Option<PathBuf>,
 }
@@ -103,9 +103,10 @@ pub fn run(args: &LabArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a policy runs beside ours.
+/// Whether a policy runs in this comparison.
 fn chosen(wanted: &[String], contestant: &Contestant) -> bool {
     let named = wanted.iter().any(|part| contestant.label.contains(part.as_str()));
+    // The product's default is the subject of every comparison, so it always runs.
     contestant.ours || named || (wanted.is_empty() && !contestant.variant)
 }
 
@@ -144,16 +145,18 @@ fn answer(question: &Question, args: &LabArgs) -> Experiment {
     }
 }
 
-/// All tasks, on all cores; results in the order of the tasks.
+/// Runs all tasks on all cores. Results are in the order of the tasks.
 fn in_parallel(question: &Question, tasks: &[Task<'_>]) -> Vec<(Summary, Run)> {
     let began = Instant::now();
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let work = || {
         loop {
+            // Runs differ much in length, so threads take tasks one by one.
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(task) = tasks.get(index) else { break };
             let mut done = play(question, task);
+            // Reports plot only the run of the first seed, so the others are dropped to save memory.
             if task.seed > 1 {
                 done.1 = Run::default();
             }
@@ -168,6 +171,7 @@ fn in_parallel(question: &Question, tasks: &[Task<'_>]) -> Vec<(Summary, Run)> {
     });
     eprintln!(" in {:.1} s", began.elapsed().as_secs_f64());
     let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // Runs end in any order, but a report needs the order of tasks.
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, done)| done).collect()
 }

@@ -1,9 +1,9 @@
-//! Load and measurement: the demo, the lab and what it is held against, the stand-in backend, and what the router
-//! costs beside its peers.
+//! Load and measurement: the demo, the lab and its check in real time, and the benchmarks of the router and the control
+//! plane.
 //!
-//! Owns the load generator (its own cheap HTTP client), the workloads, and the reports made of what was measured.
-//! It talks to the router only over HTTP and through its command line, and must not reach into it: what is measured
-//! is the program that users run. Nothing here prints a figure that the run did not give.
+//! Owns the load generator (with its own low-cost HTTP client), the workloads, and the reports.
+//! It uses the router only over HTTP and through its command line, and must not reach into it: the measured program is
+//! the one that users run. Every printed figure was measured in that run.
 //!
 //! ```text
 //! demo  → lineup (qoe-sim ×4, qoe-router) → drive (client, sse) → summary → report, plot
@@ -39,10 +39,10 @@ pub mod sse;
 pub mod stats;
 pub mod table;
 
-/// The path of one of our programs: as given, or beside this one.
+/// The path of one of the project's programs: `given`, else beside this program.
 fn program(name: &str, given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name(name));
     let path = given.map_or_else(beside, |path| Ok(path.to_owned())).context("own path")?;
-    ensure!(path.is_file(), "{} is missing: build it first, or name another", path.display());
+    ensure!(path.is_file(), "{} is missing: build it, or pass its path", path.display());
     Ok(path)
 }

@@ -1,4 +1,4 @@
-//! Processes we start: their ready line, their processor time and memory, and their certain end.
+//! Child processes: their ready line, their CPU time and memory, and their reliable end.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ mod usage;
 
 pub use usage::{Usage, of_group, of_self};
 
-/// A started process and all that it starts: one process group, killed when this is dropped.
+/// A process and its children, in one process group. Dropping this kills the group.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -27,16 +27,16 @@ pub struct Process {
     admin: Option<SocketAddr>,
 }
 
-/// What to start.
+/// The description of a process to start.
 #[derive(Debug)]
 pub struct Start<'a> {
-    /// For messages and the log file's name.
+    /// The name for messages and for the log file.
     pub name: &'a str,
     /// The program and its arguments.
     pub command: Vec<String>,
-    /// The processor core to stay on, where the machine has several.
+    /// The CPU core to run on, if the machine has several.
     pub core: Option<usize>,
-    /// Folder of `NAME.log`, which takes its stderr (and its stdout, where no ready line is waited for).
+    /// The folder of `NAME.log`, which gets stderr, and stdout if no ready line is expected.
     pub logs: &'a Path,
 }
 
@@ -54,10 +54,10 @@ impl Start<'_> {
         File::create(&path).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Starts it with its output in the log.
+    /// Starts the process with its output in the log.
     ///
     /// # Errors
-    /// When the program cannot be started.
+    /// The program cannot be started.
     pub fn spawn(self) -> anyhow::Result<Process> {
         let log = self.log()?;
         let stdout = log.try_clone()?;
@@ -66,15 +66,15 @@ impl Start<'_> {
         Process::of(self.name, child)
     }
 
-    /// Starts it and waits for its one line on stdout, `… listening on http://ADDRESS…`.
+    /// Starts the process and waits for its ready line on stdout, `… listening on http://ADDRESS…`.
     ///
     /// # Errors
-    /// When it cannot be started, ends early, or is not ready after `READY_WITHIN`.
+    /// The process cannot be started, ends early, or is not ready within `READY_WITHIN`.
     pub async fn ready(self) -> anyhow::Result<(Process, SocketAddr)> {
         self.ready_with(&[]).await
     }
 
-    /// The same, with these variables in its environment.
+    /// Does the same, with these environment variables.
     ///
     /// # Errors
     /// See [`Start::ready`].
@@ -90,7 +90,7 @@ impl Start<'_> {
         let mut process = Process::of(self.name, child)?;
         let line = tokio::time::timeout(READY_WITHIN, ready_line(stdout)).await;
         let hint =
-            || format!("{} did not get ready; see {}/{0}.log", self.name, self.logs.display());
+            || format!("{} did not become ready: see {}/{0}.log", self.name, self.logs.display());
         let line = line.with_context(hint)?.with_context(hint)?;
         let address = listening_on(&line).with_context(|| format!("{}: `{line}`", self.name))?;
         process.admin = admin_of(&line);
@@ -109,14 +109,14 @@ async fn ready_line(stdout: ChildStdout) -> anyhow::Result<String> {
     Ok(line.trim().to_owned())
 }
 
-/// The first `http://ADDRESS` of a ready line.
+/// The first `http://ADDRESS` in a ready line.
 fn listening_on(line: &str) -> anyhow::Result<SocketAddr> {
     let (_, rest) = line.split_once("listening on http://").context("no `listening on http://`")?;
     let address = rest.split([' ', '/']).next().unwrap_or(rest);
     address.parse().with_context(|| format!("`{address}` is not an address"))
 }
 
-/// The `(admin http://ADDRESS)` of a ready line that has one.
+/// The `(admin http://ADDRESS)` in a ready line, if present.
 fn admin_of(line: &str) -> Option<SocketAddr> {
     line.split_once("(admin http://")?.1.split(')').next()?.parse().ok()
 }
@@ -127,56 +127,56 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, group, admin: None })
     }
 
-    /// The name it was started under.
+    /// The name of the process.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its admin address, where its ready line named one.
+    /// The admin address, if the ready line has one.
     #[must_use]
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
     }
 
-    /// Processor time and memory of its group now.
+    /// The CPU time and memory of the process group.
     #[must_use]
     pub fn usage(&self) -> Usage {
         of_group(self.group)
     }
 
-    /// How it ended, if it did.
+    /// The exit status, if the process has ended.
     pub fn ended(&mut self) -> Option<String> {
         self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
 
-    /// Ends it and waits until it is gone.
+    /// Kills the process group and waits for the process.
     pub async fn stop(mut self) {
         self.end_group();
-        // By its handle too: whatever becomes of the group, the wait below has an end.
+        // The process is killed by its handle too, so that the wait below ends even if the group signal fails.
         let _ = self.child.start_kill();
-        // Nothing is left to do about a child that cannot be waited for.
+        // If waiting fails, there is nothing left to do about the child.
         let _ = self.child.wait().await;
     }
 
-    /// SIGKILL to the group that we made: what it still serves is nobody's any more.
+    /// Sends SIGKILL to the process group.
     fn end_group(&self) {
         let group = i32::try_from(self.group).ok().and_then(Pid::from_raw);
-        // The only error is that the group has ended already.
+        // The only possible error is that the group has ended already.
         let _ = group.map(|group| kill_process_group(group, Signal::KILL));
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A group whose leader was waited for may be another's by now: the id is only ours until then.
+        // Once its leader was waited for, the group id may belong to another process group.
         if self.child.id().is_some() {
             self.end_group();
         }
     }
 }
 
-/// The last line that says something in `NAME.log`: why a process ended.
+/// The last non-empty line of `NAME.log`, which usually tells why a process ended.
 #[must_use]
 pub fn last_words(logs: &Path, name: &str) -> Option<String> {
     let mut text = String::new();
@@ -185,7 +185,7 @@ pub fn last_words(logs: &Path, name: &str) -> Option<String> {
     text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
-/// The processor cores that this process may use, ascending; none where the system does not tell.
+/// The CPU cores that this process may use, ascending. Empty if the system does not report them.
 #[must_use]
 pub fn allowed_cores() -> Vec<usize> {
     let allowed = rustix::thread::sched_getaffinity(None);
@@ -195,7 +195,7 @@ pub fn allowed_cores() -> Vec<usize> {
     )
 }
 
-/// Keeps this process, and what it starts from now on, on one core. False where that is not possible.
+/// Pins this process and its later children to one core. Returns `false` if that is not possible.
 #[must_use]
 pub fn pin_self(core: usize) -> bool {
     let (core, pid) = (core.to_string(), std::process::id().to_string());

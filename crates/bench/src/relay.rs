@@ -1,4 +1,4 @@
-//! What relaying costs: our router beside its peers, in one run, before the same stand-in backends.
+//! Measures the cost of relaying: qoe-router and its peers in one run, with the same stand-in backends.
 //!
 //! Routers stay on one core, load and backends on another, so that neither takes the other's time. Rounds are
 //! interleaved (A B C, A B C), because a machine that is busy for a while would else be one router's fault.
@@ -15,7 +15,7 @@ mod workload;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use crate::relay::kind::Kind;
+pub use crate::relay::kind::RouterKind;
 use anyhow::{Context, ensure};
 pub use goals::{Goal, goals};
 pub use load::{Load, Window};
@@ -23,34 +23,34 @@ pub use plans::Plans;
 pub use report::{Section, sections};
 pub use results::{Cell, Memory, Results};
 pub use systems::{Bench, System};
-pub use workload::Workload;
+pub use workload::RelayWorkload;
 
 use crate::{backend, process};
 
-/// What the bench is asked to do.
+/// The flags of `qoe-bench relay`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RelayArgs {
     /// Fewer and shorter rounds: under two minutes instead of under six.
     #[arg(long)]
     quick: bool,
-    /// The router's program; by default beside this one.
+    /// Path of qoe-router; default: beside this program.
     #[arg(long)]
     router_bin: Option<PathBuf>,
-    /// Folder of the peers' start scripts.
+    /// Folder of the start scripts of the peers.
     #[arg(long, default_value = "tests/peers")]
     peers: PathBuf,
-    /// Another router, as NAME=COMMAND; {port}, {backends}, {prefill} and {decoding} are filled in.
+    /// Another router, as NAME=COMMAND with placeholders {port}, {backends}, {prefill} and {decoding}.
     #[arg(long)]
     peer: Vec<String>,
-    /// Only routers whose name contains one of these.
+    /// Measure only routers whose name contains this; repeatable.
     #[arg(long)]
     only: Vec<String>,
-    /// Folder of the results, the configuration and the logs.
+    /// Folder for results, configuration and logs.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
 }
 
-/// How long and how often is measured.
+/// The number and the duration of measurements.
 #[derive(Clone, Copy)]
 struct Schedule {
     rounds: usize,
@@ -74,10 +74,10 @@ const QUICK: Schedule = Schedule {
 };
 
 impl Schedule {
-    const fn window(self, workload: Workload) -> Duration {
+    const fn window(self, workload: RelayWorkload) -> Duration {
         match workload {
-            Workload::Paced => self.paced,
-            Workload::Steady => self.steady,
+            RelayWorkload::Paced => self.paced,
+            RelayWorkload::Steady => self.steady,
             _ => self.exchange,
         }
     }
@@ -86,8 +86,8 @@ impl Schedule {
 /// Runs the bench.
 ///
 /// # Errors
-/// When the stand-ins cannot start or the report not be written; after the report, when our own router did not
-/// start, failed requests, has no figure, or did not hand off what it should. A peer that does not start is skipped.
+/// The stand-in backends cannot start, or the report cannot be written. After the report: qoe-router did not start,
+/// failed requests, has no figure, or did not hand off. A peer that does not start is skipped.
 pub async fn run(args: RelayArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make {}", args.out.display()))?;
@@ -109,17 +109,17 @@ pub async fn run(args: RelayArgs) -> anyhow::Result<()> {
     }
     let after = plans_of_handoff(&systems, &mut results).await;
     let fault = before.zip(after).and_then(|(before, after)| after.not_handed_off(&before));
-    results.errors.extend(fault.map(|fault| (Kind::Handoff, fault)));
+    results.errors.extend(fault.map(|fault| (RouterKind::Handoff, fault)));
     for system in systems {
         system.stop().await;
     }
     publish(&args, &results, &placement)?;
     let faults = results.ours_at_fault();
-    ensure!(faults.is_empty(), "our own figures cannot stand: {}", faults.join("; "));
+    ensure!(faults.is_empty(), "the figures of qoe-router are not valid: {}", faults.join("; "));
     Ok(())
 }
 
-/// Takes the first two cores that we may use: one for load and backends, where this goes now, one for the routers.
+/// Picks the first two usable cores: one for this process with load and backends, one for the routers.
 fn place() -> Option<(usize, usize)> {
     let [load, routers, ..] = process::allowed_cores()[..] else { return None };
     process::pin_self(load).then_some((load, routers))
@@ -128,36 +128,38 @@ fn place() -> Option<(usize, usize)> {
 fn placement(cores: Option<(usize, usize)>) -> String {
     cores.map_or_else(
         || {
-            "NOT PINNED (one core, or no taskset): routers, load and backends disturb each other"
+            "NOT PINNED (only one core, or no taskset): routers, load and backends compete for CPU"
                 .to_owned()
         },
         |(load, routers)| format!("routers on core {routers}, load and backends on core {load}"),
     )
 }
 
-/// What the handing-off router has counted so far; that it cannot be known is an error of the run.
+/// Reads the plan counts of the router that hands off. A failure is recorded as an error of the run.
 async fn plans_of_handoff(systems: &[System], results: &mut Results) -> Option<Plans> {
-    let system = systems.iter().find(|system| system.kind == Kind::Handoff)?;
+    let system = systems.iter().find(|system| system.kind == RouterKind::Handoff)?;
     let plans = system.plans().await;
     plans
         .inspect_err(|error| {
-            let what = format!("its plans cannot be read: {error:#}");
-            results.errors.push((Kind::Handoff, what));
+            let what = format!("cannot read its plan counts: {error:#}");
+            results.errors.push((RouterKind::Handoff, what));
         })
         .ok()
 }
 
-/// Starts all routers that can be; notes why the others cannot.
+/// Starts all routers. Those that do not start are recorded with the reason.
 async fn start(
     bench: &Bench<'_>,
     args: &RelayArgs,
     systems: &mut Vec<System>,
     results: &mut Results,
 ) {
-    let ours = [Kind::Local, Kind::Handoff];
-    let peers = [Kind::Envoy, Kind::VllmRouter, Kind::VllmRouterPd];
-    let others =
-        args.peer.iter().map(|peer| Kind::Other(peer.split('=').next().unwrap_or(peer).into()));
+    let ours = [RouterKind::Local, RouterKind::Handoff];
+    let peers = [RouterKind::Envoy, RouterKind::VllmRouter, RouterKind::VllmRouterPd];
+    let others = args
+        .peer
+        .iter()
+        .map(|peer| RouterKind::Other(peer.split('=').next().unwrap_or(peer).into()));
     for kind in ours.into_iter().chain(peers).chain(others) {
         if !args.only.is_empty() && !args.only.iter().any(|name| kind.name().contains(name)) {
             continue;
@@ -175,15 +177,21 @@ async fn start(
     }
 }
 
-async fn start_one(bench: &Bench<'_>, args: &RelayArgs, kind: Kind) -> anyhow::Result<System> {
+async fn start_one(
+    bench: &Bench<'_>,
+    args: &RelayArgs,
+    kind: RouterKind,
+) -> anyhow::Result<System> {
     match &kind {
-        Kind::Direct => anyhow::bail!("the stand-in is no router"),
-        Kind::Local | Kind::Handoff => {
+        RouterKind::Direct => anyhow::bail!("the stand-in backend is not a router"),
+        RouterKind::Local | RouterKind::Handoff => {
             let router = crate::program("qoe-router", args.router_bin.as_deref())?;
             bench.ours(&router, kind).await
         }
-        Kind::Envoy | Kind::VllmRouter | Kind::VllmRouterPd => bench.peer(kind).await,
-        Kind::Other(name) => {
+        RouterKind::Envoy | RouterKind::VllmRouter | RouterKind::VllmRouterPd => {
+            bench.peer(kind).await
+        }
+        RouterKind::Other(name) => {
             let given =
                 args.peer.iter().find_map(|peer| peer.strip_prefix(name)?.strip_prefix('='));
             let words = given.context("a peer is given as NAME=COMMAND")?.split_whitespace();
@@ -194,17 +202,17 @@ async fn start_one(bench: &Bench<'_>, args: &RelayArgs, kind: Kind) -> anyhow::R
 }
 
 async fn one_round(systems: &[System], schedule: Schedule, results: &mut Results) {
-    for workload in Workload::ALL {
+    for workload in RelayWorkload::ALL {
         for system in systems {
-            // Without a router there is no router's cost to measure.
-            if system.kind == Kind::Direct && workload != Workload::Steady {
+            // Without a router there is no cost to measure.
+            if system.kind == RouterKind::Direct && workload != RelayWorkload::Steady {
                 continue;
             }
             let idle = system.usage().rss_bytes as f64;
             let load =
                 Load { address: system.address, workload, window: schedule.window(workload) };
             let window = load.run(|| system.usage()).await;
-            if workload == Workload::Paced {
+            if workload == RelayWorkload::Paced {
                 results.memory_of(&system.kind, Memory { idle, open: window.rss_bytes as f64 });
             }
             results.add(&system.kind, workload, window);

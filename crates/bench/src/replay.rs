@@ -1,4 +1,4 @@
-//! How far the lab can be believed: one workload, the same arrivals, in virtual time and in real time.
+//! Checks the lab: plays the same arrivals in virtual time and in real time, and compares the figures.
 //!
 //! ```text
 //! arrivals ─┬─ lab: core's decisions over engines in virtual time ──────────┐
@@ -6,9 +6,9 @@
 //!           └─ vllm-router ┘                                                ┘
 //! ```
 //!
-//! The simulated GPUs are slower than their profile, alike in both, so that few requests a second fill them and what
-//! the machine under them takes is small beside what is measured. Prompts are sent as text of as many tokens, with
-//! the same beginnings in common.
+//! In both, the simulated GPUs are slower than their profile. A few requests per second then fill them, and the
+//! overhead of the machine is small compared with the measured times. Prompts are sent as text with the same number of
+//! tokens and the same shared prefixes.
 
 mod drive;
 mod facts;
@@ -37,62 +37,62 @@ use crate::lab::world;
 use crate::process::Usage;
 use crate::replay::drive::Seen;
 use crate::replay::facts::Facts;
-use crate::replay::lineup::{LineUp, MODEL, Parts, Who};
-use crate::replay::report::{Comparison, Real};
+use crate::replay::lineup::{MODEL, ReplayCluster, ReplaySetup, Who};
+use crate::replay::report::{LabCheck, Real};
 use crate::stats::Sample;
 
-/// What is to be replayed.
+/// The flags of `qoe-bench replay`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// The workload, by its name in the lab.
+    /// Workload, by its name in the lab.
     #[arg(long, default_value = "chat", conflicts_with = "trace")]
     workload: String,
-    /// A trace instead: Azure's (CSV) or Mooncake's (JSONL), plain or gzip.
+    /// Trace to use in place of a workload: Azure's (CSV) or Mooncake's (JSONL), plain or gzip.
     #[arg(long)]
     trace: Option<PathBuf>,
-    /// Requests a second.
+    /// Requests per second.
     #[arg(long, default_value_t = 8.0)]
     rate: f64,
-    /// Seconds of arrivals.
+    /// Duration of the arrivals, in seconds.
     #[arg(long, default_value_t = 60.0)]
     seconds: f64,
-    /// Gives another workload.
+    /// Seed of the workload.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The simulated GPU.
+    /// Profile of the simulated GPUs.
     #[arg(long, default_value = "llama-8b-h100")]
     profile: String,
-    /// Times that the simulated GPUs are slower than their profile.
+    /// Factor by which the simulated GPUs are slower than their profile.
     #[arg(long, default_value_t = 4.0)]
     slower: f64,
-    /// Prefill endpoints; as many mixed ones where phases are not parted.
+    /// Number of prefill endpoints; mixed policies use as many mixed endpoints.
     #[arg(long, default_value_t = 2)]
     prefill: usize,
-    /// Decoding endpoints, the same.
+    /// Number of decoding endpoints; mixed policies use as many mixed endpoints.
     #[arg(long, default_value_t = 2)]
     decoding: usize,
-    /// The promised time to the first token on GPUs as fast as the profile.
+    /// TTFT target in milliseconds, on GPUs as fast as the profile.
     #[arg(long, default_value_t = 500)]
     ttft_milliseconds: u64,
-    /// The promised time between tokens, the same.
+    /// ITL target in milliseconds, on GPUs as fast as the profile.
     #[arg(long, default_value_t = 30)]
     itl_milliseconds: u64,
-    /// Another policy than the standing ones, by its name in the lab or a part of it; may be given several times.
+    /// Policy in place of the default ones, by its name in the lab or a part of it; repeatable.
     #[arg(long)]
     policy: Vec<String>,
-    /// End with an error where the lab is further off than it may be.
+    /// Fail if a figure of the lab is out of its bound.
     #[arg(long)]
     check: bool,
-    /// The router's program; by default beside this one.
+    /// Path of qoe-router; default: beside this program.
     #[arg(long)]
     router_bin: Option<PathBuf>,
-    /// The simulator's program; by default beside this one.
+    /// Path of qoe-sim; default: beside this program.
     #[arg(long)]
     sim_bin: Option<PathBuf>,
-    /// Folder of the peers' start scripts.
+    /// Folder of the start scripts of the peers.
     #[arg(long, default_value = "tests/peers")]
     peers: PathBuf,
-    /// Folder of the results, the configuration and the logs.
+    /// Folder for results, configuration and logs.
     #[arg(long, default_value = "target/replay")]
     out: PathBuf,
 }
@@ -100,27 +100,27 @@ pub struct ReplayArgs {
 /// The policies that are replayed unless others are named.
 const STANDING: [&str; 4] =
     ["Predictive", "mixed, round-robin", "P/D, round-robin", "P/D, least-request"];
-/// What `vllm-router` does.
+/// The policy of `vllm-router`.
 const OF_VLLM_ROUTER: &str = "P/D, round-robin";
-/// Requests that are alone, before all others: what they take is no queue's doing.
+/// The number of requests that are sent one at a time before the others, so that no queue affects their latency.
 const ALONE: u32 = 8;
-/// Seconds between them, on GPUs as fast as the profile.
+/// The seconds between those, on GPUs as fast as the profile.
 const APART: f64 = 0.3;
-/// A load generator later than this at p99 measures itself: seconds.
+/// The p99 lateness of the load generator, in seconds, above which the figures are not trustworthy.
 const LATE: f64 = 0.02;
-/// Failures that are told one by one.
+/// The number of failures that are listed one by one.
 const TOLD: usize = 3;
 
 /// Replays the workload under each policy.
 ///
 /// # Errors
-/// When something does not start or the results cannot be written; with `--check`, where the lab is off.
+/// Something does not start, or the results cannot be written. With `--check`, also a figure out of its bound.
 pub async fn run(args: ReplayArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make {}", args.out.display()))?;
     let router = crate::program("qoe-router", args.router_bin.as_deref())?;
     let sim = crate::program("qoe-sim", args.sim_bin.as_deref())?;
-    let parts = Parts {
+    let parts = ReplaySetup {
         router: &router,
         sim: &sim,
         peers: &args.peers,
@@ -143,7 +143,11 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<()> {
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written: {}", path.display());
     off.iter().for_each(|off| println!("OFF: {off}"));
-    ensure!(!args.check || off.is_empty(), "the lab is off in {} figures", off.len());
+    ensure!(
+        !args.check || off.is_empty(),
+        "{} figures of the lab are out of their bounds",
+        off.len()
+    );
     Ok(())
 }
 
@@ -205,7 +209,7 @@ impl ReplayArgs {
     fn premises(&self, stage: &Stage<'_>) -> String {
         let target = self.target();
         format!(
-            "{}: {} requests, {} a second, seed {}; before them {ALONE} that are alone (512 tokens). {}; mixed where \
+            "{}: {} requests, {} per second, seed {}; before them {ALONE} one at a time (512 tokens). {}; mixed where \
              phases are not parted. The GPUs are {} times slower than their profile. Promised: TTFT {} ms, ITL {} ms. \
              Prompts are completions, as text.",
             self.trace.as_ref().map_or(self.workload.clone(), |path| path.display().to_string()),
@@ -232,32 +236,32 @@ fn alone(index: u32, apart: Duration, target: Target) -> Arrival {
     }
 }
 
-/// What every policy is played on.
+/// The setup on which every policy is replayed.
 struct Stage<'a> {
-    parts: Parts<'a>,
+    parts: ReplaySetup<'a>,
     shape: Shape,
     arrivals: Vec<Arrival>,
     seed: u64,
 }
 
 impl Stage<'_> {
-    async fn compare(&self, contestant: &Contestant) -> anyhow::Result<Comparison> {
+    async fn compare(&self, contestant: &Contestant) -> anyhow::Result<LabCheck> {
         let shape = contestant.cluster(&self.shape);
         let mut real = vec![self.real(Who::Ours, contestant, &shape).await?];
         if contestant.label == OF_VLLM_ROUTER {
             match self.real(Who::VllmRouter, contestant, &shape).await {
                 Ok(peer) => real.push(peer),
-                Err(error) => println!("{} is left out: {error:#}", Who::VllmRouter.name()),
+                Err(error) => println!("{} is skipped: {error:#}", Who::VllmRouter.name()),
             }
         }
         let run = world::play(&shape, &contestant.rules, &self.arrivals, self.seed);
         let computed: u64 = run.uses.iter().map(|used| used.computed_tokens).sum();
         let lab = Facts::of(&run.outcomes, ALONE as usize, computed as f64, true);
-        Ok(Comparison { label: contestant.label, lab, real })
+        Ok(LabCheck { label: contestant.label, lab, real })
     }
 
     async fn real(&self, who: Who, contestant: &Contestant, shape: &Shape) -> anyhow::Result<Real> {
-        let line_up = LineUp::start(&self.parts, who, contestant, shape).await?;
+        let line_up = ReplayCluster::start(&self.parts, who, contestant, shape).await?;
         let before = Effort::of(&line_up);
         let mut progress = Progress::new(&format!("{}, {}", who.name(), contestant.label));
         let seen = drive::drive(line_up.address, MODEL, &self.arrivals, &mut progress).await;
@@ -270,7 +274,7 @@ impl Stage<'_> {
     }
 }
 
-/// Processor time of all that takes part.
+/// The CPU time of all participants.
 struct Effort {
     at: Instant,
     sims: Usage,
@@ -279,7 +283,7 @@ struct Effort {
 }
 
 impl Effort {
-    fn of(line_up: &LineUp) -> Self {
+    fn of(line_up: &ReplayCluster) -> Self {
         let (sims, router) = line_up.usage();
         Self { at: Instant::now(), sims, router, load: crate::process::of_self() }
     }
@@ -303,7 +307,7 @@ fn notes(seen: &[Seen], effort: &str) -> Vec<String> {
     let late = late.percentile(99.0).unwrap_or_default();
     let mut notes = vec![format!("{effort}; load late by {:.1} ms at p99", late * 1e3)];
     if late > LATE {
-        let why = "NOT TRUSTWORTHY: the load was sent late; this machine is too small or too busy";
+        let why = "NOT TRUSTWORTHY: the load was sent late: use a larger or quieter machine";
         notes.push(why.to_owned());
     }
     let failures: Vec<_> = seen.iter().filter_map(|seen| seen.failure.as_deref()).collect();
@@ -321,13 +325,13 @@ mod tests {
     use super::*;
 
     #[derive(clap::Parser)]
-    struct Cli {
+    struct Flags {
         #[command(flatten)]
         args: ReplayArgs,
     }
 
     fn args(flags: &[&str]) -> ReplayArgs {
-        Cli::parse_from([&["replay"], flags].concat()).args
+        Flags::parse_from([&["replay"], flags].concat()).args
     }
 
     #[test]

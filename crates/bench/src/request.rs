@@ -1,14 +1,14 @@
-//! Requests as whole bytes, made before the clock runs.
+//! Requests as complete bytes, built before the clock starts.
 
 use std::fmt::Write as _;
 
-/// A chat completion with the JSON `body`, ready to be written to a socket.
+/// The bytes of a chat completion request with the JSON `body`.
 #[must_use]
 pub fn post(body: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     post_to("/v1/chat/completions", body, headers)
 }
 
-/// The same to any path.
+/// The bytes of a POST request to `path` with the JSON `body`.
 #[must_use]
 pub fn post_to(path: &str, body: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut request = String::with_capacity(body.len() + 256);
@@ -22,8 +22,8 @@ pub fn post_to(path: &str, body: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     request.into_bytes()
 }
 
-/// Prose of about `tokens` tokens at four bytes a token, in words that `next` picks (any number). Plain ASCII
-/// without quotes: it stands in JSON as it is.
+/// Prose of about `tokens` tokens at four bytes per token. `next` picks the words (any number is valid). The text is
+/// ASCII without quotes, so it needs no escaping in JSON.
 #[must_use]
 pub fn prose(tokens: usize, mut next: impl FnMut() -> u32) -> String {
     const WORDS: [&str; 16] = [
@@ -34,7 +34,7 @@ pub fn prose(tokens: usize, mut next: impl FnMut() -> u32) -> String {
     while text.len() < tokens * 4 {
         let pick = next();
         text.push_str(WORDS[(pick % 16) as usize]);
-        // A number now and then keeps prompts apart from each other in every prefix cache.
+        // Random numbers make prompts differ early, so that no prefix cache finds one in another.
         if pick.is_multiple_of(7) {
             let _ = write!(text, " {:x}", pick >> 8);
         }

@@ -1,31 +1,31 @@
-//! Server-sent events out of a body that is cut anywhere, told apart without parsing JSON.
+//! Splits a body into server-sent events and classifies them without parsing JSON. Reads may split the body anywhere.
 
 use memchr::memmem;
 
-/// What one event of a completion stream is.
+/// The kinds of events in a completion stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// It carries text: one token, as vLLM sends them.
+pub enum SseEvent {
+    /// An event with text: one token, as vLLM sends them.
     Token,
     /// `data: [DONE]`.
     Done,
     /// An error object inside the stream.
     Error,
-    /// Role, usage, comment, or an empty last chunk.
+    /// Any other event: role, usage, comment, or an empty last chunk.
     Other,
 }
 
-/// Finds the ends of events; keeps only the tail of an unfinished one.
+/// Finds the ends of events, and keeps only the bytes of an unfinished one.
 #[derive(Debug, Default)]
 pub struct Events {
     carry: Vec<u8>,
 }
 
 impl Events {
-    /// Takes the next bytes of the body and gives every event that ends in them to `on`.
-    pub fn push(&mut self, mut bytes: &[u8], mut on: impl FnMut(Event)) {
+    /// Takes the next bytes of the body, and calls `on` with every event that ends in them.
+    pub fn push(&mut self, mut bytes: &[u8], mut on: impl FnMut(SseEvent)) {
         if !self.carry.is_empty() {
-            // The end may be cut between its two line breaks, so the search starts inside the carry.
+            // A read may end between the two line breaks, so the search starts one byte before the new bytes.
             let searched = self.carry.len() - 1;
             self.carry.extend_from_slice(bytes);
             let Some(end) = memmem::find(&self.carry[searched..], b"\n\n") else { return };
@@ -42,21 +42,21 @@ impl Events {
     }
 }
 
-fn kind(event: &[u8]) -> Event {
-    let Some(data) = event.strip_prefix(b"data:") else { return Event::Other };
+fn kind(event: &[u8]) -> SseEvent {
+    let Some(data) = event.strip_prefix(b"data:") else { return SseEvent::Other };
     let data = data.trim_ascii();
     if data == b"[DONE]" {
-        Event::Done
+        SseEvent::Done
     } else if data.starts_with(b"{\"error\"") {
-        Event::Error
+        SseEvent::Error
     } else if has_text(data, b"\"content\":") || has_text(data, b"\"text\":") {
-        Event::Token
+        SseEvent::Token
     } else {
-        Event::Other
+        SseEvent::Other
     }
 }
 
-/// The member is there and is a string of at least one character.
+/// Whether the member is present and is a non-empty string.
 fn has_text(data: &[u8], member: &[u8]) -> bool {
     memmem::find(data, member).is_some_and(|at| {
         let value = data[at + member.len()..].trim_ascii_start();
@@ -83,7 +83,7 @@ mod tests {
         "data: [DONE]\n\n",
     );
 
-    fn events(pieces: &[&[u8]]) -> Vec<Event> {
+    fn events(pieces: &[&[u8]]) -> Vec<SseEvent> {
         let (mut events, mut seen) = (Events::default(), Vec::new());
         for piece in pieces {
             events.push(piece, |event| seen.push(event));
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn events_are_told_apart_wherever_they_are_cut() {
-        use Event::{Done, Error, Other, Token};
+        use SseEvent::{Done, Error, Other, Token};
         let expected = [Other, Token, Token, Other, Other, Error, Done];
         let bytes = STREAM.as_bytes();
         assert_eq!(events(&[bytes]), expected);

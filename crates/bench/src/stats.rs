@@ -1,11 +1,11 @@
-//! Percentiles, means and spreads of what was measured.
+//! Percentiles, means and spreads of measured values.
 
-/// Measured values, sorted; percentiles by nearest rank, so that each is a value that occurred.
+/// Measured values, sorted. Percentiles are by nearest rank, so each of them is a measured value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample(Vec<f64>);
 
 impl Sample {
-    /// Sorts `values`; those that are not numbers are dropped.
+    /// Sorts `values` and drops NaN.
     #[must_use]
     pub fn new(mut values: Vec<f64>) -> Self {
         values.retain(|value| !value.is_nan());
@@ -13,14 +13,14 @@ impl Sample {
         Self(values)
     }
 
-    /// The smallest value that at least `percent` (0–100) of all do not exceed; `None` of nothing.
+    /// The smallest value that at least `percent` (0–100) of the values do not exceed. `None`: there are no values.
     #[must_use]
     pub fn percentile(&self, percent: f64) -> Option<f64> {
         let rank = (percent / 100.0 * self.0.len() as f64).ceil().max(1.0) as usize;
         self.0.get(rank.min(self.0.len()).checked_sub(1)?).copied()
     }
 
-    /// The middle value, or the mean of the two in the middle.
+    /// The median: the middle value, or the mean of the two middle values.
     #[must_use]
     pub fn median(&self) -> Option<f64> {
         let upper = *self.0.get(self.0.len() / 2)?;
@@ -34,7 +34,7 @@ impl Sample {
         (!self.0.is_empty()).then(|| self.0.iter().sum::<f64>() / self.0.len() as f64)
     }
 
-    /// Smallest and largest.
+    /// The smallest and the largest value.
     #[must_use]
     pub fn range(&self) -> Option<(f64, f64)> {
         Some((*self.0.first()?, *self.0.last()?))

@@ -1,8 +1,8 @@
-//! Tables for the terminal and for markdown.
+//! Tables for the terminal, Markdown and HTML.
 
 use std::fmt;
 
-/// Rows of text cells under a head; the first column reads from the left, figures from the right.
+/// Rows of text cells under a head. The first column is aligned left, the others right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     head: Vec<String>,
@@ -10,19 +10,19 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table with these columns.
+    /// Creates an empty table with these columns.
     #[must_use]
     pub fn new(head: &[&str]) -> Self {
         Self { head: head.iter().map(|&cell| cell.to_owned()).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row; missing cells stay empty, surplus ones are dropped.
+    /// Adds a row. Missing cells stay empty, and surplus ones are dropped.
     pub fn row(&mut self, mut cells: Vec<String>) {
         cells.resize(self.head.len(), String::new());
         self.rows.push(cells);
     }
 
-    /// As a markdown table.
+    /// Renders the table as Markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
@@ -31,7 +31,7 @@ impl Table {
         line(&self.head) + &rule + &rows
     }
 
-    /// As an HTML table.
+    /// Renders the table as HTML.
     #[must_use]
     pub fn html(&self) -> String {
         let escape = |cell: &String| cell.replace('&', "&amp;").replace('<', "&lt;");

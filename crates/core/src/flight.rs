@@ -29,8 +29,8 @@ use crate::target::Target;
 /// How often a stream updates its endpoint's ITL: some ten tokens, so that the endpoint's lock is not taken for each.
 const ITL_EVERY: Duration = Duration::from_millis(250);
 
-/// The fewest tokens in the last window of a stream from which its ITL is learned. Fewer are too noisy; with many more, only
-/// slow streams would be long enough. Tuned in the lab, no sensitivity measured.
+/// The fewest tokens in the last window of a stream from which its ITL is learned. Fewer are too noisy; with many more,
+/// only slow streams would be long enough. Tuned in the lab, no sensitivity measured.
 const MIN_LAST_WINDOW: u32 = 8;
 
 /// The sizes of one request.
@@ -121,8 +121,8 @@ impl Flight {
         &self.track
     }
 
-    /// Notes that a plan is carried out. Its endpoints are held until the next plan or the end, and count as holding the
-    /// prompt's `blocks` from now on.
+    /// Notes that a plan is carried out. Its endpoints are held until the next plan or the end, and count as holding
+    /// the prompt's `blocks` from now on.
     pub fn planned(
         &mut self,
         prefill: Option<&Arc<EndpointState>>,
@@ -270,8 +270,8 @@ impl Flight {
         self.track.counted(tokens);
     }
 
-    /// Notes that the answer is complete, and learns its length. Returns the error of the ITL's forecast, relative to the
-    /// measured ITL.
+    /// Notes that the answer is complete, and learns its length. Returns the error of the ITL's forecast, relative to
+    /// the measured ITL.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "blocks")]
     pub fn answered(&mut self, memory: &RouteMemory, now: Duration) -> Option<f64> {
         let Timings { tokens, itl, .. } = self.track.timings(now);

@@ -1,7 +1,7 @@
 //! The two phases of inference, and the role of an endpoint: which of them it is for.
 //!
-//! The role is read from a tag: in the labels that the route names, in labels that other projects put on their pods, in the
-//! endpoint's own tags, or, last, inside its name. Without a tag an endpoint serves both phases.
+//! The role is read from a tag: in the labels that the route names, in labels that other projects put on their pods, in
+//! the endpoint's own tags, or, last, inside its name. Without a tag an endpoint serves both phases.
 
 use std::collections::BTreeMap;
 
@@ -86,8 +86,8 @@ pub enum RoleSource {
 }
 
 impl PhaseRules {
-    /// The role of an endpoint, and what decided it: labels first, then tags, then a tag inside one of `names` (its name,
-    /// its URL).
+    /// The role of an endpoint, and what decided it: labels first, then tags, then a tag inside one of `names` (its
+    /// name, its URL).
     #[must_use]
     pub fn role(
         &self,

@@ -1,8 +1,8 @@
 //! The plan for one request: the endpoints that serve it, whether prefill and decoding are disaggregated, and why.
 //!
-//! [`predictive`] compares whole plans. For all other policies, filters drop the endpoints that cannot serve the request,
-//! and the route's [`Policy`] picks among the rest. Pools fall back in one fixed order, so that every request that could
-//! be served is: the phase's own endpoints, then mixed ones, then any.
+//! [`predictive`] compares whole plans. For all other policies, filters drop the endpoints that cannot serve the
+//! request, and the route's [`Policy`] picks among the rest. Pools fall back in one fixed order, so that every request
+//! that could be served is: the phase's own endpoints, then mixed ones, then any.
 //!
 //! Must not know: how a plan is carried out, or what happens when it fails.
 

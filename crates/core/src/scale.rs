@@ -21,8 +21,8 @@ pub const SETTLED_FOR: Duration = Duration::from_secs(300);
 pub const SPARE: f64 = 1.15;
 /// The time constant of the smoothed need: a single burst is left to the queue, as pods take longer to start.
 const SMOOTHED_OVER: Duration = Duration::from_secs(15);
-/// The least share of the TTFT target that is left for waiting, however long the prefill of a prompt takes. Without it the
-/// hint would be infinite.
+/// The least share of the TTFT target that is left for waiting, however long the prefill of a prompt takes. Without it
+/// the hint would be infinite.
 const LEAST_WAIT: f64 = 0.1;
 
 /// The load of prefill, over all routers.

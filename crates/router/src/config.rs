@@ -1,4 +1,5 @@
-//! Where the configuration comes from: a file, or controllers that push it, kept on disk.
+//! The source of routes: a file, or controllers that push them, kept on disk. It turns both into route sources, and
+//! reports load to controllers. It must not know requests.
 
 mod disk;
 pub mod file;

@@ -11,6 +11,7 @@ use qoe_core::request::analyze::AnalyzeError;
 use qoe_core::request::multipart::FormError;
 use thiserror::Error;
 
+use crate::routes::no_route::NoRoute;
 use crate::upstream::error::UpstreamError;
 
 /// How long a client that was refused for load is asked to wait, where no estimate is known: the shortest time that
@@ -87,6 +88,27 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl From<NoRoute> for Failure {
+    fn from(no_route: NoRoute) -> Self {
+        match no_route {
+            NoRoute::NotConfigured => Self::NotConfigured,
+            NoRoute::ModelMissing { known } => Self::NoModel { known: known.to_string() },
+            NoRoute::UnknownModel { model, known } => {
+                Self::UnknownModel { model: shortened(&model), known: known.to_string() }
+            }
+        }
+    }
+}
+
+/// A client's model name for an error message, cut where it is longer than names are.
+fn shortened(model: &str) -> String {
+    const MAX_CHARS: usize = 200;
+    match model.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &model[..end]),
+        None => model.to_owned(),
+    }
 }
 
 impl Failure {

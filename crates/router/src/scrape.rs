@@ -1,261 +1,124 @@
-//! Looking at what endpoints publish of themselves: `/metrics` every interval, `/v1/models` now and then.
+//! Scraping what endpoints publish of themselves: `/metrics` once per interval, `/v1/models` now and then.
 //!
-//! It informs choices and nothing else: an endpoint that cannot be looked at is not thereby unavailable.
+//! It informs choices and nothing else: an endpoint that cannot be scraped is not thereby unavailable. It must not
+//! know requests, nor where the configuration comes from.
 
+mod look;
 pub(crate) mod models;
+mod page;
+mod rota;
+mod slots;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use http::header::HOST;
-use http::{HeaderValue, Request};
-use qoe_core::endpoint::exposition::EngineMetrics;
-use qoe_core::endpoint::scraped::Counters;
-use qoe_core::endpoint::state::EndpointState;
-use qoe_core::request::analyze::BLOCK_BYTES;
-use qoe_core::request::splice::Segments;
+use futures::{FutureExt, StreamExt};
 use qoe_runtime::readiness::Guard;
+use tokio::time::MissedTickBehavior;
 
+use crate::scrape::look::{Known, Looked, look};
+use crate::scrape::rota::{Identity, Rota, SLICES, Target};
+use crate::scrape::slots::Slots;
 use crate::shared::Shared;
-use crate::upstream;
-use crate::upstream::connection::Connection;
-use crate::upstream::error::UpstreamError;
-use crate::upstream::exchange::read_all;
-use crate::upstream::leg::Leg;
 
-/// One look must be over within this.
-const WITHIN: Duration = Duration::from_secs(5);
-/// Largest page that is read.
-const MAX_PAGE: usize = 8 << 20;
-/// An endpoint is asked for its models at each look until it answered, and then at every so many.
-const MODELS_EVERY: u32 = 30;
-
-/// Name and authority: of a pod that serves two routes on two ports, both are looked at.
-type Identity = (Arc<str>, Arc<str>);
-
-fn identity(endpoint: &EndpointState) -> Identity {
-    (Arc::clone(&endpoint.name), Arc::clone(&endpoint.authority))
-}
-
-/// What is kept of an endpoint from one look to the next.
-#[derive(Default)]
-struct Looked {
-    connection: Option<Connection>,
-    counters: Counters,
-    looks: u32,
-}
-
-/// Looks at all endpoints for ever, each `interval`. A look that takes longer delays only its own endpoint's next one.
-/// `first` is dropped once all endpoints of the first configuration were looked at: until then it is not known who
-/// serves which model.
+/// Scrapes all endpoints once per `interval`, for ever. `first` is dropped once all endpoints of the first
+/// configuration were looked at: until then it is not known which endpoint serves which model.
 pub(crate) async fn run(shared: Arc<Shared>, interval: Duration, first: Guard) {
-    let mut first = Some(first);
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut known: HashMap<Identity, Looked> = HashMap::new();
-    let mut under_way: HashSet<Identity> = HashSet::new();
+    let shared = &*shared;
+    follow(shared, interval, first, |target, known| look(shared, target, known)).await;
+}
+
+/// Looks at each endpoint in its slice of every interval, and at a new one at once. An endpoint that is still being
+/// looked at when its slice comes round misses that turn.
+async fn follow<F: Future<Output = Looked>>(
+    shared: &Shared,
+    interval: Duration,
+    first: Guard,
+    look: impl Fn(Target, Known) -> F,
+) {
+    let slots = Slots::default();
+    let looking = |target: Target, known: Known| {
+        let (slots, identity) = (&slots, target.identity());
+        let look = look(target, known);
+        async move { (identity, slots.hold_for(look).await) }
+    };
+    let mut ticks = tokio::time::interval(interval / SLICES);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut first, mut turns) = (Some(first), Turns::default());
     let mut looks = FuturesUnordered::new();
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let snapshot = shared.snapshot.load_full();
-                // Endpoints that are gone are forgotten, with their connections and their series.
-                let there: HashSet<Identity> = snapshot.endpoints.iter().map(|e| identity(e)).collect();
-                known.retain(|identity, _| there.contains(identity));
-                let names: HashSet<&str> = snapshot.endpoints.iter().map(|e| &*e.name).collect();
-                shared.metrics.retain_endpoints(|name| names.contains(name));
-                for endpoint in &snapshot.endpoints {
-                    let identity = identity(endpoint);
-                    if under_way.insert(identity.clone()) {
-                        let looked = known.remove(&identity).unwrap_or_default();
-                        let named = snapshot.told_models.contains(&endpoint.name);
-                        looks.push(look(&shared, Arc::clone(endpoint), looked, named));
-                    }
-                }
-                if snapshot.version > 0 && looks.is_empty() {
-                    drop(first.take());
-                }
+                let due = turns.next(shared);
+                looks.extend(due.into_iter().map(|(target, known)| looking(target, known)));
             }
-            Some((identity, looked)) = looks.next() => {
-                under_way.remove(&identity);
-                known.insert(identity, looked);
-                if looks.is_empty() {
-                    drop(first.take());
+            Some(looked) = looks.next() => {
+                let mut models_changed = turns.ended(shared, looked);
+                // All that ended by now, so that many lists which change at the same time are indexed once.
+                while let Some(Some(looked)) = looks.next().now_or_never() {
+                    models_changed |= turns.ended(shared, looked);
+                }
+                if models_changed {
+                    shared.snapshot.load().index_models();
                 }
             }
         }
-    }
-}
-
-async fn look(
-    shared: &Shared,
-    endpoint: Arc<EndpointState>,
-    mut known: Looked,
-    models_named: bool,
-) -> (Identity, Looked) {
-    let looked =
-        tokio::time::timeout(WITHIN, look_within(shared, &endpoint, &mut known, models_named));
-    let ok = matches!(looked.await, Ok(Ok(())));
-    if !ok {
-        known.connection = None;
-    }
-    if ok {
-        tell_capacity(shared, &endpoint);
-    }
-    shared.metrics.scraped(ok);
-    shared.metrics.endpoint_in_flight(&endpoint.name, endpoint.ledger.in_flight_all());
-    (identity(&endpoint), known)
-}
-
-/// Tells the routes of an endpoint how much its prefix cache holds, as far as it has said so.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-fn tell_capacity(shared: &Shared, endpoint: &EndpointState) {
-    let Some(tokens) = endpoint.signals.kv_capacity.get(shared.now()) else { return };
-    for route in &shared.snapshot.load().routes {
-        if route.pool.of_tag(endpoint.tag).is_some() {
-            let blocks = tokens.value / route.state.tokens_of(BLOCK_BYTES);
-            route.state.memory.prefixes().set_capacity(endpoint.tag, blocks as u32);
+        if turns.configured() && looks.is_empty() {
+            drop(first.take());
         }
     }
 }
 
-/// An endpoint that serves none of its route's models gets no request, and nothing else would say why.
-fn warn_of_other_models(shared: &Shared, endpoint: &EndpointState) {
-    for route in &shared.snapshot.load().routes {
-        let wanted = &route.source.spec.models;
-        let has_it = route.pool.of_tag(endpoint.tag).is_some();
-        if has_it && !wanted.is_empty() && !wanted.iter().any(|model| endpoint.serves(model)) {
-            let served = endpoint.served();
-            let served = served.iter().flat_map(|served| served.iter());
-            let served: Vec<&str> = served.map(|model| &*model.id).collect();
-            tracing::warn!(
-                route = %route.name,
-                endpoint = %endpoint.name,
-                ?wanted,
-                ?served,
-                "an endpoint serves none of its route's models; it is left out"
-            );
-        }
-    }
+/// Whose turn it is, and what is kept of each endpoint from one look to the next.
+#[derive(Default)]
+struct Turns {
+    rota: Rota,
+    slice: u32,
+    known: HashMap<Identity, Known>,
+    under_way: HashSet<Identity>,
 }
 
-async fn look_within(
-    shared: &Shared,
-    endpoint: &EndpointState,
-    known: &mut Looked,
-    models_named: bool,
-) -> Result<(), UpstreamError> {
-    if !models_named && (endpoint.served().is_none() || known.looks.is_multiple_of(MODELS_EVERY)) {
-        // An endpoint that does not tell its models may still tell how it does.
-        let page = get(endpoint, known, "/v1/models").await.unwrap_or_default();
-        if let Some(served) = models::parse(&page)
-            && !models::same(endpoint.served().as_ref(), &served)
-        {
-            endpoint.set_served(served);
-            warn_of_other_models(shared, endpoint);
+impl Turns {
+    /// The endpoints to look at now: those of the next slice, and those that are new.
+    fn next(&mut self, shared: &Shared) -> Vec<(Target, Known)> {
+        let snapshot = shared.snapshot.load();
+        self.slice = (self.slice + 1) % SLICES;
+        let changed = self.rota.version() != snapshot.version;
+        if changed {
+            self.rota = Rota::of(&snapshot);
+            self.known.retain(|identity, _| self.rota.has(identity));
         }
+        let mut due = self.rota.slice(self.slice).to_vec();
+        if changed {
+            let is_new = |target: &&Target| !self.known.contains_key(&target.identity());
+            due.extend(self.rota.all().filter(is_new).cloned());
+        }
+        due.retain(|target| self.under_way.insert(target.identity()));
+        let with_known = |target: Target| {
+            let known = self.known.remove(&target.identity()).unwrap_or_default();
+            (target, known)
+        };
+        due.into_iter().map(with_known).collect()
     }
-    known.looks = known.looks.wrapping_add(1);
-    let page = get(endpoint, known, "/metrics").await?;
-    endpoint.scraped(&EngineMetrics::parse(&page), &mut known.counters, shared.now());
-    Ok(())
-}
 
-/// One page, on the connection of the last look if it is still open.
-async fn get(
-    endpoint: &EndpointState,
-    known: &mut Looked,
-    path: &'static str,
-) -> Result<Bytes, UpstreamError> {
-    let request = || {
-        let mut request = Request::new(Leg::from(Segments::from(Bytes::new())));
-        *request.uri_mut() = http::Uri::from_static(path);
-        let host = HeaderValue::from_str(&endpoint.authority);
-        request.headers_mut().insert(HOST, host.expect("an authority is a valid header value"));
-        request
-    };
-    let open = || Connection::open(&endpoint.authority, WITHIN);
-    let (head, exchange) =
-        upstream::request::request(known.connection.take(), open, request).await?;
-    let found = head.status.is_success();
-    let (page, exchange) = read_all(exchange, MAX_PAGE).await?;
-    known.connection = exchange.into_idle();
-    Ok(if found { page } else { Bytes::new() })
+    /// Notes what came of a look; `None` if it took too long. Whether the endpoint serves other models than before.
+    fn ended(&mut self, shared: &Shared, (identity, looked): (Identity, Option<Looked>)) -> bool {
+        self.under_way.remove(&identity);
+        shared.metrics.scraped(looked.as_ref().is_some_and(|looked| looked.ok));
+        let Looked { known, models_changed, .. } = looked.unwrap_or_default();
+        if self.rota.has(&identity) {
+            self.known.insert(identity, known);
+        }
+        models_changed
+    }
+
+    /// Whether there is a configuration whose endpoints are looked at.
+    const fn configured(&self) -> bool {
+        self.rota.version() > 0
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use prometheus_client::registry::Registry;
-    use qoe_core::endpoint::connector::Connector;
-    use qoe_core::endpoint::state::Scheduling;
-    use qoe_core::phase::{Role, RoleSource};
-    use qoe_discovery::{EndpointConfig, RouteConfig};
-    use qoe_runtime::readiness::Readiness;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-    use tokio::task::JoinSet;
-
-    use super::*;
-    use crate::observe::metrics::Metrics;
-    use crate::routes::source::RouteSource;
-
-    /// A server that has one model, and publishes nothing of itself.
-    async fn serve(listener: TcpListener, model: &'static str) {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {
-                if head.ends_with(b"\r\n\r\n") {
-                    let body = format!(r#"{{"data":[{{"id":"{model}"}}]}}"#);
-                    let head_of =
-                        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-                    stream.write_all((head_of + &body).as_bytes()).await.unwrap();
-                    head.clear();
-                }
-            }
-        }
-    }
-
-    /// A pod may serve two routes on two ports.
-    #[tokio::test]
-    async fn endpoints_of_one_name_are_all_looked_at() {
-        let shared = Shared::new(Metrics::register(&mut Registry::default()), 0);
-        let mut tasks = JoinSet::new();
-        let mut sources = Vec::new();
-        for model in ["m", "n"] {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let config = RouteConfig {
-                spec: qoe_api::QoERouteSpec::default(),
-                created: 0,
-                endpoints: vec![EndpointConfig {
-                    name: "llm/pod".to_owned(),
-                    address: listener.local_addr().unwrap(),
-                    role: Role::Mixed,
-                    role_source: RoleSource::Unknown,
-                    connector: Connector::None,
-                    group: None,
-                    scheduling: Scheduling::Fcfs,
-                }],
-            };
-            sources.push(Arc::new(RouteSource::of_push(model, config)));
-            tasks.spawn(serve(listener, model));
-        }
-        shared.configure(&sources);
-        let readiness = Readiness::new();
-        let first = readiness.awaiting("a first look");
-        tasks.spawn(run(Arc::clone(&shared), Duration::from_secs(3600), first));
-        let looked_at = async {
-            while !readiness.ready() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(WITHIN * 4, looked_at).await.expect("a first look");
-        let snapshot = shared.snapshot.load();
-        for model in ["m", "n"] {
-            assert_eq!(snapshot.route(Some(model)).map(|route| &*route.name).ok(), Some(model));
-        }
-    }
-}
+mod tests;

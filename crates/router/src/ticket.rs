@@ -272,8 +272,7 @@ impl Ticket {
         let phase = Phase::Decoding;
         if let Some(decoding) = &self.planned.decoding {
             decoding.health.failed(self.now());
-            let metrics = &self.shared.metrics;
-            metrics.attempt_failed(&self.route.name, &decoding.name, phase.as_str(), failure);
+            self.route.state.metrics.attempt_failed(&decoding.name, phase, failure);
         }
         self.settle(HowEnded {
             outcome: Outcome::Failure,
@@ -312,7 +311,7 @@ impl Ticket {
         let record = ended.record();
         self.route.state.metrics.ended(&record);
         log(&record);
-        self.shared.ring.push(record);
+        self.shared.ring.push(now, record);
         self.route.state.admission.nudge(now);
     }
 }

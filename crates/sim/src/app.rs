@@ -1,4 +1,4 @@
-//! What the handlers of one server share.
+//! The state that all handlers of one server share.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -16,7 +16,7 @@ use crate::faults::Faults;
 use crate::lock::lock;
 use crate::stored::Stored;
 
-/// The names this server answers to. Adapters can be loaded and unloaded.
+/// The models and LoRA adapters that a server has. Adapters can be loaded and unloaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog {
     pub(crate) models: Vec<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Catalog {
     pub(crate) max_model_len: u32,
 }
 
-/// One server's state.
+/// The state of one server.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: Config,
@@ -33,10 +33,10 @@ pub(crate) struct App {
     pub(crate) side_port: u16,
     pub(crate) faults: Faults,
     pub(crate) stored: Stored,
-    /// Prefill servers that KV came from: those that vanish are noticed at once.
+    /// Prefill servers that a pull has reached before. If one of them refuses connections, the pull fails at once.
     pub(crate) peers: Mutex<HashSet<(String, u16)>>,
     catalog: Mutex<Arc<Catalog>>,
-    /// Unix time of the start, in seconds.
+    /// Unix time when the server started, in seconds.
     started: f64,
     ids: AtomicU64,
     sleep: AtomicU8,
@@ -70,8 +70,8 @@ impl App {
         }
     }
 
-    /// The address at which decoding servers reach the side channel: that of the configuration, else the one that
-    /// servers of this machine reach.
+    /// The host that decoding servers connect to for KV: the configured one, else the listen address, with loopback for
+    /// a wildcard address.
     pub(crate) fn side_host(&self) -> String {
         if let Some(host) = &self.config.side_channel_host {
             return host.clone();
@@ -80,22 +80,22 @@ impl App {
         if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() }
     }
 
-    /// Unix time, in seconds.
+    /// The current Unix time, in seconds.
     pub(crate) fn unix_time(&self) -> f64 {
         self.started + self.driver.clock().uptime().as_secs_f64()
     }
 
-    /// Unix time of the start, in seconds.
+    /// Unix time when the server started, in seconds.
     pub(crate) fn started(&self) -> f64 {
         self.started
     }
 
-    /// A new id, unlike those of other servers.
+    /// A new id of 16 hex digits, different from those of other servers.
     pub(crate) fn fresh_id(&self) -> String {
         format!("{:016x}", self.random.hash_one(self.ids.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// How deep the engine sleeps: 0 awake, 1 weights offloaded, 2 all discarded.
+    /// The sleep level of the engine: 0 awake, 1 weights offloaded, 2 everything discarded.
     pub(crate) fn sleep(&self) -> u8 {
         self.sleep.load(Ordering::Relaxed)
     }
@@ -108,7 +108,7 @@ impl App {
         Arc::clone(&lock(&self.catalog))
     }
 
-    /// Changes the names this server answers to.
+    /// Changes the catalog atomically and returns the result of `change`.
     pub(crate) fn update_catalog<T>(&self, change: impl FnOnce(&mut Catalog) -> T) -> T {
         let mut catalog = lock(&self.catalog);
         let mut next = Catalog::clone(&catalog);
@@ -117,7 +117,7 @@ impl App {
         result
     }
 
-    /// Ends the engine as a crash would: nothing is answered any more.
+    /// Ends the engine as a crash would. Requests in it fail, and later ones get an error.
     pub(crate) fn die(&self) {
         tracing::warn!("the engine died");
         self.driver.die();
@@ -126,12 +126,12 @@ impl App {
 
     /// Completes once the engine is dead.
     pub(crate) async fn stopped(&self) {
-        // The sender lives in self, so the channel cannot close first.
+        // `self` owns the sender, so the channel cannot close before the wait ends.
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 }
 
-/// A random name in the form of a UUID.
+/// A random engine id in the form of a version 4 UUID, as NIXL uses them.
 fn engine_id(random: &RandomState) -> String {
     let word = |n: u64| {
         let mut hasher = random.build_hasher();

@@ -9,56 +9,56 @@ use crate::config::{Config, Role};
 use crate::engine::Scheduling;
 use crate::profile::Profile;
 
-/// A vLLM-compatible server that computes nothing: its speed is that of a named profile.
+/// A vLLM-compatible server that computes nothing and answers at the speed of a named profile.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "qoe-sim", version)]
 pub struct Args {
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free port.
     #[arg(long, default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
-    /// What the server does with KV caches.
+    /// Role of the server in KV transfers.
     #[arg(long, value_enum, default_value = "none")]
     role: Role,
-    /// Model name it answers to (repeatable).
+    /// Model name that requests may use; repeatable.
     #[arg(long = "model", value_name = "NAME", default_value = "tiny")]
     models: Vec<String>,
-    /// LoRA adapter it has loaded (repeatable).
+    /// LoRA adapter that is loaded at the start; repeatable.
     #[arg(long = "lora", value_name = "NAME")]
     loras: Vec<String>,
-    /// Speed and size of the engine: a model, and the GPUs it runs on.
+    /// Profile of the engine: a model and the GPUs that it runs on.
     #[arg(long, default_value = "llama-8b-h100", value_parser = profile())]
     profile: Profile,
-    /// KV blocks of 16 tokens, if not the profile's.
+    /// KV cache size in blocks of 16 tokens; default: the profile's.
     #[arg(long)]
     kv_blocks: Option<u32>,
-    /// Requests that run at once, if not the profile's.
+    /// Maximum number of requests that run at once; default: the profile's.
     #[arg(long)]
     max_num_seqs: Option<u32>,
-    /// Requests that may wait; more get 503.
+    /// Maximum number of waiting requests; further ones get 503. Default: no limit.
     #[arg(long)]
     max_queued: Option<u32>,
-    /// Take waiting requests by `priority`, lower first.
+    /// Take waiting requests by their field `priority`, lower values first.
     #[arg(long)]
     priority_scheduling: bool,
-    /// Longest prompt and answer together, in tokens.
+    /// Maximum length of prompt and answer together, in tokens.
     #[arg(long, default_value_t = 131_072)]
     max_model_len: u32,
-    /// Bearer token that /v1 asks for.
+    /// Bearer token that requests to /v1 must have; default: none is needed.
     #[arg(long)]
     api_key: Option<String>,
-    /// How many times faster than real the engine runs.
+    /// Speed of the engine relative to its profile: 2 halves all times.
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     speed: f64,
     /// Bandwidth of KV transfers, in Gb/s.
     #[arg(long, default_value_t = 200.0, value_parser = positive)]
     kv_bandwidth_gbps: f64,
-    /// Port where decoding servers fetch KV; 0 takes a free one.
+    /// Port where decoding servers fetch KV; 0 takes a free port.
     #[arg(long, default_value_t = 0)]
     side_channel_port: u16,
-    /// Where decoding servers are told to fetch KV: an address of this server. Without it, the one it listens on.
+    /// Host that decoding servers fetch KV from, if it differs from the listen address.
     #[arg(long, value_name = "HOST")]
     side_channel_host: Option<String>,
-    /// Seconds for which a finished prefill keeps its blocks.
+    /// Time that a finished prefill keeps its KV blocks for a decoding server, in seconds.
     #[arg(long, default_value_t = 30.0, value_parser = positive)]
     kv_lease_seconds: f64,
 }
@@ -78,7 +78,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    /// The server that was asked for.
+    /// Converts the flags to the configuration of a server.
     #[must_use]
     pub fn into_config(self) -> Config {
         Config {

@@ -1,4 +1,4 @@
-//! Engine time on the wall clock.
+//! Conversion between engine time and wall-clock time.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::engine::request::Time;
 
-/// Engine time: starts at zero and may run faster than the wall clock.
+/// A clock of engine time, which starts at zero and runs at `speed` times the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -22,12 +22,12 @@ impl Clock {
         self.start.elapsed().mul_f64(self.speed)
     }
 
-    /// When an engine time comes.
+    /// The wall-clock instant of an engine time.
     pub(crate) fn instant(&self, time: Time) -> Instant {
         self.start + time.div_f64(self.speed)
     }
 
-    /// How much engine time passes in a span of the wall clock.
+    /// The engine time that passes in a span of wall-clock time.
     pub(crate) fn engine_span(&self, wall: Duration) -> Time {
         wall.mul_f64(self.speed)
     }

@@ -1,4 +1,4 @@
-//! What a simulated server is: its role, its models, its engine, its limits.
+//! The configuration of a simulated server: role, models, engine, limits.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,56 +6,57 @@ use std::time::Duration;
 use crate::engine::{EngineConfig, Scheduling};
 use crate::profile::Profile;
 
-/// What a server does with KV caches (vLLM's `kv_role`).
+/// The role of a server in KV transfers (vLLM's `kv_role`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
-    /// `kv_producer`: prefills for others.
+    /// `kv_producer`: prefills for decoding servers.
     Prefill,
-    /// `kv_consumer`: decodes what others prefilled.
+    /// `kv_consumer`: decodes prompts that prefill servers computed.
     Decoding,
-    /// `kv_both`. As in vLLM, a producer and a consumer can do both too; the role is a label.
+    /// `kv_both`: prefills and decodes. As in vLLM, the role is only a label: producers and consumers can do both too.
     Both,
-    /// No KV connector: `kv_transfer_params` are ignored.
+    /// No KV connector; `kv_transfer_params` are ignored.
     #[default]
     None,
 }
 
-/// A simulated server. The default is a plain server without any delay, on a free loopback port.
+/// The configuration of a simulated server. The default is a server without KV connector and without any delay, on a
+/// free loopback port.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// What it does with KV caches.
+    /// The role of the server in KV transfers.
     pub role: Role,
-    /// Model names it answers to; the first is the one it says in metrics.
+    /// Model names that requests may use. The first one is the `model_name` of metrics.
     pub models: Vec<String>,
-    /// LoRA adapters of the first model.
+    /// LoRA adapters of the first model that are loaded at the start.
     pub loras: Vec<String>,
-    /// Speed and size of the engine.
+    /// The speed and size of the engine.
     pub profile: Profile,
-    /// Blocks in the KV cache, if not what the profile says.
+    /// The number of blocks in the KV cache; `None`: the profile's.
     pub kv_blocks: Option<u32>,
-    /// Requests that run at once, if not what the profile says.
+    /// The maximum number of requests that run at once; `None`: the profile's.
     pub max_sequences: Option<u32>,
-    /// Requests that may wait; more get 503.
+    /// The maximum number of waiting requests; further ones get 503. `None`: no limit.
     pub max_queued: Option<u32>,
-    /// The order of the queue.
+    /// The order in which waiting requests start.
     pub scheduling: Scheduling,
-    /// Longest prompt and answer together, in tokens.
+    /// The maximum length of prompt and answer together, in tokens.
     pub max_model_len: u32,
-    /// The bearer token that `/v1` asks for.
+    /// The bearer token that requests to `/v1` must have, if any.
     pub api_key: Option<String>,
-    /// How many times faster than real the engine runs.
+    /// The speed of the engine relative to its profile: 2 halves all times.
     pub speed: f64,
-    /// Bandwidth of KV transfers.
+    /// The bandwidth of the link that all KV transfers share, in Gb/s.
     pub kv_gigabits_per_second: f64,
-    /// Where decoding servers fetch KV; 0 takes a free port.
+    /// The port where decoding servers fetch KV; 0 takes a free port.
     pub side_channel_port: u16,
-    /// Where decoding servers are told to fetch KV, if not at the address it listens on.
+    /// The host that decoding servers fetch KV from; `None`: the listen address.
     pub side_channel_host: Option<String>,
-    /// How long a finished prefill keeps its blocks.
+    /// The wall-clock time that a finished prefill keeps its KV blocks for a decoding server.
     pub kv_lease: Duration,
-    /// How long a decoding server tries to reach a prefill server.
+    /// The wall-clock time within which a pull must reach a prefill server and get its answer.
     pub pull_timeout: Duration,
 }
 
@@ -84,13 +85,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The engine's share. The lease is wall-clock time also where the engine runs faster.
+    /// The limits of the engine.
     pub(crate) fn engine(&self) -> EngineConfig {
         let defaults = EngineConfig::of(&self.profile);
         EngineConfig {
             kv_blocks: self.kv_blocks.unwrap_or(defaults.kv_blocks),
             max_sequences: self.max_sequences.unwrap_or(defaults.max_sequences),
             max_queued: self.max_queued,
+            // The lease bounds work outside of the engine, so it stays wall-clock time at any engine speed.
             lease: self.kv_lease.mul_f64(self.speed),
             scheduling: self.scheduling,
             ..defaults

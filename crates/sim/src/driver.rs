@@ -1,10 +1,10 @@
-//! The engine in real time: one task steps it, requests reach it under one short lock.
+//! Runs the engine in real time: one task steps it, and requests reach it through a short lock.
 //!
-//! A step ends when the model says, not when the timer fires: the next one starts at the end of
-//! the last, so timers that are late by a millisecond do not slow the engine down.
+//! A step ends when the model says, not when the timer fires. The next step starts at the end of the last one, so a
+//! timer that is late by a millisecond does not slow the engine down.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,36 +13,39 @@ use tokio::time::sleep_until;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::engine::request::{AddError, Event, Request, RequestId, Time};
+use crate::lock::lock;
 use crate::outbox::{Outbox, Output};
 
-/// Lateness, on the wall clock, up to which the engine catches up. Beyond it (a process that was
-/// stopped) time is lost, as it would be for a real engine.
+/// The wall-clock lateness up to which the engine catches up. Timers and a busy machine delay it by milliseconds; a
+/// stopped process by seconds. After such a stop a real engine has lost the time, and so does this one. Half of it
+/// would lose time on a busy machine; twice would replay part of a stop in a burst.
 const CATCH_UP: Duration = Duration::from_millis(250);
 
-/// Whether the engine steps.
+/// Whether the engine steps, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Running,
-    /// Pauses by itself after that many more tokens.
+    /// Steps until this many more tokens are written, then pauses.
     RunningFor(u64),
     Paused,
     Dead,
 }
 
+/// The engine with all that its task needs to step it and to deliver its events.
 #[derive(Debug)]
-struct State {
+struct Stepper {
     engine: Engine,
     readers: HashMap<RequestId, (Arc<Outbox>, usize)>,
     next_id: RequestId,
     mode: Mode,
-    /// [`CATCH_UP`] in engine time.
+    /// [`CATCH_UP`], in engine time.
     catch_up: Time,
     events: Vec<Event>,
 }
 
-/// What the engine's task does next.
+/// What the task that steps the engine does next.
 enum Next {
-    /// Let the readers run, then go on at once.
+    /// Lets the readers run, then continues at once.
     Yield,
     Wait(Option<Time>),
     Stop,
@@ -54,12 +57,12 @@ pub(crate) struct Driver(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    stepper: Mutex<Stepper>,
     wake: Notify,
     clock: Clock,
 }
 
-/// Requests in the engine that belong to one HTTP request. Dropped, it aborts those that still run.
+/// The engine requests of one HTTP request. Dropping it aborts those that have not finished.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     driver: Driver,
@@ -69,16 +72,16 @@ pub(crate) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut state = self.driver.state();
+        let mut stepper = self.driver.stepper();
         for id in &self.ids {
-            if state.readers.remove(id).is_some() {
-                state.engine.abort(*id);
+            if stepper.readers.remove(id).is_some() {
+                stepper.engine.abort(*id);
             }
         }
     }
 }
 
-/// Why the engine did not take requests.
+/// Why requests were not submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SubmitError {
     Refused(AddError),
@@ -87,7 +90,7 @@ pub(crate) enum SubmitError {
 
 impl Driver {
     pub(crate) fn new(engine: Engine, clock: Clock) -> Self {
-        let state = State {
+        let stepper = Stepper {
             engine,
             readers: HashMap::new(),
             next_id: 1,
@@ -95,49 +98,49 @@ impl Driver {
             catch_up: clock.engine_span(CATCH_UP),
             events: Vec::new(),
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), wake: Notify::new(), clock }))
+        Self(Arc::new(Shared { stepper: Mutex::new(stepper), wake: Notify::new(), clock }))
     }
 
     pub(crate) fn clock(&self) -> Clock {
         self.0.clock
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stepper(&self) -> MutexGuard<'_, Stepper> {
+        lock(&self.0.stepper)
     }
 
-    /// Reads or changes the engine between steps.
+    /// Calls `f` with the engine, between steps or during one, and with the current engine time.
     pub(crate) fn with_engine<T>(&self, f: impl FnOnce(&mut Engine, Time) -> T) -> T {
         let now = self.0.clock.now();
-        f(&mut self.state().engine, now)
+        f(&mut self.stepper().engine, now)
     }
 
-    /// Ends a lease; requests that wait for its blocks may start.
+    /// Ends a lease and wakes the engine, since requests may wait for its blocks.
     pub(crate) fn release(&self, id: RequestId) {
-        if self.state().engine.release(id) {
+        if self.stepper().engine.release(id) {
             self.0.wake.notify_one();
         }
     }
 
-    /// Submits the choices of one HTTP request; all of them or none. Ids are given here.
+    /// Submits the choices of one HTTP request, all of them or none, and assigns their ids.
     pub(crate) fn submit(&self, requests: Vec<Request>) -> Result<Ticket, SubmitError> {
         let now = self.0.clock.now();
         let outbox = Arc::new(Outbox::default());
         let mut ticket =
             Ticket { driver: self.clone(), ids: Vec::new(), outbox: Arc::clone(&outbox) };
         for (choice, request) in requests.into_iter().enumerate() {
-            // The lock is let go between choices: a refusal drops the ticket, which locks again.
-            let mut state = self.state();
-            if state.mode == Mode::Dead {
+            // The lock is released between choices because a refusal drops the ticket, which takes the lock.
+            let mut stepper = self.stepper();
+            if stepper.mode == Mode::Dead {
                 return Err(SubmitError::Dead);
             }
-            let id = state.next_id;
-            state.next_id += 1;
-            let added = state.engine.add(now, Request { id, ..request });
+            let id = stepper.next_id;
+            stepper.next_id += 1;
+            let added = stepper.engine.add(now, Request { id, ..request });
             if added.is_ok() {
-                state.readers.insert(id, (Arc::clone(&outbox), choice));
+                stepper.readers.insert(id, (Arc::clone(&outbox), choice));
             }
-            drop(state);
+            drop(stepper);
             added.map_err(SubmitError::Refused)?;
             ticket.ids.push(id);
         }
@@ -145,12 +148,12 @@ impl Driver {
         Ok(ticket)
     }
 
-    /// Stops stepping; what is computed stays unsaid.
+    /// Stops stepping. Tokens of the step in flight are not delivered.
     pub(crate) fn pause(&self) {
         self.set_mode(Mode::Paused);
     }
 
-    /// Stops stepping after `tokens` more, counted over all streams.
+    /// Stops stepping once `tokens` more are written, counted over all streams.
     pub(crate) fn pause_after(&self, tokens: u64) {
         self.set_mode(if tokens == 0 { Mode::Paused } else { Mode::RunningFor(tokens) });
     }
@@ -160,36 +163,37 @@ impl Driver {
     }
 
     pub(crate) fn is_paused(&self) -> bool {
-        self.state().mode == Mode::Paused
+        self.stepper().mode == Mode::Paused
     }
 
-    /// Ends the engine for ever, and every request in it.
+    /// Ends the engine for good and fails every request in it.
     pub(crate) fn die(&self) {
         self.set_mode(Mode::Dead);
-        let readers = std::mem::take(&mut self.state().readers);
+        let readers = std::mem::take(&mut self.stepper().readers);
         for (id, (outbox, _)) in readers {
-            self.state().engine.abort(id);
+            self.stepper().engine.abort(id);
             outbox.push(Output::Failed);
         }
     }
 
     pub(crate) fn is_dead(&self) -> bool {
-        self.state().mode == Mode::Dead
+        self.stepper().mode == Mode::Dead
     }
 
     fn set_mode(&self, mode: Mode) {
-        let mut state = self.state();
-        if state.mode != Mode::Dead {
-            state.mode = mode;
+        let mut stepper = self.stepper();
+        // A crashed engine never comes back, as the process of a real one would not.
+        if stepper.mode != Mode::Dead {
+            stepper.mode = mode;
         }
-        drop(state);
+        drop(stepper);
         self.0.wake.notify_one();
     }
 
     /// Steps the engine until it dies.
     pub(crate) async fn run(self) {
         loop {
-            let next = self.state().advance(self.0.clock.now());
+            let next = self.stepper().advance(self.0.clock.now());
             match next {
                 Next::Yield => tokio::task::yield_now().await,
                 Next::Wait(None) => self.0.wake.notified().await,
@@ -205,8 +209,8 @@ impl Driver {
     }
 }
 
-impl State {
-    /// Does all that is due by `now`.
+impl Stepper {
+    /// Carries out everything that is due by `now`.
     fn advance(&mut self, now: Time) -> Next {
         loop {
             match self.mode {
@@ -217,6 +221,7 @@ impl State {
             let Some(end) = self.engine.step_ends_at() else {
                 self.engine.expire_leases(now);
                 match self.engine.begin_step(now) {
+                    // The step may take no time, so its end is checked at once.
                     Some(_) => continue,
                     None => return Next::Wait(self.engine.wakes_at()),
                 }
@@ -226,15 +231,16 @@ impl State {
             }
             self.engine.finish_step(&mut self.events);
             self.deliver();
+            // The next step begins where the last one ended, so that late timers add no time.
             let from = if now - end > self.catch_up { now } else { end };
+            // A step that takes no time ends at once. Without the yield such an engine would starve its readers.
             if self.mode == Mode::Paused || self.engine.begin_step(from) == Some(from) {
                 return Next::Yield;
             }
         }
     }
 
-    /// Hands events to those who wait for them. A last token and the end go together: a reader on
-    /// another thread must not see the one without the other.
+    /// Delivers events to the outboxes of their requests.
     fn deliver(&mut self) {
         let Self { events, readers, mode, .. } = self;
         let mut events = events.drain(..).peekable();
@@ -246,7 +252,10 @@ impl State {
                     }
                 }
                 Event::Token { id, token } => {
+                    // The client of an aborted request has left during the step.
                     let Some((outbox, choice)) = readers.get(&id) else { continue };
+                    // The last token and the end form one output. A reader on another thread could otherwise see a
+                    // token without knowing that it is the last one.
                     let end = match events.peek() {
                         Some(Event::Finished { id: ended, finish }) if *ended == id => {
                             Some(finish.clone())

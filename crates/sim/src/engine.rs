@@ -1,13 +1,12 @@
 //! The engine: continuous batching with chunked prefill over a finite KV cache, as vLLM does it.
 //!
-//! Pure: no clock, no IO. Time is an argument, counted from the engine's start, so the same model
-//! runs behind a server in real time and in a laboratory in virtual time:
+//! The engine is pure: it has no clock and does no I/O. Time is an argument, counted from the engine's start, so the
+//! same model runs behind a server in real time and in the lab in virtual time:
 //!
 //! `add → begin_step(now) = when it ends → finish_step → events → begin_step …`
 //!
-//! One step gives every running stream its next token, then spends what is left of the token budget
-//! on prompts, in order of arrival (or priority). When the blocks run out, the newest request is
-//! preempted and computed again later.
+//! One step gives every running stream its next token, then spends the rest of the token budget on prompts, in order
+//! of arrival (or priority). When blocks run out, the newest request is preempted and computed again later.
 
 pub mod lease;
 pub mod request;
@@ -25,37 +24,37 @@ use crate::kv::BlockPool;
 use crate::profile::Profile;
 use crate::stats::Stats;
 
-/// In which order waiting requests are taken.
+/// The order in which waiting requests start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheduling {
-    /// First come, first served; `priority` is ignored.
+    /// Order of arrival; `priority` is ignored.
     #[default]
     Fcfs,
-    /// Lower `priority` first, then by arrival.
+    /// Lower `priority` values first, then order of arrival.
     Priority,
 }
 
 /// The limits of one engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// Tokens in one KV block.
+    /// The number of tokens in one KV block.
     pub block_size: u32,
-    /// Blocks in the KV cache.
+    /// The number of blocks in the KV cache.
     pub kv_blocks: u32,
-    /// Tokens one step may compute.
+    /// The maximum number of tokens that one step computes.
     pub max_batched_tokens: u32,
-    /// Requests that may run at once.
+    /// The maximum number of requests that run at once.
     pub max_sequences: u32,
-    /// Requests that may wait; more are refused.
+    /// The maximum number of waiting requests; further ones are refused. `None`: no limit.
     pub max_queued: Option<u32>,
-    /// How long a finished prefill keeps its blocks for a decoding server.
+    /// The engine time that a finished prefill keeps its blocks for a decoding server.
     pub lease: Duration,
-    /// The order of the queue.
+    /// The order in which waiting requests start.
     pub scheduling: Scheduling,
 }
 
 impl EngineConfig {
-    /// The limits that `profile` states, with vLLM's defaults for the rest.
+    /// The limits of `profile`, with vLLM's defaults for everything that a profile does not have.
     #[must_use]
     pub fn of(profile: &Profile) -> Self {
         Self {
@@ -70,25 +69,26 @@ impl EngineConfig {
     }
 }
 
-/// One engine. At most one step is in flight.
+/// One engine with its queue and its KV cache. At most one step is in flight.
 #[derive(Debug)]
 pub struct Engine {
     profile: Profile,
     config: EngineConfig,
     pool: BlockPool,
-    /// In the order of admission: the newest is last and preempted first.
+    /// The batch, in order of admission. The newest request is last and is preempted first.
     running: Vec<Sequence>,
-    /// In the order in which they will be taken.
+    /// The queue, in the order in which requests start.
     waiting: VecDeque<Sequence>,
     leases: Leases,
-    /// When the last transfer begun so far has left the link: all of them share it.
+    /// When the link, which all KV transfers share, has finished the last transfer that has begun.
     link_free_at: Time,
+    /// When the step in flight ends.
     ends_at: Option<Time>,
     stats: Stats,
 }
 
 impl Engine {
-    /// An idle engine.
+    /// Creates an idle engine.
     #[must_use]
     pub fn new(profile: Profile, config: EngineConfig) -> Self {
         Self {
@@ -107,8 +107,9 @@ impl Engine {
     /// Queues a request.
     ///
     /// # Errors
-    /// When the queue is full, or the request could never fit into the KV cache.
+    /// The queue is full, or the request could never fit into the KV cache.
     pub fn add(&mut self, now: Time, request: Request) -> Result<(), AddError> {
+        // A request that cannot fit even alone would be preempted and computed again for ever.
         let blocks = request.most_tokens().div_ceil(self.config.block_size);
         if blocks as usize > self.pool.total() {
             return Err(AddError::TooLong);
@@ -122,8 +123,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets a request and frees its blocks. `false`: it is not there (any more).
+    /// Removes a request and frees its blocks. Returns `false` if the engine does not have it (any more).
     pub fn abort(&mut self, id: RequestId) -> bool {
+        // A preempted request waits again, so the request may be in either list.
         let sequence = if let Some(at) = self.running.iter().position(|s| s.id == id) {
             self.running.remove(at)
         } else if let Some(at) = self.waiting.iter().position(|s| s.id == id) {
@@ -137,10 +139,11 @@ impl Engine {
         true
     }
 
-    /// Starts a step and says when it ends. `None`: there is nothing that can be computed now, see
-    /// [`Engine::wakes_at`]. While a step is in flight, says again when that one ends.
+    /// Starts a step and returns when it ends. While a step is in flight, returns when that one ends. Returns `None` if
+    /// nothing can be computed now; see [`Engine::wakes_at`].
     pub fn begin_step(&mut self, now: Time) -> Option<Time> {
         if self.ends_at.is_none() {
+            // The blocks of leases that have ended are free for this step.
             self.expire_leases(now);
             let load = self.schedule(now)?;
             self.stats.step_tokens.observe(load.tokens() as f64);
@@ -149,19 +152,20 @@ impl Engine {
         self.ends_at
     }
 
-    /// When the step in flight ends.
+    /// Returns when the step in flight ends.
     #[must_use]
     pub fn step_ends_at(&self) -> Option<Time> {
         self.ends_at
     }
 
-    /// Ends the step in flight: its tokens are computed, and what happened is appended to `events`.
+    /// Ends the step in flight and appends what happened in it to `events`.
     pub fn finish_step(&mut self, events: &mut Vec<Event>) {
         let Some(now) = self.ends_at.take() else { return };
         let mut at = 0;
         while at < self.running.len() {
             match self.settle(at, now, events) {
                 Some(finish) => {
+                    // `at` stays: the next request moves into the place of the removed one.
                     let sequence = self.running.remove(at);
                     self.finish(now, sequence, finish, events);
                 }
@@ -170,14 +174,14 @@ impl Engine {
         }
     }
 
-    /// When an idle engine has something to do by itself: KV that arrives, a lease that ends.
+    /// Returns when an idle engine has something to do next: KV arrives, or a lease ends.
     #[must_use]
     pub fn wakes_at(&self) -> Option<Time> {
         let arrival = self.waiting.iter().filter_map(Sequence::arrives_at).min();
         arrival.into_iter().chain(self.leases.next_expiry()).min()
     }
 
-    /// Frees the blocks of leases that have ended.
+    /// Frees the blocks of leases that have ended by `now`.
     pub fn expire_leases(&mut self, now: Time) {
         while let Some(lease) = self.leases.pop_expired(now) {
             self.pool.release(&lease.blocks);
@@ -185,68 +189,68 @@ impl Engine {
         }
     }
 
-    /// What a decoding server reads: the KV that the prefill `id` left, its lease renewed. `None`:
-    /// there is no such lease any more.
+    /// Renews the lease on the KV of the prefill `id` and returns it, for a decoding server to read. Returns `None` if
+    /// the lease does not exist or has ended.
     pub fn pull(&mut self, id: RequestId, now: Time) -> Option<&Lease> {
         self.expire_leases(now);
         self.leases.renew(id, now + self.config.lease)
     }
 
-    /// Ends a lease before its time: the KV has been read. `false`: it had ended already.
+    /// Ends a lease early, once the KV has been read. Returns `false` if it had ended already.
     pub fn release(&mut self, id: RequestId) -> bool {
         let Some(lease) = self.leases.remove(id) else { return false };
         self.pool.release(&lease.blocks);
         true
     }
 
-    /// Forgets the prefix cache.
+    /// Clears the prefix cache.
     pub fn reset_prefix_cache(&mut self) {
         self.pool.reset_cache();
     }
 
-    /// Requests in the batch.
+    /// The number of requests in the batch.
     #[must_use]
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Requests in the queue: (all, of those the ones that wait for KV to arrive).
+    /// The number of requests in the queue, and how many of them wait for KV from another server.
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         let loading = self.waiting.iter().filter(|s| s.pulls().is_some()).count();
         (self.waiting.len(), loading)
     }
 
-    /// Prefills that keep blocks for a decoding server.
+    /// The number of finished prefills that keep blocks for a decoding server.
     #[must_use]
     pub fn leases(&self) -> usize {
         self.leases.len()
     }
 
-    /// The block pool, to look at.
+    /// The block pool.
     #[must_use]
     pub fn pool(&self) -> &BlockPool {
         &self.pool
     }
 
-    /// What has been counted.
+    /// The counters and histograms of this engine.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Counts what only the server sees: a transfer that failed.
+    /// Counts a failed transfer, which only the server around the engine sees.
     pub fn count_failed_transfer(&mut self) {
         self.stats.failed_transfers += 1;
     }
 
-    /// The limits it runs under.
+    /// The limits of this engine.
     #[must_use]
     pub fn config(&self) -> &EngineConfig {
         &self.config
     }
 
-    /// The speed it runs at.
+    /// The speed and size of this engine.
     #[must_use]
     pub fn profile(&self) -> &Profile {
         &self.profile

@@ -1,4 +1,4 @@
-//! Faults that tests ask for, of the kinds that a handle can inject without touching the engine.
+//! Faults that tests inject into a server without touching its engine.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use crate::lock::lock;
 
-/// What goes wrong next. Only generating requests are hit; probes and metrics are not.
+/// The faults to inject. They affect generating requests only, not probes and metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     failures: Mutex<VecDeque<StatusCode>>,
@@ -16,12 +16,12 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// Answers the next `count` requests with `status`.
+    /// Makes the next `count` requests fail with `status`.
     pub(crate) fn fail_next(&self, count: usize, status: StatusCode) {
         lock(&self.failures).extend(std::iter::repeat_n(status, count));
     }
 
-    /// Holds every request back that long before it is looked at.
+    /// Delays every request by `delay` before it is parsed.
     pub(crate) fn delay(&self, delay: Duration) {
         *lock(&self.delay) = delay;
     }

@@ -1,30 +1,30 @@
-//! `kv_transfer_params` of NIXL pull: what clients send, what a prefill server answers.
+//! The `kv_transfer_params` of NIXL pull, in requests and in the answers of prefill servers.
 
 use serde_json::{Value, json};
 
 use crate::engine::request::RequestId;
 
-/// Where a decoding server fetches the KV of one prefill.
+/// The address and the name under which a decoding server fetches the KV of one prefill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Remote {
     pub(crate) engine_id: String,
     pub(crate) request_id: String,
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Tokens that the prefill server had cached.
+    /// The number of tokens that the prefill server found in its prefix cache.
     pub(crate) cached: u32,
 }
 
-/// What the parameters of a request ask for.
+/// What the `kv_transfer_params` of a request ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Intent {
-    /// Nothing.
+    /// No transfer.
     Local,
-    /// `do_remote_decode`: keep the KV for another server.
+    /// `do_remote_decode`: keep the KV for a decoding server.
     Produce,
-    /// `do_remote_prefill`: fetch the KV from another server.
+    /// `do_remote_prefill`: fetch the KV from a prefill server.
     Pull(Remote),
-    /// `do_remote_prefill` without saying from where: this ends a real engine.
+    /// `do_remote_prefill` without a source. This crashes a real engine.
     Lethal,
 }
 
@@ -54,19 +54,18 @@ impl Remote {
     }
 }
 
-/// The name under which a prefill is pulled: the answer's id and a suffix that tells which of the
-/// engine's requests it is.
+/// The name under which a prefill is pulled: the id of the answer, and the id of the engine's request as a suffix.
 pub(crate) fn remote_name(answer_id: &str, id: RequestId) -> String {
     format!("{answer_id}-{id:08x}")
 }
 
-/// The request that a name tells.
+/// The id of the engine's request in a name made by [`remote_name`].
 pub(crate) fn remote_id(name: &str) -> Option<RequestId> {
     let (_, suffix) = name.rsplit_once('-')?;
     RequestId::from_str_radix(suffix, 16).ok()
 }
 
-/// What the answer of a prefill server says about the KV it keeps.
+/// The KV that a prefill server keeps, as its answer describes it.
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
     pub(crate) engine_id: &'a str,

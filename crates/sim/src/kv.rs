@@ -1,8 +1,8 @@
-//! The KV cache as blocks: reference counts, a prefix cache keyed by chained hashes, and eviction
-//! of the blocks that nobody has used for longest.
+//! The KV cache as a pool of blocks: reference counts, a prefix cache keyed by chained hashes, and eviction of the
+//! least recently used blocks.
 //!
-//! Invariant: every block is either held (references > 0) or in the free list; a free block keeps
-//! its hash, and so can be found again, until it is taken for something else.
+//! Invariant: every block is either held (references > 0) or in the free list. A free block keeps its hash, and can be
+//! found by it, until it is allocated for other content.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,24 +17,24 @@ const NONE: u32 = u32::MAX;
 struct Block {
     references: u32,
     hash: Option<u64>,
-    // The free list is threaded through the blocks: taking a cached block out of its middle is O(1).
+    // The free list is linked through the blocks, so a cached block is taken out of its middle in O(1).
     previous: u32,
     next: u32,
 }
 
-/// All blocks of one engine.
+/// All KV blocks of one engine.
 #[derive(Clone, Debug)]
 pub struct BlockPool {
     blocks: Vec<Block>,
     cached: HashMap<u64, BlockId, BuildHasherDefault<Hashed>>,
-    /// The block that was freed longest ago, and the one freed last.
+    /// The ends of the free list: the block that was freed first, and the one freed last.
     oldest: u32,
     newest: u32,
     free: usize,
 }
 
 impl BlockPool {
-    /// A pool of `count` empty blocks.
+    /// Creates a pool of `count` empty blocks.
     #[must_use]
     pub fn new(count: u32) -> Self {
         let block = Block { references: 0, hash: None, previous: NONE, next: NONE };
@@ -49,41 +49,42 @@ impl BlockPool {
         pool
     }
 
-    /// How many blocks there are.
+    /// The number of blocks.
     #[must_use]
     pub fn total(&self) -> usize {
         self.blocks.len()
     }
 
-    /// How many blocks nobody holds (they may still be cached).
+    /// The number of blocks without references. They may still be cached.
     #[must_use]
     pub fn free(&self) -> usize {
         self.free
     }
 
-    /// How many blocks are held. Counted one by one: for tests and figures, not for hot paths.
+    /// The number of blocks with references. It is O(blocks), so it is for tests and reports only.
     #[must_use]
     pub fn held(&self) -> usize {
         self.blocks.iter().filter(|block| block.references > 0).count()
     }
 
-    /// How many of the first `hashes` are cached without a gap.
+    /// How many of `hashes` are cached, from the first one to the first gap.
     #[must_use]
     pub fn cached_prefix(&self, hashes: &[u64]) -> usize {
         hashes.iter().take_while(|hash| self.cached.contains_key(hash)).count()
     }
 
-    /// Takes one more reference to the block cached under `hash`.
+    /// Takes a reference to the block cached under `hash`, if there is one.
     pub fn acquire(&mut self, hash: u64) -> Option<BlockId> {
         let id = *self.cached.get(&hash)?;
         if self.blocks[id as usize].references == 0 {
+            // Its content is in use again, so it must not be allocated for other content.
             self.unlink(id);
         }
         self.blocks[id as usize].references += 1;
         Some(id)
     }
 
-    /// Takes a free block for new content, evicting what it cached. `None`: all are held.
+    /// Allocates the free block that was freed first, and evicts its content. Returns `None` if all blocks are held.
     pub fn allocate(&mut self) -> Option<BlockId> {
         let id = self.oldest;
         if id == NONE {
@@ -92,15 +93,18 @@ impl BlockPool {
         self.unlink(id);
         let block = &mut self.blocks[id as usize];
         block.references = 1;
+        // The new content overwrites the cached one, which must not be found any more.
         if let Some(hash) = block.hash.take() {
             self.cached.remove(&hash);
         }
         Some(id)
     }
 
-    /// Makes a held block findable by the hash of its content. The first block of a content wins.
+    /// Caches a held block under the hash of its content. If a block with this content is cached already, that one
+    /// stays.
     pub fn register(&mut self, id: BlockId, hash: u64) {
         let block = &mut self.blocks[id as usize];
+        // Two requests may compute the same content in one step. One cached copy is enough.
         if block.hash.is_none()
             && let Entry::Vacant(free) = self.cached.entry(hash)
         {
@@ -109,8 +113,9 @@ impl BlockPool {
         }
     }
 
-    /// Gives back references, the last block first: the end of a prefix is evicted before its start.
+    /// Releases one reference to each block.
     pub fn release(&mut self, blocks: &[BlockId]) {
+        // The last block goes first, because a prefix is useless without its start.
         for id in blocks.iter().rev() {
             let block = &mut self.blocks[*id as usize];
             debug_assert!(block.references > 0, "block {id} released twice");
@@ -121,7 +126,7 @@ impl BlockPool {
         }
     }
 
-    /// Forgets all cached content; what is held stays held.
+    /// Clears the prefix cache. Held blocks stay held.
     pub fn reset_cache(&mut self) {
         self.cached.clear();
         self.blocks.iter_mut().for_each(|block| block.hash = None);
@@ -153,7 +158,7 @@ impl BlockPool {
     }
 }
 
-/// Keys that are hashes already: to hash each again would be most of what a long prompt costs.
+/// A hasher that returns its key, which is a hash already. Hashing it again would dominate the cost of a long prompt.
 #[derive(Clone, Copy, Debug, Default)]
 struct Hashed(u64);
 

@@ -1,12 +1,11 @@
 //! `qoe-sim`: a vLLM-compatible server that computes nothing.
 //!
 //! It owns the engine model (pure: [`Engine`], [`BlockPool`], [`Profile`]) and a server around it
-//! ([`Server`]) that speaks vLLM 0.32's wire: streams, errors, metrics, and the NIXL pull handoff
-//! with leases. Its text depends on the prompt alone, so every instance writes the same.
+//! ([`Server`]) that speaks the HTTP API of vLLM 0.32: streams, errors, metrics, and the NIXL pull handoff
+//! with leases. Its text depends on the prompt alone, so every instance writes the same text.
 //!
-//! It must not know the router: it is held against captures of real vLLM, not against what the
-//! router expects. The engine model must stay free of clocks and IO, since a virtual-time
-//! laboratory drives it too.
+//! It must not know the router: tests compare it with captures of real vLLM, not with what the router expects. The
+//! engine model must stay free of clocks and I/O, since the lab drives it in virtual time.
 //!
 //! ```text
 //! http ──▶ driver ──▶ engine ──▶ kv, profile, text

@@ -25,7 +25,7 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-/// Completes on SIGTERM or SIGINT.
+/// Waits for SIGTERM or SIGINT.
 async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };

@@ -1,4 +1,4 @@
-//! `/metrics`: what the engine has counted, under vLLM's names and labels.
+//! The page `/metrics`: the counters of the engine under vLLM's names and labels.
 
 mod page;
 
@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::metrics::page::Page;
 use crate::stats::Stats;
 
-/// The whole page.
+/// Renders the whole page.
 pub(crate) fn render(app: &App) -> String {
     let model = app.catalog().models.first().cloned().unwrap_or_default();
     let mut page = Page::new(model, app.started());
@@ -118,14 +118,14 @@ fn ends(page: &mut Page, stats: &Stats) {
         &[
             ("stop", stats.ends.stop),
             ("length", stats.ends.length),
-            // vLLM shows the label, but does not count clients that leave.
+            // vLLM exports the label, but does not count aborted requests.
             ("abort", 0),
             ("error", 0),
             ("repetition", 0),
         ],
     );
     page.head("admission_rejections_total", "counter", "Admissions refused by a queue limit.");
-    // The one family without an engine label: it is counted before an engine is chosen.
+    // This family has no engine label, because vLLM counts it before it chooses an engine.
     let limits = [("max_num_queued_reqs", stats.rejections), ("max_num_queued_tokens", 0)];
     for (limit, count) in limits {
         let labels = format!(r#"model_name="{}",reason="{limit}""#, page.model());

@@ -1,31 +1,31 @@
-//! How long one engine step takes: a roofline with named, fitted constants.
+//! The duration of one engine step: a roofline model with fitted constants.
 //!
-//! A step reads the weights once and computes all its tokens; whichever takes longer hides part of
-//! the other (a p-norm, since the overlap is not perfect). Attention over earlier tokens and
-//! reading the KV cache of the running streams come on top:
+//! A step reads the weights once and computes all its tokens. The slower of the two hides part of the other; the
+//! overlap is not perfect, so the model takes a p-norm. Attention over earlier tokens and reading the KV cache of the
+//! running streams are added:
 //!
 //! `fixed + (weights^p + (linear·prefill)^p)^(1/p) + attention·pairs + kv_read·kv + stream·streams`
 //!
-//! So prefill work lengthens the step that the streams beside it wait for: the interference that
-//! disaggregation removes. `tests/profiles.rs` holds the constants against measured tables.
+//! Prefill work therefore lengthens the step that the streams in the same batch wait for. This is the interference that
+//! disaggregation removes. `tests/profiles.rs` checks the constants against measured tables.
 
 use std::time::Duration;
 
-/// What one step has to do.
+/// The work of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepLoad {
-    /// Prompt tokens computed in this step.
+    /// The number of prompt tokens that the step computes.
     pub prefill_tokens: u64,
-    /// Pairs of (prompt token, token it attends to): `n·(context + n/2)` for each chunk of `n`.
+    /// The number of pairs (prompt token, token it attends to): `n·(context + n/2)` for each chunk of `n` tokens.
     pub attention_pairs: f64,
-    /// Streams that get one token each.
+    /// The number of streams that get one token each.
     pub streams: u64,
-    /// KV tokens that those streams read.
+    /// The number of KV tokens that those streams read.
     pub kv_tokens: u64,
 }
 
 impl StepLoad {
-    /// Adds a chunk of a prompt, of which `context` tokens are computed already.
+    /// Adds a chunk of `tokens` prompt tokens that follow `context` computed ones.
     pub fn add_prefill(&mut self, tokens: u64, context: u64) {
         self.prefill_tokens += tokens;
         self.attention_pairs += tokens as f64 * (context as f64 + tokens as f64 / 2.0);
@@ -37,47 +37,47 @@ impl StepLoad {
         self.kv_tokens += context;
     }
 
-    /// Tokens computed in this step.
+    /// The number of tokens that the step computes.
     #[must_use]
     pub fn tokens(&self) -> u64 {
         self.prefill_tokens + self.streams
     }
 }
 
-/// The speed and the size of one engine. Times are milliseconds.
+/// The speed and the size of one engine. All times are in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// Scheduling, launches, sampling: each step.
+    /// Time for scheduling, kernel launches and sampling, per step.
     pub fixed: f64,
-    /// Reading the weights: each step.
+    /// Time to read the weights, per step.
     pub weights: f64,
-    /// Computing one prompt token.
+    /// Time to compute one prompt token.
     pub linear: f64,
-    /// One prompt token attending to one token.
+    /// Time for one prompt token to attend to one token.
     pub attention: f64,
-    /// Reading one KV token.
+    /// Time to read the KV of one token.
     pub kv_read: f64,
-    /// One stream more in the batch.
+    /// Time that one more stream in the batch adds.
     pub stream: f64,
-    /// How sharply the slower of memory and compute hides the other (1 = not at all).
+    /// The exponent `p` of the norm: how well the slower of memory and compute hides the other (1: not at all).
     pub overlap: f64,
-    /// Tokens one step may compute (`max_num_batched_tokens`).
+    /// The maximum number of tokens per step (`max_num_batched_tokens`).
     pub max_batched_tokens: u32,
-    /// Requests that may run at once (`max_num_seqs`).
+    /// The maximum number of requests that run at once (`max_num_seqs`).
     pub max_sequences: u32,
-    /// Blocks in the KV cache.
+    /// The number of blocks in the KV cache.
     pub kv_blocks: u32,
-    /// Bytes of KV one token takes.
+    /// The KV size of one token, in bytes.
     pub kv_bytes_per_token: u64,
-    /// Handshake and set-up of one KV transfer.
+    /// Time for the handshake and set-up of one KV transfer.
     pub transfer_setup: f64,
 }
 
 /// Llama 3.1 8B in bf16 on one H100 SXM, fitted to NVIDIA aiconfigurator 0.12's measured tables
-/// for vLLM 0.24 (median error 3 %, largest 7 %). Batch sizes are vLLM's serving defaults; blocks
-/// are what 80 GB leave beside 16 GB of weights at a utilization of 0.92.
+/// for vLLM 0.24 (median error 3 %, largest 7 %). Batch sizes are vLLM's serving defaults. The
+/// blocks fill what 16 GB of weights leave of 80 GB at a utilization of 0.92.
 const LLAMA_8B_H100: Profile = Profile {
     name: "llama-8b-h100",
     fixed: 0.926,
@@ -111,9 +111,9 @@ const LLAMA_8B_A100: Profile = Profile {
 };
 
 /// Llama 3.1 70B in bf16 on four H100 SXM (tensor parallel 4), fitted to the tables for vLLM 0.24 with
-/// `fixed` held at 1 ms, which they do not tell from `weights` (median error 2 %, largest 6 %). Batch
-/// sizes are vLLM's serving defaults; blocks are what 4 × 80 GB leave beside 141 GB of weights at a
-/// utilization of 0.92.
+/// `fixed` set to 1 ms, since the tables cannot separate it from `weights` (median error 2 %, largest 6 %). Batch
+/// sizes are vLLM's serving defaults. The blocks fill what 141 GB of weights leave of 4 × 80 GB at a utilization of
+/// 0.92.
 const LLAMA_70B_4XH100: Profile = Profile {
     name: "llama-70b-4xh100",
     fixed: 1.0,
@@ -128,7 +128,7 @@ const LLAMA_70B_4XH100: Profile = Profile {
     ..LLAMA_8B_H100
 };
 
-/// An engine that takes no time at all: for tests of everything but time.
+/// An engine whose steps take no time, for tests that are not about time.
 const INSTANT: Profile = Profile {
     name: "instant",
     fixed: 0.0,
@@ -146,7 +146,7 @@ const INSTANT: Profile = Profile {
 };
 
 impl Profile {
-    /// All profiles there are.
+    /// All profiles.
     pub const ALL: [Self; 4] = [LLAMA_8B_H100, LLAMA_8B_A100, LLAMA_70B_4XH100, INSTANT];
 
     /// Llama 3.1 8B on one H100.
@@ -167,19 +167,19 @@ impl Profile {
         LLAMA_70B_4XH100
     }
 
-    /// No time at all.
+    /// An engine whose steps take no time.
     #[must_use]
     pub fn instant() -> Self {
         INSTANT
     }
 
-    /// The profile of that name.
+    /// The profile with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|profile| profile.name == name)
     }
 
-    /// How long one step takes.
+    /// The duration of one step.
     #[must_use]
     pub fn step_time(&self, load: &StepLoad) -> Duration {
         let compute = self.linear * load.prefill_tokens as f64;
@@ -193,7 +193,7 @@ impl Profile {
         Duration::from_secs_f64(milliseconds / 1e3)
     }
 
-    /// How long the KV cache of `tokens` takes over a link of that many gigabits a second.
+    /// The time to transfer the KV cache of `tokens` tokens over a link of this many Gb/s.
     #[must_use]
     pub fn transfer_time(&self, tokens: u32, gigabits_per_second: f64) -> Duration {
         if self.name == INSTANT.name {

@@ -1,4 +1,4 @@
-//! A running server: its sockets, its tasks, and the handle that tests hold.
+//! A running server: its sockets, its tasks, and the handle that tests use.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -22,19 +22,19 @@ use crate::wire::handle;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A socket could not be bound.
-    #[error("cannot listen on {address}; is the port taken?")]
+    #[error("cannot listen on {address}: is the port in use?")]
     Bind {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
-/// A running server. Dropped, it is gone as if killed.
+/// A running server. Dropping it kills the server.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// The address that the server listens on.
     pub addr: SocketAddr,
     app: Arc<App>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -44,7 +44,7 @@ impl Server {
     /// Starts a server in the current runtime.
     ///
     /// # Errors
-    /// When one of its two ports cannot be bound.
+    /// One of the two ports cannot be bound.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (listener, addr) = bind(config.listen).await?;
         let side = SocketAddr::new(config.listen.ip(), config.side_channel_port);
@@ -60,7 +60,7 @@ impl Server {
         Ok(Self { addr, app, tasks: Mutex::new(tasks) })
     }
 
-    /// `http://ADDRESS`
+    /// The base URL of the server, `http://ADDRESS`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
@@ -77,46 +77,46 @@ impl Server {
         self.app.stopped().await;
     }
 
-    /// Kills it as SIGKILL would: all connections break, nobody listens any more.
+    /// Kills the server as SIGKILL would: all connections break, and the port is closed.
     pub async fn kill(&self) {
-        // Connections first: the end of the engine must not be told to anybody.
+        // The connections end first, because a killed process cannot report the end of its engine to clients.
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.iter().for_each(JoinHandle::abort);
         for task in tasks {
-            // Cancelled is what was asked for.
+            // The task was aborted, so `Cancelled` is expected.
             let _ = task.await;
         }
-        // Connections end in their own tasks: let them see it.
+        // The connections end in their own tasks. Let them run before the engine dies.
         tokio::task::yield_now().await;
         self.app.die();
     }
 
-    /// Stops the engine as SIGSTOP would stop its steps; HTTP goes on.
+    /// Stops the steps of the engine. HTTP continues to work.
     pub fn pause(&self) {
         self.app.driver.pause();
     }
 
-    /// Stops the engine once `tokens` more have been written, counted over all streams.
+    /// Stops the steps of the engine once `tokens` more are written, counted over all streams.
     pub fn pause_after(&self, tokens: u64) {
         self.app.driver.pause_after(tokens);
     }
 
-    /// Ends a pause.
+    /// Resumes the steps of the engine.
     pub fn resume(&self) {
         self.app.driver.resume();
     }
 
-    /// Answers the next `count` generating requests with `status`.
+    /// Makes the next `count` generating requests fail with `status`.
     pub fn fail_next(&self, count: usize, status: StatusCode) {
         self.app.faults.fail_next(count, status);
     }
 
-    /// Holds every generating request back that long. Zero ends it.
+    /// Delays every generating request by `delay`. Zero ends the fault.
     pub fn delay_requests(&self, delay: Duration) {
         self.app.faults.delay(delay);
     }
 
-    /// Looks at the engine between two steps.
+    /// Calls `look` with the engine.
     pub fn inspect<T>(&self, look: impl FnOnce(&Engine) -> T) -> T {
         self.app.driver.with_engine(|engine, _| look(engine))
     }
@@ -135,7 +135,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     Ok((listener, bound))
 }
 
-/// Accepts until the engine dies; connections end with this task.
+/// Accepts connections until the engine dies. Aborting this task ends all connections.
 async fn accept(listener: TcpListener, app: Arc<App>) {
     let mut connections = JoinSet::new();
     let mut listener = Some(listener);
@@ -148,7 +148,7 @@ async fn accept(listener: TcpListener, app: Arc<App>) {
             () = app.stopped() => listener = None,
         }
     }
-    // Those who are connected are still told that the engine is dead.
+    // Connected clients still get the error that the engine is dead, as from vLLM's API server.
     while connections.join_next().await.is_some() {}
 }
 

@@ -1,11 +1,11 @@
-//! The side channel: how a decoding server fetches the KV of a prefill server.
+//! The side channel, through which a decoding server fetches KV from a prefill server.
 //!
-//! One TCP connection a transfer, one JSON line each way: `{"engine_id","request_id"}`, then
-//! `{"tokens","chain"}` or `{"error"}`. The connection stays open while the KV moves; when it
-//! closes, for whatever reason, the prefill server lets the blocks go.
+//! Each transfer has its own TCP connection with one JSON line each way: `{"engine_id","request_id"}`, then
+//! `{"tokens","chain"}` or `{"error"}`. The connection stays open while the KV moves. When it closes, for whatever
+//! reason, the prefill server frees the blocks.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,16 +17,17 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::driver::Driver;
 use crate::engine::request::RequestId;
 use crate::handoff::{Remote, remote_id};
+use crate::lock::lock;
 use crate::text::Chain;
 
-/// How many read prefills are remembered: a real server's memory keeps their content for a while,
-/// so that a second pull succeeds, with whatever it finds.
+/// The number of prefills that stay readable after their first pull. The memory of a real server keeps the content of
+/// freed blocks for a while, so a second pull succeeds there and may read stale content.
 const REMEMBERED: usize = 256;
 
-/// How often an unreachable server is tried again.
+/// The time between two attempts to connect to an unreachable server.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// The longest line that is read.
+/// The longest line that is accepted, in bytes.
 const LONGEST_LINE: u64 = 4096;
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -42,7 +43,7 @@ enum PullAnswer {
     Error(String),
 }
 
-/// KV that is on its way. Dropped, it lets the prefill server free its blocks.
+/// KV that is being transferred. Dropping it makes the prefill server free the blocks.
 #[derive(Debug)]
 pub(crate) struct Pulled {
     pub(crate) content: Chain,
@@ -50,29 +51,29 @@ pub(crate) struct Pulled {
     _connection: BufReader<TcpStream>,
 }
 
-/// Why KV could not be fetched.
+/// Why a pull failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PullError {
     #[error("the prefill server cannot be reached")]
     Unreachable,
     #[error("the connection to the prefill server broke: {0}")]
     Broken(#[from] std::io::Error),
-    #[error("the prefill server sent something else than an answer: {0}")]
+    #[error("the prefill server sent an invalid answer: {0}")]
     Garbled(#[from] serde_json::Error),
     #[error("the prefill server refused: {0}")]
     Refused(String),
 }
 
-/// How long is waited for a prefill server.
+/// How long to wait for a prefill server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// How long one that refuses or resets connections is tried again.
+    /// How long to retry a server that refuses or resets connections.
     pub(crate) gone: Duration,
-    /// How long connecting, and then the exchange, may take: one that is slow is not gone.
+    /// How long connecting, and then the exchange, may take. A slow server is not gone, so this is longer.
     pub(crate) slow: Duration,
 }
 
-/// Fetches what `remote` names.
+/// Pulls the KV that `remote` names.
 pub(crate) async fn pull(remote: &Remote, patience: Patience) -> Result<Pulled, PullError> {
     let connected = timeout(patience.slow, connect(remote, patience.gone)).await;
     let stream = connected.map_err(|_| PullError::Unreachable)??;
@@ -89,6 +90,7 @@ async fn connect(remote: &Remote, gone: Duration) -> Result<TcpStream, PullError
         if Instant::now() >= end {
             return Err(PullError::Unreachable);
         }
+        // The server may be restarting.
         sleep(RETRY.min(gone)).await;
     }
 }
@@ -121,7 +123,7 @@ async fn receive<T: for<'a> Deserialize<'a>>(
     Ok(serde_json::from_str(&line)?)
 }
 
-/// The prefill server's end.
+/// The side channel of a prefill server.
 #[derive(Debug)]
 pub(crate) struct SideChannel {
     engine_id: String,
@@ -134,7 +136,7 @@ impl SideChannel {
         Self { engine_id, driver, read: Mutex::new(VecDeque::new()) }
     }
 
-    /// Serves decoding servers until it is dropped.
+    /// Serves decoding servers until the future is dropped.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
         let mut connections = JoinSet::new();
         loop {
@@ -157,7 +159,7 @@ impl SideChannel {
         let (id, answer) = self.answer(&request);
         let release = Release { channel: self, id };
         send(&mut connection, &answer).await?;
-        // Nothing more comes: this waits for the end of the transfer.
+        // The client sends nothing more. This waits until it closes the connection, which ends the transfer.
         connection.fill_buf().await?;
         drop(release);
         Ok(())
@@ -165,7 +167,7 @@ impl SideChannel {
 
     fn answer(&self, request: &PullRequest) -> (Option<RequestId>, PullAnswer) {
         if request.engine_id != self.engine_id {
-            return (None, PullAnswer::Error("this is another engine".to_owned()));
+            return (None, PullAnswer::Error("engine_id is of another engine".to_owned()));
         }
         let Some(id) = remote_id(&request.request_id) else {
             return (None, PullAnswer::Error("no such request".to_owned()));
@@ -183,12 +185,12 @@ impl SideChannel {
     }
 
     fn remembered(&self, id: RequestId) -> Option<(u32, Chain)> {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = lock(&self.read);
         read.iter().find(|entry| entry.0 == id).map(|entry| (entry.1, entry.2))
     }
 
     fn remember(&self, id: RequestId, tokens: u32, chain: Chain) {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = lock(&self.read);
         if read.iter().all(|entry| entry.0 != id) {
             read.truncate(REMEMBERED - 1);
             read.push_front((id, tokens, chain));
@@ -196,7 +198,7 @@ impl SideChannel {
     }
 }
 
-/// Ends a lease when the transfer is over, or broken.
+/// Ends a lease when it is dropped, after the end of the transfer or after an error.
 struct Release<'a> {
     channel: &'a SideChannel,
     id: Option<RequestId>,

@@ -1,8 +1,8 @@
-//! What an engine has counted since it started, in the units of vLLM's metrics.
+//! Counters and histograms of an engine since its start, in the units of vLLM's metrics.
 
 use std::time::Duration;
 
-/// Upper bounds of vLLM's request-time histograms, in seconds.
+/// The upper bounds of vLLM's request-time histograms, in seconds.
 const LATENCY: &[f64] = &[
     0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
     480.0, 960.0, 1920.0, 7680.0,
@@ -23,7 +23,7 @@ const STEP_TOKENS: &[f64] =
     &[1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0];
 const TRANSFER: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 5.0];
 
-/// A cumulative histogram in Prometheus' sense.
+/// A cumulative histogram as Prometheus defines it.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
@@ -50,7 +50,7 @@ impl Histogram {
         self.observe(time.as_secs_f64());
     }
 
-    /// (upper bound, values at or below it), without the infinite one.
+    /// The buckets as (upper bound, number of values at or below it), without the infinite one.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let totals = self.counts.iter().scan(0, |total, count| {
             *total += count;
@@ -65,28 +65,27 @@ impl Histogram {
         self.sum
     }
 
-    /// How many values there were.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 }
 
-/// Why requests ended.
+/// The number of finished requests, by reason.
 #[derive(Clone, Debug, Default)]
 pub struct Ends {
     /// The model ended its answer.
     pub stop: u64,
-    /// `max_tokens` or the context was reached.
+    /// `max_tokens` or the context length was reached.
     pub length: u64,
-    /// The client left.
+    /// The client disconnected.
     pub abort: u64,
 }
 
-/// Counters and histograms of one engine. Tokens are counted where vLLM counts them: a prompt when
-/// its first token comes, cache queries when a request is scheduled.
+/// The counters and histograms of one engine, each counted when vLLM counts it.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "named as vLLM's metric families, which say what they are")]
+#[expect(missing_docs, reason = "the fields are named after vLLM's metric families")]
 pub struct Stats {
     pub prefix_cache_queries: u64,
     pub prefix_cache_hits: u64,

@@ -1,4 +1,4 @@
-//! Stored responses, with the conversations that they end; the oldest are forgotten first.
+//! Stored responses and their conversations, with the oldest dropped first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::lock::lock;
 
-/// Responses that are remembered.
+/// The number of responses that are kept.
 const CAPACITY: usize = 1024;
 
-/// Responses made here, with the conversations they end; the oldest are forgotten first.
+/// The responses that this server made, each with the conversation up to it. The oldest are dropped first.
 #[derive(Debug, Default)]
 pub(crate) struct Stored(Mutex<Memory>);
 
@@ -21,7 +21,7 @@ struct Memory {
 }
 
 impl Stored {
-    /// Keeps a response; the oldest one goes where there are too many.
+    /// Stores a response, and drops the oldest one if there are too many.
     pub(crate) fn insert(&self, id: &str, response: Value, conversation: Vec<Value>) {
         let mut memory = lock(&self.0);
         if memory.order.len() == CAPACITY
@@ -33,7 +33,7 @@ impl Stored {
         memory.responses.insert(id.to_owned(), (response, conversation));
     }
 
-    /// The response of this id, and the conversation that it ends.
+    /// The response with this id, and the conversation up to it.
     pub(crate) fn get(&self, id: &str) -> Option<(Value, Vec<Value>)> {
         lock(&self.0).responses.get(id).cloned()
     }

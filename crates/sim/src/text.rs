@@ -1,19 +1,17 @@
 //! Tokens and text: a tokenizer and a "language model" that are pure functions of their input.
 //!
-//! Every instance of the simulator must write the same text for the same prompt, and a stream that
-//! is continued elsewhere from the text already delivered must go on as it would have. So the next
-//! token is a function of a hash chain over *all* tokens before it, and the tokenizer cuts text the
-//! same way whether a piece was read from a prompt or generated.
+//! Every instance of the simulator must write the same text for the same prompt. A stream that another instance
+//! continues from the delivered text must read as if it had not moved. So the next token is a function of a hash chain
+//! over *all* tokens before it, and the tokenizer splits prompts and generated text in the same way.
 
-/// A token id: the bytes of its piece with a leading one bit, so that every id can be turned back
-/// into text. At most 49 bits, which JSON numbers carry exactly.
+/// A token id: the bytes of its text with a leading one bit, so that every id can be converted back to text. It has at
+/// most 49 bits, which JSON numbers represent exactly.
 pub type Token = u64;
 
-/// The most bytes in one piece. English text comes out near four bytes a token.
+/// The maximum length of a token, in bytes. English text gets about four bytes per token with it.
 const PIECE: usize = 6;
 
-/// The words the simulator writes: each is one token, and each starts with a space, where the
-/// tokenizer cuts anyway.
+/// The words that the simulator writes. Each is one token and starts with a space, where the tokenizer splits.
 const WORDS: [&str; 64] = [
     " the", " a", " river", " stone", " light", " under", " over", " when", " small", " green",
     " moves", " holds", " early", " late", " north", " south", " open", " close", " wind", " rain",
@@ -24,8 +22,8 @@ const WORDS: [&str; 64] = [
     " but", " or", " with", " from", " into",
 ];
 
-/// The hash of a token sequence, extended one token at a time. After a whole number of blocks it
-/// is also the hash of that prefix, which is what the prefix cache is keyed by.
+/// The hash of a token sequence, extended one token at a time. After a whole number of blocks it is the hash of that
+/// prefix, which is the key of the prefix cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Chain(pub u64);
 
@@ -33,13 +31,13 @@ impl Chain {
     /// The empty sequence.
     pub const START: Self = Self(0x51_7c_c1_b7_27_22_0a_95);
 
-    /// The sequence with one more token.
+    /// The hash of the sequence extended by `token`.
     #[must_use]
     pub fn push(self, token: Token) -> Self {
         Self(mix(self.0 ^ token))
     }
 
-    /// The token that follows. `variant` tells the samples of one request (`n` > 1) apart.
+    /// The token that follows. `variant` distinguishes the samples of one request (`n` > 1).
     #[must_use]
     pub fn next_token(self, variant: u32) -> Token {
         let word = WORDS[(mix(self.0 ^ salt(variant, 1)) >> 32) as usize % WORDS.len()];
@@ -57,7 +55,7 @@ fn salt(variant: u32, purpose: u64) -> u64 {
     (u64::from(variant) << 8 | purpose).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// A bijective scrambler (the finalizer of SplitMix64), so equal chains need equal tokens.
+/// The finalizer of SplitMix64. It is bijective, so chains that differ before it differ after it.
 fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -65,12 +63,12 @@ fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// The id of a piece of at most seven bytes.
+/// The id of a token of at most seven bytes.
 fn token_of(piece: &[u8]) -> Token {
     piece.iter().fold(1, |id, byte| id << 8 | u64::from(*byte))
 }
 
-/// Cuts text into tokens: a piece ends before white space, or at six bytes.
+/// Splits text into tokens. A token ends before white space, or after six bytes.
 #[must_use]
 pub fn tokenize(text: &str) -> Vec<Token> {
     let bytes = text.as_bytes();
@@ -86,8 +84,8 @@ pub fn tokenize(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Appends the bytes of a token. Ids below 256, which the tokenizer never makes, stand for
-/// themselves as bytes, so that ids sent by clients have a text too.
+/// Appends the bytes of a token. Ids below 256, which the tokenizer never makes, are bytes themselves, so that ids sent
+/// by clients have a text too.
 pub fn append_token(out: &mut Vec<u8>, token: Token) {
     if token < 256 {
         out.push(token.to_le_bytes()[0]);
@@ -97,7 +95,7 @@ pub fn append_token(out: &mut Vec<u8>, token: Token) {
     out.extend_from_slice(&token.to_be_bytes()[skip.min(8)..]);
 }
 
-/// The text of tokens; bytes that are no UTF-8 become replacement characters.
+/// The text of tokens. Invalid UTF-8 becomes replacement characters.
 #[must_use]
 pub fn detokenize(tokens: &[Token]) -> String {
     let mut bytes = Vec::with_capacity(tokens.len() * 4);

@@ -1,4 +1,4 @@
-//! vLLM's HTTP surface: routes, and what all answers share.
+//! vLLM's HTTP API: the routing of paths, and what all answers share.
 
 mod admin;
 mod answer;
@@ -27,10 +27,10 @@ use crate::wire::body::Api;
 use crate::wire::error::ApiError;
 use crate::wire::reply::Reply;
 
-/// The longest body that is read.
+/// The longest request body that is accepted, in bytes.
 const MAX_BODY: usize = 256 << 20;
 
-/// What a path is for.
+/// The handler that a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
     Generate(Api),
@@ -96,6 +96,7 @@ pub(crate) async fn handle(
 
 async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Reply, ApiError> {
     if app.driver.is_dead() {
+        // Once the engine is dead every path fails, also probes, as with vLLM.
         return Err(ApiError::engine_dead());
     }
     let (head, incoming) = request.into_parts();
@@ -105,7 +106,7 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Reply, Api
         return Ok(Reply::json(StatusCode::UNAUTHORIZED, body));
     }
     let Some(route) = Route::of(path) else { return Ok(detail(StatusCode::NOT_FOUND)) };
-    // `/ping` is the one path with two methods.
+    // `/ping` is the only path with two methods.
     if head.method != route.method() && !(path == "/ping" && head.method == Method::POST) {
         return Ok(detail(StatusCode::METHOD_NOT_ALLOWED).allowing(&route.method()));
     }
@@ -135,7 +136,7 @@ fn authorized(app: &App, headers: &http::HeaderMap) -> bool {
     given.and_then(|given| given.strip_prefix("Bearer ")) == Some(key)
 }
 
-/// What the web framework below vLLM says about paths it does not have.
+/// The answer of vLLM's web framework to unknown paths and methods.
 fn detail(status: StatusCode) -> Reply {
     let detail = status.canonical_reason().unwrap_or("Error");
     Reply::json(status, json!({ "detail": detail }).to_string())

@@ -1,4 +1,4 @@
-//! The two kinds of documents, and the rules within one.
+//! The two kinds of documents, and the rules of a single document.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ use crate::standalone::model::{EndpointSpec, NamedRoute, Scheduling};
 use crate::standalone::strict;
 use crate::standalone::yaml::{Document, Node, Tree};
 
-/// What a document turned out to be.
+/// The content of a document.
 pub(super) enum Parsed {
-    /// A route.
+    /// A `QoERoute` document.
     Route(Box<NamedRoute>),
-    /// Endpoints, each with its place in the document.
+    /// An `EndpointList` document: endpoints, each with its path in the document.
     Endpoints(Vec<(EndpointSpec, FieldPath)>),
 }
 
-/// `kind: QoERoute`. The API version and the kind are looked at before.
+/// The fields of a `QoERoute` document. `kind` has already checked `apiVersion` and `kind`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct RouteDocument {
@@ -31,12 +31,12 @@ struct RouteDocument {
     _api_version: String,
     #[serde(rename = "kind")]
     _kind: String,
-    // What a cluster adds to metadata is none of our business: any field is welcome there.
+    // A cluster adds fields to metadata, so any field is accepted here.
     #[schemars(with = "Value")]
     metadata: Metadata,
     #[serde(default)]
     spec: QoERouteSpec,
-    // There where the document was copied from a cluster.
+    // Documents that were copied from a cluster have a status. It is ignored.
     #[serde(rename = "status", default)]
     _status: Value,
 }
@@ -47,7 +47,7 @@ struct Metadata {
     namespace: Option<String>,
 }
 
-/// `kind: EndpointList`.
+/// The fields of an `EndpointList` document.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct EndpointListDocument {
@@ -75,7 +75,7 @@ struct EndpointEntry {
     scheduling: Scheduling,
 }
 
-/// Reads one document, or says all that is wrong within it.
+/// Reads one document, or returns every error in it.
 pub(super) fn parse(document: &Document) -> Result<Parsed, Vec<LoadError>> {
     match kind(document).map_err(|error| vec![error])? {
         Kind::Route => typed::<RouteDocument>(document).and_then(|read| route(read, document)),
@@ -96,7 +96,10 @@ fn kind(document: &Document) -> Result<Kind, LoadError> {
         Err(document.site(path).error(message))
     };
     if !matches!(document.root.tree, Tree::Map(_)) {
-        return refuse("", "not a document with apiVersion, kind, and spec".to_owned());
+        return refuse(
+            "",
+            "not a document: write a mapping with apiVersion, kind and spec".to_owned(),
+        );
     }
     let text = |field| document.root.get(field).and_then(Node::as_str);
     let kind = match text("kind") {
@@ -111,14 +114,14 @@ fn kind(document: &Document) -> Result<Kind, LoadError> {
     match text("apiVersion") {
         Some(API_VERSION) => Ok(kind),
         Some(other) => {
-            let message = format!("unknown version `{other}`, this release reads {API_VERSION}");
+            let message = format!("unknown version `{other}`, expected {API_VERSION}");
             refuse("apiVersion", message)
         }
         None => refuse("apiVersion", format!("missing: write {API_VERSION}")),
     }
 }
 
-/// The document as a `T`; unknown fields and the first field of a wrong type are errors.
+/// Deserializes the document. Unknown fields and the first field of a wrong type are errors.
 fn typed<T: DeserializeOwned + JsonSchema>(document: &Document) -> Result<T, Vec<LoadError>> {
     let mut errors = strict::unknown_fields::<T>(document);
     match serde_path_to_error::deserialize::<_, T>(document.root.to_json()) {
@@ -132,7 +135,7 @@ fn typed<T: DeserializeOwned + JsonSchema>(document: &Document) -> Result<T, Vec
     Err(errors)
 }
 
-/// The message without Rust's names for numbers.
+/// The error message, with Rust's number types replaced by words that users know.
 fn in_plain_words(error: &serde_json::Error) -> String {
     let message = error.to_string();
     [("u32", "a whole number"), ("u64", "a whole number"), ("f64", "a number")]
@@ -160,7 +163,7 @@ fn route(read: RouteDocument, document: &Document) -> Result<Parsed, Vec<LoadErr
     let mut errors: Vec<_> = bad_names
         .map(|(field, _)| {
             let site = document.site(FieldPath::of("metadata").key(field));
-            site.error("not a name: up to 253 lower-case letters, digits, `-` and `.`")
+            site.error("invalid name: use up to 253 lower-case letters, digits, `-` and `.`")
         })
         .collect();
     errors.extend(read.spec.validate().into_iter().map(|violation| {
@@ -180,13 +183,13 @@ fn endpoints(read: EndpointListDocument, document: &Document) -> Result<Parsed, 
         let path = FieldPath::of("endpoints").index(i);
         let site = document.site(path.clone());
         if !is_endpoint_name(&entry.name) {
-            let message = "not a name: up to 253 letters, digits, `-`, `.` and `_`";
+            let message = "invalid name: use up to 253 letters, digits, `-`, `.` and `_`";
             errors.push(site.key("name").error(message));
         }
         for (model, name) in entry.models.iter().enumerate() {
             if name.is_empty() {
                 let site = document.site(path.key("models").index(model));
-                errors.push(site.error("an empty name: remove it, or write one"));
+                errors.push(site.error("empty name: remove it or fill it in"));
             }
         }
         match entry.url.parse() {
@@ -201,7 +204,7 @@ fn endpoints(read: EndpointListDocument, document: &Document) -> Result<Parsed, 
     if errors.is_empty() { Ok(Parsed::Endpoints(listed)) } else { Err(errors) }
 }
 
-/// A name that Kubernetes would take too (a DNS subdomain), so that the document can move to a cluster.
+/// Whether Kubernetes would accept the name (a DNS subdomain), so that the document can move to a cluster.
 fn is_object_name(name: &str) -> bool {
     let is_edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let is_label = |label: &str| {
@@ -212,7 +215,7 @@ fn is_object_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-/// A name that can stand in a header, a metric's label, and a log line as it is.
+/// Whether the name can be used unescaped in a header, a metric label, and a log line.
 fn is_endpoint_name(name: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     (1..=253).contains(&name.len()) && name.bytes().all(is_plain)

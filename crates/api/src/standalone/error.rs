@@ -1,32 +1,32 @@
-//! What is wrong with a file, and where.
+//! Errors in a stand-alone file, with their positions.
 
 use std::fmt;
 
 use crate::path::FieldPath;
 
-/// One thing that is wrong.
+/// One error in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
-    /// Which of the file's documents, from 1; 0: the file as a whole.
+    /// The number of the document in the file, from 1. 0 means the whole file.
     pub document: usize,
-    /// From 1; 0: the file as a whole.
+    /// The line, from 1. 0 means the whole file.
     pub line: u64,
-    /// From 1, in characters; 0: the file as a whole.
+    /// The column in characters, from 1. 0 means the whole file.
     pub column: u64,
-    /// The field, from the document's root.
+    /// The path of the field from the document's root.
     pub path: FieldPath,
-    /// What is wrong, and what to do.
+    /// What is wrong, and how to fix it.
     pub message: String,
 }
 
 impl LoadError {
-    /// An error of no line in particular.
+    /// An error about the whole file.
     pub(super) fn of_file(message: String) -> Self {
         Self { document: 0, line: 0, column: 0, path: FieldPath::default(), message }
     }
 }
 
-/// `12:9: spec.policy.type: unknown variant …`
+/// Formats the error as `12:9: spec.policy.type: unknown variant …`.
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.line > 0 {
@@ -39,12 +39,12 @@ impl fmt::Display for LoadError {
     }
 }
 
-/// Everything that is wrong with a file; at least one thing. Shows as one line for each.
+/// All errors in a file, at least one. `Display` writes one per line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct LoadErrors(pub Vec<LoadError>);
 
 impl LoadErrors {
-    /// The errors with the file's name before each line, as compilers write them: `llm.yaml:12:9: …`.
+    /// The errors with the file name before each line, as compilers write them: `llm.yaml:12:9: …`.
     #[must_use]
     pub fn in_file(&self, file: &str) -> String {
         let line = |error: &LoadError| {

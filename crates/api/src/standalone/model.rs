@@ -1,4 +1,4 @@
-//! What a stand-alone router's file says.
+//! The content of a stand-alone file, after validation.
 
 use std::collections::BTreeMap;
 
@@ -8,55 +8,56 @@ use serde::Deserialize;
 use crate::route::QoERouteSpec;
 use crate::standalone::url::EndpointUrl;
 
-/// Everything the file says, checked.
+/// The validated content of a stand-alone file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StandaloneConfig {
     /// The routes, in the order of the file; their names and models are unique.
     pub routes: Vec<NamedRoute>,
-    /// The endpoints, in the order of the file; their names and addresses are unique. None is valid.
+    /// The endpoints, in the order of the file; their names and addresses are unique. The list may be
+    /// empty.
     pub endpoints: Vec<EndpointSpec>,
 }
 
-/// A route and its name.
+/// A route with its name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedRoute {
-    /// `metadata.name`.
+    /// The value of `metadata.name`.
     pub name: String,
-    /// `metadata.namespace`, if it has one.
+    /// The value of `metadata.namespace`, if present.
     pub namespace: Option<String>,
-    /// What the route serves.
+    /// The spec of the route.
     pub spec: QoERouteSpec,
 }
 
 /// One endpoint of an `EndpointList`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSpec {
-    /// Its name in headers, logs and metrics.
+    /// The name of the endpoint in headers, logs and metrics.
     pub name: String,
-    /// Where it listens.
+    /// The address where the endpoint listens.
     pub url: EndpointUrl,
-    /// What routes select it by, and its phase is read from.
+    /// Labels that routes select by, and that determine the phase.
     pub labels: BTreeMap<String, String>,
-    /// Words that say its phase.
+    /// Tags that determine the phase, such as `prefill`.
     pub tags: Vec<String>,
-    /// The models it serves; empty: it is asked.
+    /// The models that the endpoint serves. Empty: the router reads them from `/v1/models`.
     pub models: Vec<String>,
-    /// In which order it takes what waits there.
+    /// The order in which the endpoint takes waiting requests.
     pub scheduling: Scheduling,
 }
 
-/// In which order a server takes what waits there: vLLM's `--scheduling-policy`.
+/// The order in which an endpoint takes waiting requests: vLLM's `--scheduling-policy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Scheduling {
-    /// As it came.
+    /// In order of arrival.
     #[default]
     Fcfs,
-    /// By the request's `priority`, which the router then adds.
+    /// By the field `priority` of the request, which the router adds.
     Priority,
 }
 
 impl NamedRoute {
-    /// `namespace/name`, or the name alone: the route's name in headers, logs and metrics.
+    /// The name of the route in headers, logs and metrics: `namespace/name`, or the name alone.
     #[must_use]
     pub fn qualified_name(&self) -> String {
         match &self.namespace {

@@ -1,7 +1,7 @@
-//! Fields nobody knows. In a cluster the API server drops them; in a file they are mistakes.
+//! Unknown fields. In a cluster the API server drops them; in a file they are errors.
 //!
-//! The schema says which fields there are. The types themselves stay lenient, so that a controller can read objects
-//! that a newer release wrote.
+//! The known fields are those of the schema. The types themselves accept unknown fields, so that a controller can read
+//! objects that a newer release wrote.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -30,9 +30,9 @@ impl Walk<'_> {
         let schema = without_option(schema);
         match &node.tree {
             Tree::Scalar(_) => {}
-            // serde would take a list for a struct, value by value.
+            // serde would read a list as a struct, value by value.
             Tree::List(_) if schema["properties"].is_object() => {
-                let message = "a list, expected fields with their names";
+                let message = "expected a mapping, found a list";
                 self.errors.push(self.document.site(path.clone()).error(message));
             }
             Tree::List(items) => {
@@ -65,7 +65,7 @@ impl Walk<'_> {
     }
 }
 
-/// The schema of `T` within the schema of `Option<T>`.
+/// Returns the schema of `T` from the schema of `Option<T>`.
 fn without_option(schema: &Value) -> &Value {
     let choices = schema["anyOf"].as_array().map_or(&[][..], Vec::as_slice);
     choices.iter().find(|choice| choice["properties"].is_object()).unwrap_or(schema)

@@ -2,7 +2,7 @@ use super::*;
 use crate::route::QoERouteSpec;
 use crate::{Connector, HandoffMode, OnUnattainable, PolicyType, Predictive};
 
-/// A route of five lines and an endpoint; what a test adds stands from line 6 on, in the spec.
+/// The first five lines of a route. What a test adds begins at line 6, within the spec.
 const ROUTE: &str = "apiVersion: qoe-router.io/v1alpha1\nkind: QoERoute\nmetadata: {name: llama}\n\
                      spec:\n  models: [tiny]\n";
 const LIST: &str = "---\napiVersion: qoe-router.io/v1alpha1\nkind: EndpointList\nendpoints:\n";
@@ -15,7 +15,7 @@ fn with_endpoints(endpoints: &str) -> String {
     format!("{ROUTE}{LIST}{endpoints}\n")
 }
 
-/// The errors of a text, as the user sees them.
+/// The errors of a file, as the user sees them.
 fn refusal(text: &str) -> String {
     load(text).expect_err(text).in_file("llm.yaml")
 }
@@ -171,7 +171,7 @@ fn a_field_left_empty_has_its_default() {
     assert_eq!(config.routes[0].spec.limits, crate::Limits::default());
 }
 
-/// Each text made of an input of the table is refused with the message beside it.
+/// Asserts that the file made from each input is refused with the message beside it.
 fn assert_refused(texts: impl Fn(&str) -> String, table: &[(&str, &str)]) {
     for (input, message) in table {
         assert_eq!(refusal(&texts(input)), *message, "for {input}");
@@ -208,7 +208,7 @@ fn a_wrong_field_of_a_route_is_shown_where_it_is() {
                 "llm.yaml:6:40: spec.endpoints.selector.matchLabels[app.io/v]: invalid type: integer \
              `1`, expected a string",
             ),
-            ("  slo: []", "llm.yaml:6:3: spec.slo: a list, expected fields with their names"),
+            ("  slo: []", "llm.yaml:6:3: spec.slo: expected a mapping, found a list"),
         ],
     );
 }
@@ -244,34 +244,34 @@ fn a_broken_rule_of_a_route_is_shown_where_it_is() {
         &[
             (
                 "  allowAdminPaths:\n  - /sleep\n  - sleep",
-                "llm.yaml:8:5: spec.allowAdminPaths[1]: `sleep` is not one whole path: write it as \
+                "llm.yaml:8:5: spec.allowAdminPaths[1]: `sleep` is not a plain path: write it like \
              `/sleep`, without pattern, query or host",
             ),
             (
                 "  headers: {priority: Content-Type}\n  timeouts: {idleSeconds: 0}",
-                "llm.yaml:6:13: spec.headers.priority: `Content-Type` has another meaning in HTTP \
-             already: take a name of your own, such as x-request-priority\n\
-             llm.yaml:7:14: spec.timeouts.idleSeconds: 0 is out of range: from 1 to 86400",
+                "llm.yaml:6:13: spec.headers.priority: `Content-Type` is reserved by HTTP or by \
+             the router: choose another name, such as x-request-priority\n\
+             llm.yaml:7:14: spec.timeouts.idleSeconds: 0 is out of range: use 1 to 86400",
             ),
         ],
     );
 }
 
 #[test]
-fn text_that_is_not_yaml_is_shown_where_it_stops_to_be() {
+fn invalid_yaml_is_reported_at_its_position() {
     assert_refused(
         with_spec,
         &[
-            ("  slo: [", "llm.yaml:6:8: not readable as YAML: unclosed bracket '['"),
-            ("  slo: {a: 1, a: 2}", "llm.yaml:6:15: `a` is there twice: remove one of the two"),
+            ("  slo: [", "llm.yaml:6:8: invalid YAML: unclosed bracket '['"),
+            ("  slo: {a: 1, a: 2}", "llm.yaml:6:15: duplicate field `a`: remove one of the two"),
             (
                 "  slo: {a: .nan}",
-                "llm.yaml:6:12: not readable as YAML: non-finite float `.nan` rejected by the \
+                "llm.yaml:6:12: invalid YAML: non-finite float `.nan` rejected by the \
              configured policy",
             ),
             (
                 "  slo: &a {byPriority: *a}",
-                "llm.yaml:6:24: not readable as YAML: recursive references require weak recursion types",
+                "llm.yaml:6:24: invalid YAML: recursive references require weak recursion types",
             ),
         ],
     );
@@ -284,8 +284,8 @@ fn a_bomb_of_aliases_is_refused() {
         let again = format!("*a{},", i - 1).repeat(9);
         bomb.push_str(&format!("a{i}: &a{i} [{again}]\n"));
     }
-    assert!(refusal(&bomb).contains("not readable as YAML"));
-    assert!(refusal(&"[".repeat(100_000)).contains("not readable as YAML"));
+    assert!(refusal(&bomb).contains("invalid YAML"));
+    assert!(refusal(&"[".repeat(100_000)).contains("invalid YAML"));
 }
 
 #[test]
@@ -295,12 +295,12 @@ fn wrong_endpoints_are_all_shown() {
         &[
             (
                 "- {name: p0, url: 'https://a:1'}\n- {name: 'p 1', url: 'http://a:1/v1'}",
-                "llm.yaml:10:14: endpoints[0].url: `https://a:1`: TLS to endpoints is not there yet: \
+                "llm.yaml:10:14: endpoints[0].url: `https://a:1`: TLS to endpoints is not supported: \
              write http://host:port\n\
-             llm.yaml:11:4: endpoints[1].name: not a name: up to 253 letters, digits, `-`, `.` and \
-             `_`\n\
-             llm.yaml:11:17: endpoints[1].url: `http://a:1/v1`: more than host and port: write \
-             http://host:port, without user, path, or query",
+             llm.yaml:11:4: endpoints[1].name: invalid name: use up to 253 letters, digits, `-`, `.` \
+             and `_`\n\
+             llm.yaml:11:17: endpoints[1].url: `http://a:1/v1`: only host and port are allowed: \
+             write http://host:port, without user, path or query",
             ),
             ("- {name: p0}", "llm.yaml:10:3: endpoints[0]: missing field `url`"),
             (
@@ -315,13 +315,13 @@ fn wrong_endpoints_are_all_shown() {
             ),
             (
                 "- {name: p0, url: 'http://a:1'}\n- {name: p0, url: 'http://A:1'}",
-                "llm.yaml:11:4: endpoints[1].name: endpoint `p0` is already on line 10: rename one\n\
-             llm.yaml:11:14: endpoints[1].url: http://a:1 is already endpoint `p0` on line 10: list \
-             it once; an endpoint without a phase does both",
+                "llm.yaml:11:4: endpoints[1].name: endpoint `p0` is already defined on line 10: rename one\n\
+             llm.yaml:11:14: endpoints[1].url: http://a:1 is already the address of endpoint `p0` \
+             on line 10: list it once; an endpoint without a phase serves both",
             ),
             (
                 "- {name: p0, url: 'http://a:1', models: ['']}",
-                "llm.yaml:10:42: endpoints[0].models[0]: an empty name: remove it, or write one",
+                "llm.yaml:10:42: endpoints[0].models[0]: empty name: remove it or fill it in",
             ),
         ],
     );
@@ -335,17 +335,17 @@ fn routes_have_names_and_models_of_their_own() {
         &[
             (
                 "llama",
-                "llm.yaml:9:12: metadata.name: route `llama` is already on line 3: rename one",
+                "llm.yaml:9:12: metadata.name: route `llama` is already defined on line 3: rename one",
             ),
             (
                 "other, namespace: n",
-                "llm.yaml:11:12: spec.models[0]: model `tiny` is of route `llama` (line 5) and of \
-             route `n/other`: leave it to one of them",
+                "llm.yaml:11:12: spec.models[0]: model `tiny` belongs to both route `llama` (line 5) \
+             and route `n/other`: remove it from one",
             ),
             (
                 "Llama_2",
-                "llm.yaml:9:12: metadata.name: not a name: up to 253 lower-case letters, digits, `-` \
-             and `.`",
+                "llm.yaml:9:12: metadata.name: invalid name: use up to 253 lower-case letters, \
+             digits, `-` and `.`",
             ),
         ],
     );
@@ -353,15 +353,15 @@ fn routes_have_names_and_models_of_their_own() {
 
 #[test]
 fn documents_say_what_they_are() {
-    let nothing = "llm.yaml: no document of kind QoERoute: add one, after a line `---`\n\
-                   llm.yaml: no document of kind EndpointList: add one, after a line `---`";
+    let nothing = "llm.yaml: no document of kind QoERoute: add one after a `---` line\n\
+                   llm.yaml: no document of kind EndpointList: add one after a `---` line";
     assert_refused(
         ToString::to_string,
         &[
             ("", nothing),
             ("# nothing\n---\n---\n", nothing),
-            (ROUTE, "llm.yaml: no document of kind EndpointList: add one, after a line `---`"),
-            ("- a", "llm.yaml:1:1: not a document with apiVersion, kind, and spec"),
+            (ROUTE, "llm.yaml: no document of kind EndpointList: add one after a `---` line"),
+            ("- a", "llm.yaml:1:1: not a document: write a mapping with apiVersion, kind and spec"),
             ("a: b", "llm.yaml:1:1: kind: missing: write QoERoute or EndpointList"),
             (
                 "---\nkind: Pod",
@@ -369,7 +369,7 @@ fn documents_say_what_they_are() {
             ),
             (
                 "kind: QoERoute\napiVersion: v1",
-                "llm.yaml:2:1: apiVersion: unknown version `v1`, this release reads \
+                "llm.yaml:2:1: apiVersion: unknown version `v1`, expected \
              qoe-router.io/v1alpha1",
             ),
             ("kind: QoERoute", "llm.yaml:1:1: apiVersion: missing: write qoe-router.io/v1alpha1"),

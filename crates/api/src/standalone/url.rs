@@ -1,11 +1,11 @@
-//! Where an endpoint listens: `http://host:port`, and nothing more.
+//! The URL of an endpoint: `http://host:port`, and nothing more.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-/// An endpoint's address. The host is a name or an IP address; names are in lower case.
+/// The URL of an endpoint. The host is a DNS name in lower case, or an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointUrl {
     host: String,
@@ -13,19 +13,19 @@ pub struct EndpointUrl {
 }
 
 impl EndpointUrl {
-    /// The host; an IPv6 address without its brackets.
+    /// The host. An IPv6 address has no brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port.
+    /// The port number.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port.get()
     }
 
-    /// `host:port`, as the header `host` wants it.
+    /// `host:port`, as in the `host` header.
     #[must_use]
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -42,22 +42,22 @@ impl fmt::Display for EndpointUrl {
     }
 }
 
-/// Why an address is refused.
+/// Why a URL is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// It begins with `https://`.
-    #[error("TLS to endpoints is not there yet: write http://host:port")]
+    /// The scheme is `https`.
+    #[error("TLS to endpoints is not supported: write http://host:port")]
     Tls,
-    /// It begins with something else.
-    #[error("not an HTTP address: write http://host:port")]
+    /// The scheme is missing, or is neither `http` nor `https`.
+    #[error("not an HTTP URL: write http://host:port")]
     Scheme,
-    /// There is something after the port or before the host.
-    #[error("more than host and port: write http://host:port, without user, path, or query")]
+    /// The URL has user information, a path, a query, or a fragment.
+    #[error("only host and port are allowed: write http://host:port, without user, path or query")]
     Extra,
-    /// The host is neither a name nor an address.
-    #[error("the host is no name and no IP address: write http://host:port")]
+    /// The host is neither a DNS name nor an IP address.
+    #[error("the host is not a name or an IP address: write http://host:port")]
     Host,
-    /// The port is missing, 0, or no number.
+    /// The port is missing, 0, or not a number.
     #[error("a port from 1 to 65535 is needed: write http://host:port")]
     Port,
 }
@@ -82,7 +82,7 @@ impl FromStr for EndpointUrl {
     }
 }
 
-/// The host, with the brackets of an IPv6 address, and the port behind the last colon that is not within them.
+/// Splits at the last colon outside of brackets. The host keeps the brackets of an IPv6 address.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     let after_brackets = authority.rfind(']').map_or(0, |end| end + 1);
     match authority[after_brackets..].rfind(':') {

@@ -1,4 +1,4 @@
-//! YAML in which every value knows its line, so that any later step can say where an error is.
+//! YAML in which every value keeps its position, so that every later step can report where an error is.
 
 use std::fmt;
 
@@ -13,30 +13,30 @@ use crate::standalone::error::LoadError;
 /// One document of a file.
 #[derive(Debug)]
 pub(super) struct Document {
-    /// From 1.
+    /// The number of the document in the file, from 1.
     number: usize,
     pub(super) root: Node,
 }
 
-/// A value and where it begins.
+/// A value and the position where it begins.
 #[derive(Debug)]
 pub(super) struct Node {
     at: Position,
     pub(super) tree: Tree,
 }
 
-/// What a value is.
+/// The kinds of values.
 #[derive(Debug)]
 pub(super) enum Tree {
-    /// Text, number, truth, or nothing.
+    /// A string, number, boolean, or null.
     Scalar(Value),
-    /// A list.
+    /// A list of values.
     List(Vec<Node>),
-    /// Names and values, in the order of the file.
+    /// A mapping, in the order of the file.
     Map(Vec<Member>),
 }
 
-/// A name and a value in a mapping.
+/// One entry of a mapping.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: String,
@@ -44,44 +44,44 @@ pub(super) struct Member {
     pub(super) value: Node,
 }
 
-/// Line and column, from 1.
+/// A line and a column, both from 1.
 #[derive(Clone, Copy, Debug)]
 struct Position {
     line: u64,
     column: u64,
 }
 
-/// A field of a document: where an error can be.
+/// A field of a document, which errors can point to.
 #[derive(Clone, Debug)]
 pub(super) struct Site<'a> {
     document: &'a Document,
     path: FieldPath,
 }
 
-/// The documents of a file; those with nothing in them are left out.
+/// Reads the documents of a file. Empty documents are left out.
 pub(super) fn read(text: &str) -> Result<Vec<Document>, LoadError> {
     let options = serde_saphyr::options! {
-        // YAML 1.1's yes, no, on and off are words here, as in YAML 1.2.
+        // `yes`, `no`, `on` and `off` are strings, as in YAML 1.2.
         strict_booleans: true,
         with_snippet: false,
     };
     let roots: Vec<Node> = serde_saphyr::from_multiple_with_options(text, options)
         .map_err(|error| syntax_error(&error))?;
     let documents = roots.into_iter().enumerate().map(|(i, root)| Document { number: i + 1, root });
-    Ok(documents.filter(|document| !document.root.is_nothing()).collect())
+    Ok(documents.filter(|document| !document.root.is_null()).collect())
 }
 
 fn syntax_error(error: &serde_saphyr::Error) -> LoadError {
     let at = error.location().map_or(Position { line: 0, column: 0 }, Position::from);
     let message = match error {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("`{key}` is there twice: remove one of the two")
+            format!("duplicate field `{key}`: remove one of the two")
         }
         other => {
-            // The position stands in front already.
+            // The position is already printed before the message.
             let message = other.to_string();
             let end = message.rfind(" at line ").unwrap_or(message.len());
-            format!("not readable as YAML: {}", &message[..end])
+            format!("invalid YAML: {}", &message[..end])
         }
     };
     let path = FieldPath::default();
@@ -96,7 +96,7 @@ impl Document {
 }
 
 impl Site<'_> {
-    /// An error of this field.
+    /// Makes an error about this field.
     pub(super) fn error(&self, message: impl Into<String>) -> LoadError {
         let at = self.position();
         LoadError {
@@ -108,17 +108,17 @@ impl Site<'_> {
         }
     }
 
-    /// The field's member `key`.
+    /// The field `key` within this field.
     pub(super) fn key(&self, key: &str) -> Self {
         Self { document: self.document, path: self.path.key(key) }
     }
 
-    /// The line the field is on.
+    /// The line of the field.
     pub(super) fn line(&self) -> u64 {
         self.position().line
     }
 
-    /// Where the field begins, or, where it is not written, the nearest field around it.
+    /// The position of the field. If the file does not have the field, that of the nearest enclosing one.
     fn position(&self) -> Position {
         let (mut node, mut at) = (&self.document.root, self.document.root.at);
         for segment in self.path.segments() {
@@ -139,29 +139,29 @@ impl Site<'_> {
 }
 
 impl Node {
-    /// The value of member `name`.
+    /// The value of the field `name`, if this is a mapping that has it.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         let Tree::Map(members) = &self.tree else { return None };
         members.iter().find(|member| member.name == name).map(|member| &member.value)
     }
 
-    /// The text, where it is one.
+    /// The string, if this is one.
     pub(super) fn as_str(&self) -> Option<&str> {
         let Tree::Scalar(Value::String(text)) = &self.tree else { return None };
         Some(text)
     }
 
-    fn is_nothing(&self) -> bool {
+    fn is_null(&self) -> bool {
         matches!(self.tree, Tree::Scalar(Value::Null))
     }
 
-    /// The value without positions. Members with nothing behind them are left out, as the API server does it.
+    /// The value without positions. Fields without a value are left out, as the API server does.
     pub(super) fn to_json(&self) -> Value {
         match &self.tree {
             Tree::Scalar(value) => value.clone(),
             Tree::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
             Tree::Map(members) => {
-                let written = members.iter().filter(|member| !member.value.is_nothing());
+                let written = members.iter().filter(|member| !member.value.is_null());
                 let pairs = written.map(|member| (member.name.clone(), member.value.to_json()));
                 Value::Object(pairs.collect::<Map<_, _>>())
             }
@@ -222,7 +222,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Tree, E> {
-        // JSON has no infinity: what it cannot hold stays text, and is refused where a number is needed.
+        // JSON has no infinity, so it stays a string and is rejected where a number is expected.
         let value = serde_json::Number::from_f64(number);
         Ok(Tree::Scalar(value.map_or_else(|| number.to_string().into(), Value::Number)))
     }

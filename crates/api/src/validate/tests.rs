@@ -15,7 +15,7 @@ fn violations(spec: &Value) -> Vec<(String, String)> {
     spec.validate().into_iter().map(|v| (v.path.to_string(), v.message)).collect()
 }
 
-/// Every number in the schema, with its bounds.
+/// Collects every number in the schema with its bounds.
 fn ranges(schema: &Value, path: &FieldPath, found: &mut Vec<(FieldPath, f64, f64)>) {
     if let (Some(min), Some(max)) = (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
         found.push((path.clone(), min, max));
@@ -51,7 +51,7 @@ fn the_ranges_of_the_schema_are_those_of_the_code() {
 }
 
 #[test]
-fn numbers_that_are_none_are_refused() {
+fn numbers_that_are_nan_or_negative_are_refused() {
     let mut spec = QoERouteSpec::default();
     spec.policy.kind = PolicyType::Weighted;
     let weights = spec.policy.weights.insert(Weights::default());
@@ -75,7 +75,7 @@ fn weights_must_weigh_and_belong_to_weighted() {
             ),
             (
                 "policy.weights.prefill".to_owned(),
-                "all weights are 0, so nothing could be compared: set one of them above 0"
+                "all weights are 0, so endpoints cannot be compared: set at least one above 0"
                     .to_owned()
             ),
         ]
@@ -95,20 +95,20 @@ fn rules_of_a_policy_belong_to_it() {
 #[test]
 fn header_names_are_tokens_of_their_own() {
     for (name, message) in [
-        ("", "not a header name"),
-        ("x priority", "not a header name"),
-        ("x-priorität", "not a header name"),
-        ("x:y", "not a header name"),
-        ("Authorization", "another meaning"),
-        ("content-length", "another meaning"),
-        ("Transfer-Encoding", "another meaning"),
-        ("x-request-id", "another meaning"),
-        ("host", "another meaning"),
+        ("", "invalid header name"),
+        ("x priority", "invalid header name"),
+        ("x-priorität", "invalid header name"),
+        ("x:y", "invalid header name"),
+        ("Authorization", "is reserved"),
+        ("content-length", "is reserved"),
+        ("Transfer-Encoding", "is reserved"),
+        ("x-request-id", "is reserved"),
+        ("host", "is reserved"),
     ] {
         let found = violations(&json!({"headers": {"priority": name}}));
-        let [(path, told)] = found.as_slice() else { panic!("{name}: {found:?}") };
+        let [(path, text)] = found.as_slice() else { panic!("{name}: {found:?}") };
         assert_eq!(path, "headers.priority");
-        assert!(told.contains(message), "{name}: {told}");
+        assert!(text.contains(message), "{name}: {text}");
     }
     let found = violations(&json!({"headers": {"priority": "X-Same", "session": "x-same"}}));
     assert_eq!(
@@ -134,11 +134,11 @@ fn lists_hold_each_name_once_and_no_empty_one() {
     let many: Vec<_> = (0..=MAX_ITEMS).map(|i| format!("m{i}")).collect();
     assert_eq!(
         violations(&json!({"models": many})),
-        [("models".to_owned(), "257 items are too many: at most 256".to_owned())]
+        [("models".to_owned(), "257 items: use at most 256".to_owned())]
     );
     assert_eq!(
         violations(&json!({"models": ["é".repeat(257)]})),
-        [("models[0]".to_owned(), "257 characters are too many: at most 256".to_owned())]
+        [("models[0]".to_owned(), "257 characters: use at most 256".to_owned())]
     );
     assert_eq!(violations(&json!({"models": ["é".repeat(256)]})), []);
 }

@@ -1,4 +1,4 @@
-//! The stand-in's answers as whole HTTP bytes, made once; shapes as vLLM 0.32 sends them.
+//! The answers of the stand-in as complete HTTP bytes, built once, in the formats of vLLM 0.32.
 
 use std::sync::LazyLock;
 
@@ -9,13 +9,13 @@ static FIRST: LazyLock<String> =
     LazyLock::new(|| chunk(&delta(r#""role":"assistant","content":"""#, "null")));
 static LAST: LazyLock<String> = LazyLock::new(|| chunk(&delta(r#""content":"""#, r#""length""#)));
 
-/// A 2 KB answer.
+/// A complete answer of 2 KB.
 pub(super) static UNARY: LazyLock<String> = LazyLock::new(|| {
     let text = " lorem ipsum".repeat(136);
     json(&completion(&text, "null"))
 });
 
-/// The answer of a prefill leg, with NIXL's complete parameters.
+/// The answer of a prefill leg, with all parameters of NIXL.
 pub(super) static PREFILL: LazyLock<String> = LazyLock::new(|| {
     let blocks = (1..=32).map(|block| block.to_string()).collect::<Vec<_>>().join(",");
     json(&completion(
@@ -33,7 +33,7 @@ pub(super) static MODELS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The few families that routers read, of an engine at rest.
+/// The metric families that routers read, for an idle engine.
 pub(super) static METRICS: LazyLock<String> = LazyLock::new(|| {
     let labels = r#"{engine="0",model_name="tiny"}"#;
     let families = [

@@ -1,29 +1,29 @@
-//! How the stand-in answers a completion.
+//! The forms of answers that the stand-in gives to completions.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use memchr::memmem;
 
-/// `unary`, `burst:N` or `paced:MS:N`; a request asks for one in its prompt.
+/// The form of an answer: `unary`, `burst:N` or `paced:MS:N`. A request names it in its prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// One JSON object of about 2 KB.
     Unary,
-    /// A stream of so many tokens, each its own HTTP chunk, written at once.
+    /// A stream of this many tokens, each in its own HTTP chunk, written at once.
     Burst(u32),
-    /// A stream of so many tokens, one each so often.
+    /// A stream with one token per interval, and this many tokens.
     Paced(Duration, u32),
 }
 
-/// A mode that there is not.
+/// The text is not a mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of: unary, burst:TOKENS, paced:MILLISECONDS:TOKENS")]
+#[error("unknown mode `{0}`: use unary, burst:TOKENS or paced:MILLISECONDS:TOKENS")]
 pub struct UnknownMode(String);
 
 impl Mode {
-    /// The mode that a request body asks for, as a word `mode=MODE` of its prompt: the one part of a request that
-    /// every router passes on.
+    /// The mode in the word `mode=MODE` of a prompt. The prompt is the only part of a request that every router
+    /// forwards unchanged.
     #[must_use]
     pub fn asked(body: &[u8]) -> Option<Self> {
         const WORD: &[u8] = b"mode=";

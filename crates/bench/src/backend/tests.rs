@@ -2,13 +2,13 @@ use super::*;
 use crate::client::head::Head;
 use crate::client::{Client, Sink};
 use crate::request;
-use crate::sse::{Event, Events};
+use crate::sse::{Events, SseEvent};
 
 #[derive(Default)]
 struct Answer {
     status: u16,
     text: Vec<u8>,
-    events: Vec<Event>,
+    events: Vec<SseEvent>,
     splitter: Events,
 }
 
@@ -41,12 +41,12 @@ async fn one_connection_serves_every_mode() {
     let mut client = stand_in().await;
     let unary = ask(&mut client, r#"{"messages":[]}"#).await;
     assert!((1_900..2_200).contains(&unary.text.len()), "{} bytes", unary.text.len());
-    let tokens = |answer: &Answer| answer.events.iter().filter(|e| **e == Event::Token).count();
+    let tokens = |answer: &Answer| answer.events.iter().filter(|e| **e == SseEvent::Token).count();
     let burst = ask(&mut client, r#"{"content":"mode=burst:16 x"}"#).await;
-    assert_eq!((tokens(&burst), burst.events.last()), (16, Some(&Event::Done)));
+    assert_eq!((tokens(&burst), burst.events.last()), (16, Some(&SseEvent::Done)));
     let before = time::Instant::now();
     let paced = ask(&mut client, r#"{"content":"mode=paced:20:5 x"}"#).await;
-    assert_eq!((tokens(&paced), paced.events.last()), (5, Some(&Event::Done)));
+    assert_eq!((tokens(&paced), paced.events.last()), (5, Some(&SseEvent::Done)));
     assert!(before.elapsed() >= std::time::Duration::from_millis(80), "four gaps of 20 ms");
 }
 

@@ -1,11 +1,11 @@
-//! How the body of an answer is framed, and the bytes without the frame.
+//! The framing of an answer's body, and the removal of it.
 
 /// The answer breaks HTTP/1.1's framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
 
-/// The state of one body while it is read; pieces may be cut anywhere.
+/// The state of one body while it is read. Reads may split it anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body(State);
 
@@ -13,16 +13,16 @@ pub struct Body(State);
 enum State {
     Length(u64),
     UntilClose,
-    /// In the line that gives the size of a chunk.
+    /// In the line with the size of a chunk.
     Size {
         value: u64,
         digits: u8,
         extension: bool,
     },
     Data(u64),
-    /// In the line break behind a chunk's data.
+    /// In the line break after the data of a chunk.
     DataEnd,
-    /// In the lines behind the last chunk; `length` bytes of the present line were seen.
+    /// In the lines after the last chunk. `length` bytes of the current line were read.
     Trailer {
         length: u32,
     },
@@ -32,7 +32,7 @@ enum State {
 const NEW_SIZE: State = State::Size { value: 0, digits: 0, extension: false };
 
 impl Body {
-    /// A body of exactly so many bytes.
+    /// A body of exactly this many bytes.
     #[must_use]
     pub const fn length(bytes: u64) -> Self {
         Self(if bytes == 0 { State::Done } else { State::Length(bytes) })
@@ -50,7 +50,7 @@ impl Body {
         Self(State::UntilClose)
     }
 
-    /// The whole body was seen.
+    /// Whether the whole body was read.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.0 == State::Done
@@ -62,7 +62,7 @@ impl Body {
         matches!(self.0, State::Done | State::UntilClose)
     }
 
-    /// Takes `input`, gives the payload in it to `out`, and returns how many bytes belonged to this body.
+    /// Passes the payload in `input` to `out`. Returns the number of bytes that belong to this body.
     ///
     /// # Errors
     /// [`Malformed`] when the chunk framing is broken.
@@ -98,7 +98,7 @@ impl Body {
         }
     }
 
-    /// One byte between the payloads.
+    /// Handles one byte of framing.
     fn framing(&mut self, byte: u8) -> Result<(), Malformed> {
         let next = match (&mut self.0, byte) {
             (State::Size { digits: 0, .. }, b'\n') => {

@@ -2,7 +2,7 @@
 
 use crate::client::body::{Body, Malformed};
 
-/// More headers than this in one head are refused.
+/// The maximum number of headers in one head.
 pub const MAX_HEADERS: usize = 64;
 
 /// A parsed head, borrowed from the read buffer.
@@ -14,7 +14,7 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// The first header of that name (compared without case), if its value is text.
+    /// The value of the first header with this name (case does not matter), if it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let header = self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
@@ -45,8 +45,8 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Parses a head at the start of `bytes`; `None` while it is not whole. Gives the framing of the body, whether the
-/// connection may be kept, and the length of the head. An interim answer (100) is passed over.
+/// Parses a head at the start of `bytes`. Returns the framing of the body, whether the connection may be kept, and the
+/// length of the head; `None` while the head is incomplete. Interim answers (100) are skipped.
 pub(super) fn parse(
     bytes: &[u8],
     mut seen: impl FnMut(&Head<'_>),

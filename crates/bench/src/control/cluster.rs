@@ -1,4 +1,4 @@
-//! A real API server and its etcd, on free ports of the loopback, gone with this.
+//! A real API server and its etcd on free loopback ports, which end when the value is dropped.
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::process::{Process, Start, last_words};
 
-/// The API server is ready within this.
+/// The time within which the API server must become ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const TOKEN: &str = "bench";
 
@@ -81,7 +81,7 @@ impl Cluster {
         while client.apiserver_version().await.is_err() {
             if server.ended().is_some() || Instant::now() > deadline {
                 let said = last_words(folder.path(), "kube-apiserver").unwrap_or_default();
-                bail!("the API server did not get ready: {said}");
+                bail!("the API server did not become ready: {said}");
             }
             sleep(Duration::from_millis(200)).await;
         }
@@ -92,18 +92,18 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// Where logs are.
+    /// The folder of the logs.
     pub(super) fn logs(&self) -> &Path {
         self.folder.path()
     }
 
-    /// For programs that are started: how to reach the API server.
+    /// The kubeconfig for programs that use the API server.
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
 }
 
-/// For a server whose certificate was made by itself, on this machine's loopback.
+/// The kubeconfig for a loopback server with a self-signed certificate, which is not verified.
 fn kubeconfig(server: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -115,7 +115,7 @@ fn kubeconfig(server: &str) -> Value {
     })
 }
 
-/// A program of Kubernetes: in the folder that was named, or on the PATH.
+/// The path of a Kubernetes program: in `assets` if given, else on the PATH.
 fn found(name: &str, assets: Option<&Path>) -> anyhow::Result<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     assets
@@ -126,7 +126,7 @@ fn found(name: &str, assets: Option<&Path>) -> anyhow::Result<String> {
         .find(|path| path.is_file())
         .map(|path| path.display().to_string())
         .with_context(|| {
-            format!("{name} is not on the PATH: tests/kubernetes/install.sh brings it")
+            format!("{name} is not on the PATH: install it with tests/kubernetes/install.sh")
         })
 }
 

@@ -1,4 +1,4 @@
-//! Pods without kubelets: as large as real ones, Ready by our word, on addresses of the loopback.
+//! Pods without kubelets: as large as real ones, set Ready by the bench, with loopback addresses.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,12 +11,12 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// The namespace of everything.
+/// The namespace of all objects.
 pub(super) const NAMESPACE: &str = "llm";
-/// The route, as the controller names it.
+/// The qualified name of the route.
 pub(super) const ROUTE: &str = "llm/llama";
 
-/// Requests to the API server at once.
+/// The number of concurrent requests to the API server.
 const AT_ONCE: usize = 16;
 
 pub(super) struct Pods {
@@ -29,7 +29,7 @@ impl Pods {
         Self { api: Api::namespaced(client.clone(), NAMESPACE), client }
     }
 
-    /// The namespace, the CRD as the controller prints it, and a route over all pods.
+    /// Creates the namespace, the CRD that the controller prints, and a route over all pods.
     pub(super) async fn install_route(&self, controller: &Path) -> anyhow::Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}}))?;
@@ -56,7 +56,7 @@ impl Pods {
             "metadata": {"name": "llama"},
             "spec": {"endpoints": {"selector": {"matchLabels": {"app": "vllm-llama"}}, "port": "http"}},
         });
-        // A definition takes a moment to be served.
+        // The API server serves a new definition only after a moment.
         for _ in 0..200 {
             let applied =
                 routes.patch("llama", &PatchParams::apply("bench"), &Patch::Apply(&route)).await;
@@ -71,7 +71,7 @@ impl Pods {
         anyhow::bail!("the definition was not served in time")
     }
 
-    /// Server-side apply of YAML text.
+    /// Applies YAML text with server-side apply.
     async fn apply_text(&self, path: &str, yaml: Vec<u8>) -> anyhow::Result<()> {
         let request = http::Request::patch(format!("/apis/{path}?fieldManager=bench"))
             .header("content-type", "application/apply-patch+yaml")
@@ -83,7 +83,7 @@ impl Pods {
             .map(drop)
     }
 
-    /// Creates so many ready pods.
+    /// Creates `count` ready pods.
     pub(super) async fn create(
         &self,
         count: usize,
@@ -109,12 +109,12 @@ impl Pods {
         Ok(())
     }
 
-    /// A pod becomes Ready, or ceases to be.
+    /// Sets or clears the Ready condition of a pod.
     pub(super) async fn set_ready(&self, pod: usize, ready: bool) -> anyhow::Result<()> {
         self.patch(pod, json!({"status": {"conditions": [condition(ready)]}})).await
     }
 
-    /// The first so many pods cease to be Ready, as fast as the API server takes it.
+    /// Clears the Ready condition of the first `count` pods, as fast as the API server accepts it.
     pub(super) async fn leave_at_once(&self, count: usize) -> anyhow::Result<()> {
         stream::iter(0..count)
             .map(|i| self.set_ready(i, false))
@@ -137,7 +137,7 @@ fn name(i: usize) -> String {
     )
 }
 
-/// What a vLLM pod of a Deployment looks like, with what is injected into it.
+/// A pod like those of a vLLM Deployment, with injected fields.
 fn pod(i: usize) -> anyhow::Result<Pod> {
     let role = if i.is_multiple_of(3) { "prefill" } else { "decode" };
     let env: Vec<Value> = (0..12)
@@ -180,7 +180,7 @@ fn pod(i: usize) -> anyhow::Result<Pod> {
 }
 
 fn status(i: usize, ready: bool) -> Value {
-    // 127.1.0.1 and on: each its own, none of them anybody's.
+    // Each pod gets its own address from 127.1.0.1 on, where nothing listens.
     let ip = format!("127.{}.{}.{}", 1 + i / 60_000, i / 250 % 250, 1 + i % 250);
     json!({"status": {
         "phase": "Running",

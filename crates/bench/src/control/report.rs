@@ -1,9 +1,9 @@
-//! The figures of the control plane, and what is asked of them.
+//! The figures of the control plane, and the goals for them.
 
 use crate::stats::Sample;
 use crate::table::Table;
 
-/// What one shape of cluster came to. Seconds, bytes, and shares of one core.
+/// The figures of one cluster size, in seconds, bytes and cores.
 pub(super) struct Figures {
     pub(super) shape: String,
     pub(super) pods: usize,
@@ -21,7 +21,7 @@ pub(super) struct Figures {
 const MIB: f64 = 1024.0 * 1024.0;
 
 impl Figures {
-    /// All changes together.
+    /// The times of all changes together.
     fn all(&self) -> Sample {
         Sample::new([self.leaving.values(), self.coming.values()].concat())
     }
@@ -61,7 +61,7 @@ pub(super) fn table(figures: &[Figures]) -> String {
     table.to_string()
 }
 
-/// What was not reached: p99 of a change 100 ms up to 1,000 pods and 1 s beyond, 150 MB, 0.02 core at rest.
+/// The missed goals. The goals: p99 of a change within 100 ms up to 1,000 pods and 1 s beyond, 150 MB, 0.02 cores idle.
 pub(super) fn missed(figures: &[Figures]) -> Vec<String> {
     let mut missed = Vec::new();
     for one in figures {
@@ -70,10 +70,10 @@ pub(super) fn missed(figures: &[Figures]) -> Vec<String> {
         let figures = [
             ("change to routed, p99, ms", p99 * 1e3, limit * 1e3),
             ("RSS, MB", one.rss as f64 / 1e6, 150.0),
-            ("at rest, cores", one.idle, 0.02),
+            ("idle, cores", one.idle, 0.02),
         ];
         for (what, reached, goal) in figures {
-            // A figure that is none is missed as well.
+            // NaN (nothing was measured) fails the comparison, so it is reported as missed.
             if reached.is_nan() || reached > goal {
                 missed.push(format!("{}: {what}: {reached:.3} instead of {goal}", one.shape));
             }

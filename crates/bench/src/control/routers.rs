@@ -1,4 +1,4 @@
-//! Our routers as processes, and when all of them serve by the latest state.
+//! Routers as processes, and the wait until all of them serve the latest state.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,12 +14,12 @@ use crate::control::cluster::Cluster;
 use crate::process::{Process, Start};
 use crate::program;
 
-/// Routers have the latest state within this, or something is wrong.
+/// The time within which routers must have the latest state. Far above every measured time.
 const WITHIN: Duration = Duration::from_secs(120);
-/// Between two looks: well below what is measured.
+/// The time between two polls of the controller, well below the measured times.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// A router that looks at its endpoints' metrics as seldom as it can: nobody listens there.
+/// Starts a router that scrapes as rarely as possible, since nothing listens at the endpoints.
 pub(super) async fn start(
     number: usize,
     controller: SocketAddr,
@@ -50,7 +50,7 @@ pub(super) async fn start(
     start.ready().await.map(|(process, _)| process)
 }
 
-/// What the controller knows of its routers.
+/// Reads from the controller which state each router has confirmed.
 pub(super) struct Acks {
     admin: SocketAddr,
     routers: usize,
@@ -61,7 +61,7 @@ impl Acks {
         Self { admin, routers }
     }
 
-    /// Waits until the route has so many endpoints, and all routers have said that they serve by that.
+    /// Waits until the route has this number of endpoints and all routers have confirmed that state.
     pub(super) async fn until(&self, endpoints: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + WITHIN;
         loop {
@@ -85,7 +85,7 @@ impl Acks {
         Ok(route["endpoints"] == endpoints && programmed == self.routers)
     }
 
-    /// One sample of the controller's metrics.
+    /// Reads one sample of the controller's metrics.
     pub(super) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let page = self.page("/metrics").await?;
         let page = String::from_utf8_lossy(&page);
@@ -95,16 +95,16 @@ impl Acks {
 
     async fn page(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: controller\r\n\r\n");
-        let mut page = Page::default();
+        let mut page = BodySink::default();
         Client::new(self.admin).send(request.as_bytes(), &mut page).await?;
         Ok(page.0)
     }
 }
 
 #[derive(Default)]
-struct Page(Vec<u8>);
+struct BodySink(Vec<u8>);
 
-impl Sink for Page {
+impl Sink for BodySink {
     fn head(&mut self, _: &Head<'_>) {}
 
     fn data(&mut self, bytes: &[u8]) {

@@ -1,4 +1,4 @@
-//! Sends a workload at its times, whatever becomes of it (open loop), and notes what each user saw.
+//! Sends the planned requests at their times, independently of the answers (open loop), and records what each user saw.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use crate::client::pool::Pool;
 use crate::client::{ClientError, Sink};
 use crate::demo::progress::Progress;
 use crate::demo::workload::{Class, Planned};
-use crate::sse::{Event, Events};
+use crate::sse::{Events, SseEvent};
 
-/// What one user saw. Times in milliseconds.
+/// What one user saw. Times are in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Served {
-    /// Which kind of request it was.
+    /// The class of the request.
     pub class: Class,
-    /// Sent so much after it was due: the load generator's own fault.
+    /// How late the load generator sent the request.
     pub lateness: f64,
-    /// From sending to the first text; `None` if none came.
+    /// The time from sending to the first text. `None`: no text arrived.
     pub ttft: Option<f64>,
-    /// Between one text event and the next.
+    /// The times between two text events.
     pub gaps: Vec<f64>,
-    /// Andes' QoE with the class's target; 0 where nothing came.
+    /// QoE as defined by Andes, with the targets of the class. 0 if nothing arrived.
     pub qoe: f64,
-    /// TTFT and mean ITL were within the target, and the stream ended well.
+    /// Whether TTFT and mean ITL met their targets and the stream ended with `[DONE]`.
     pub sla_met: bool,
-    /// Prefill and decoding ran on different endpoints, by the router's own words.
+    /// Whether the router reported a handoff in `x-qoe-plan`.
     pub handed_off: bool,
-    /// Why it failed; `None` of a stream that ended with `[DONE]`.
+    /// Why the request failed. `None`: the stream ended with `[DONE]`.
     pub failure: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub async fn drive(
     model: &str,
     progress: &mut Progress,
 ) -> Vec<Served> {
-    // Made before the start: prompts cost more to write than to send.
+    // Requests are built before the clock starts, because writing a prompt takes longer than sending it.
     let requests: Vec<_> = plan.iter().map(|planned| planned.request(model)).collect();
     let pool = Arc::new(Pool::new(address));
     let mut running = JoinSet::new();
@@ -75,20 +75,20 @@ pub async fn drive(
 async fn one(pool: Arc<Pool>, planned: Planned, request: Vec<u8>, start: Instant) -> Served {
     let mut client = pool.take();
     let lateness = (start + planned.at).elapsed();
-    let mut view = View::new(planned.class);
+    let mut view = ReaderView::new(planned.class);
     let sent = timeout(GIVE_UP, client.send(&request, &mut view)).await;
     if matches!(sent, Ok(Ok(()))) {
         pool.put(client);
     }
     let failure = match sent {
-        Err(_) => Some(format!("no end after {} s", GIVE_UP.as_secs())),
+        Err(_) => Some(format!("not finished after {} s", GIVE_UP.as_secs())),
         Ok(result) => view.failure(result.err()),
     };
     view.settle(milliseconds(lateness), failure)
 }
 
 /// The stream as its reader sees it.
-struct View {
+struct ReaderView {
     class: Class,
     sent: Instant,
     status: u16,
@@ -102,7 +102,7 @@ struct View {
     error: bool,
 }
 
-impl View {
+impl ReaderView {
     fn new(class: Class) -> Self {
         Self {
             class,
@@ -157,7 +157,7 @@ impl View {
     }
 }
 
-impl Sink for View {
+impl Sink for ReaderView {
     fn head(&mut self, head: &Head<'_>) {
         self.status = head.status;
         let plan = head.header("x-qoe-plan").unwrap_or_default();
@@ -168,10 +168,10 @@ impl Sink for View {
         let at = self.sent.elapsed();
         let mut events = std::mem::take(&mut self.events);
         events.push(bytes, |event| match event {
-            Event::Token => self.token(at),
-            Event::Done => self.done = true,
-            Event::Error => self.error = true,
-            Event::Other => {}
+            SseEvent::Token => self.token(at),
+            SseEvent::Done => self.done = true,
+            SseEvent::Error => self.error = true,
+            SseEvent::Other => {}
         });
         self.events = events;
     }
@@ -185,14 +185,14 @@ fn milliseconds(duration: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn view(events: &[(u64, &str)]) -> View {
-        let mut view = View::new(Class::Chat);
+    fn view(events: &[(u64, &str)]) -> ReaderView {
+        let mut view = ReaderView::new(Class::Chat);
         view.status = 200;
         for &(at, text) in events {
             let mut parser = Events::default();
             parser.push(text.as_bytes(), |event| match event {
-                Event::Token => view.token(Duration::from_millis(at)),
-                Event::Done => view.done = true,
+                SseEvent::Token => view.token(Duration::from_millis(at)),
+                SseEvent::Done => view.done = true,
                 _ => {}
             });
         }
@@ -219,7 +219,7 @@ mod tests {
     fn a_stream_without_its_end_failed() {
         let cut = view(&[(100, TOKEN)]);
         assert!(cut.failure(None).is_some_and(|why| why.contains("[DONE]")));
-        let nothing = View::new(Class::Chat).settle(0.0, Some("status 503".into()));
+        let nothing = ReaderView::new(Class::Chat).settle(0.0, Some("status 503".into()));
         assert!(!nothing.sla_met && nothing.qoe == 0.0 && nothing.ttft.is_none());
     }
 }

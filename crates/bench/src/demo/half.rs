@@ -1,38 +1,38 @@
-//! One of the two runs: its figures, what they took, and whether they can be trusted.
+//! One of the two runs: its figures, the resources it used, and whether the figures can be trusted.
 
 use anyhow::ensure;
 
 use crate::demo::drive::Served;
 use crate::demo::lineup::Variant;
-use crate::demo::summary::Summary;
+use crate::demo::summary::RunSummary;
 
-/// A load generator later than this at p99, in milliseconds, measures itself.
+/// The p99 lateness of the load generator, in milliseconds, above which the figures are not trustworthy.
 const LATE: f64 = 20.0;
-/// Failures that are told one by one.
+/// The number of failures that are listed one by one.
 const TOLD: usize = 3;
 
-/// One run and what it took.
+/// One run and the resources it used.
 #[derive(Debug)]
 pub struct Half {
-    /// Which line-up served it.
+    /// The servers of the run.
     pub variant: Variant,
-    /// What its users saw.
-    pub summary: Summary,
-    /// Tokens a second and cores used, in words.
+    /// The latencies and outcomes that users saw.
+    pub summary: RunSummary,
+    /// Throughput and cores used, as text.
     pub effort: String,
     vanished: usize,
 }
 
 impl Half {
-    /// Sums up the `run` of `planned` requests.
+    /// Summarizes the `run` of `planned` requests.
     #[must_use]
     pub fn new(variant: Variant, planned: usize, run: &[Served], effort: String) -> Self {
-        let summary = Summary::of(run);
+        let summary = RunSummary::of(run);
         let vanished = planned.saturating_sub(summary.ok + summary.failures.len());
         Self { variant, summary, effort, vanished }
     }
 
-    /// What has to be said of it beside the table, a line each: effort, lateness, whatever went wrong.
+    /// Lines for below the table: resources, lateness, and everything that went wrong.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let name = self.variant.title();
@@ -41,12 +41,12 @@ impl Half {
             vec![format!("{name}: {}; load generator late by {late:.1} ms at p99", self.effort)];
         if late > LATE {
             notes.push(format!(
-                "NOT TRUSTWORTHY: the load of `{name}` was sent late; this machine is too small or too busy for it"
+                "NOT TRUSTWORTHY: the load of `{name}` was sent late: use a larger or quieter machine"
             ));
         }
         if self.vanished > 0 {
             let count = self.vanished;
-            notes.push(format!("NOT TRUSTWORTHY: {count} requests of `{name}` vanished uncounted"));
+            notes.push(format!("NOT TRUSTWORTHY: {count} requests of `{name}` have no result"));
         }
         let failures = self.summary.failures.iter().take(TOLD);
         notes.extend(failures.map(|why| format!("a request of `{name}` failed: {why}")));
@@ -57,14 +57,13 @@ impl Half {
         notes
     }
 
-    /// Slower is a figure; a request that failed or vanished, or no handoff at all where there should be, is a
-    /// fault.
+    /// Checks that the run is valid: every request has a result, none failed, and the disaggregated run handed off.
     ///
     /// # Errors
-    /// The fault.
+    /// The first check that failed.
     pub fn judge(&self) -> anyhow::Result<()> {
         let (name, failed) = (self.variant.title(), self.summary.failures.len());
-        ensure!(self.vanished == 0, "{} requests of `{name}` vanished", self.vanished);
+        ensure!(self.vanished == 0, "{} requests of `{name}` have no result", self.vanished);
         ensure!(failed == 0, "{failed} requests of `{name}` failed");
         let hands_off = self.variant == Variant::Disaggregated;
         ensure!(!hands_off || self.summary.handed_off > 0.0, "no request was handed off");

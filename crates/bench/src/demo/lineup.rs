@@ -1,4 +1,4 @@
-//! The two line-ups of the demo: simulators and a router before them, on free loopback ports.
+//! The servers of the demo: four simulators and a router in front of them, on free loopback ports.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -8,27 +8,27 @@ use anyhow::Context;
 
 use crate::process::{Process, Start, Usage};
 
-/// What disaggregated serving is compared with.
+/// The policy that disaggregated serving is compared with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Baseline {
-    /// Each request on the next endpoint.
+    /// Each request goes to the next endpoint in turn.
     #[default]
     RoundRobin,
-    /// Each request on the endpoint with the fewest.
+    /// Each request goes to the endpoint with the fewest requests in flight.
     LeastRequest,
 }
 
-/// How the same four simulated GPUs are used.
+/// How the four simulated GPUs are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// Four mixed endpoints under that policy, every request whole on one.
+    /// Four mixed endpoints under this policy, without handoff.
     Mixed(Baseline),
     /// Two prefill and two decoding endpoints, with handoff.
     Disaggregated,
 }
 
 impl Variant {
-    /// For files and processes.
+    /// The name in file names and process names.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Variant {
         }
     }
 
-    /// For the table's head.
+    /// The name in the head of a table.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Variant {
         }
     }
 
-    /// All that is particular to it, in words.
+    /// A description of everything that is specific to this variant.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Variant {
             Self::Mixed(Baseline::LeastRequest) => {
                 "policy: {type: LeastRequest}\n  handoff: {mode: Never}"
             }
-            // Written out, so that the words above stay true whatever the defaults become.
+            // These are written out because the description above must stay true if the defaults change.
             Self::Disaggregated => {
                 "policy: {type: LeastRequest}\n  handoff: {mode: Auto, minPromptTokens: 512}"
             }
@@ -88,7 +88,7 @@ impl Variant {
 
 /// The programs and names of the demo.
 #[derive(Clone, Debug)]
-pub struct Parts<'a> {
+pub struct DemoSetup<'a> {
     /// `qoe-router`.
     pub router: &'a Path,
     /// `qoe-sim`.
@@ -97,24 +97,24 @@ pub struct Parts<'a> {
     pub profile: &'a str,
     /// The model's name.
     pub model: &'a str,
-    /// Where configuration and logs go.
+    /// The folder for configuration and logs.
     pub folder: &'a Path,
 }
 
-/// A running line-up; its processes end with it.
+/// The running servers. Dropping this ends them.
 #[derive(Debug)]
-pub struct LineUp {
-    /// Where the router listens.
+pub struct DemoCluster {
+    /// The address of the router.
     pub router: SocketAddr,
     processes: Vec<Process>,
 }
 
-impl LineUp {
+impl DemoCluster {
     /// Starts four simulators, then the router before them.
     ///
     /// # Errors
-    /// When one of them does not get ready; those that did are ended.
-    pub async fn start(parts: &Parts<'_>, variant: Variant) -> anyhow::Result<Self> {
+    /// One of them does not become ready. Those that did are ended.
+    pub async fn start(parts: &DemoSetup<'_>, variant: Variant) -> anyhow::Result<Self> {
         let mut processes = Vec::new();
         let mut endpoints = Vec::new();
         for (index, role) in variant.roles().into_iter().enumerate() {
@@ -131,7 +131,7 @@ impl LineUp {
         Ok(Self { router, processes })
     }
 
-    /// Usage of the simulators together, and of the router.
+    /// The resource usage of all simulators together, and of the router.
     #[must_use]
     pub fn usage(&self) -> (Usage, Usage) {
         let Some((router, sims)) = self.processes.split_last() else { return Default::default() };
@@ -143,9 +143,9 @@ impl LineUp {
         (sims, router.usage())
     }
 
-    /// Ends all of it.
+    /// Ends all servers.
     pub async fn stop(self) {
-        // The router first, so that it does not see its endpoints die.
+        // The router ends first, so that it does not log failing endpoints.
         for process in self.processes.into_iter().rev() {
             process.stop().await;
         }
@@ -153,7 +153,7 @@ impl LineUp {
 }
 
 async fn start_sim(
-    parts: &Parts<'_>,
+    parts: &DemoSetup<'_>,
     name: &str,
     role: &str,
 ) -> anyhow::Result<(Process, SocketAddr)> {
@@ -171,7 +171,7 @@ async fn start_sim(
 }
 
 async fn start_router(
-    parts: &Parts<'_>,
+    parts: &DemoSetup<'_>,
     variant: Variant,
     config: &Path,
 ) -> anyhow::Result<(Process, SocketAddr)> {
@@ -201,7 +201,7 @@ async fn start(
     Start { name, command, core: None, logs }.ready().await
 }
 
-/// The route and endpoint list of a line-up, as the router reads them.
+/// The router's configuration file for these servers.
 fn configuration(
     variant: Variant,
     model: &str,

@@ -1,8 +1,8 @@
-//! Cumulative distributions as an SVG picture: what share of users waited at most so long.
+//! Cumulative distributions as an SVG picture: the share of users that waited at most a given time.
 
 use std::fmt::Write as _;
 
-use crate::demo::summary::Summary;
+use crate::demo::summary::RunSummary;
 use crate::stats::Sample;
 
 const COLOURS: [&str; 2] = ["#c2571a", "#1a6fc2"];
@@ -11,9 +11,9 @@ const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 50.0;
 const TOP: f64 = 50.0;
 
-/// TTFT and ITL of the two runs, each as one panel.
+/// Draws TTFT and ITL of both runs, each in its own panel.
 #[must_use]
-pub(super) fn svg(runs: [(&str, &Summary); 2]) -> String {
+pub(super) fn svg(runs: [(&str, &RunSummary); 2]) -> String {
     let mut svg = String::from(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 350\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"1000\" height=\"350\" fill=\"white\"/>\n",
@@ -24,7 +24,7 @@ pub(super) fn svg(runs: [(&str, &Summary); 2]) -> String {
     svg
 }
 
-/// One panel with a logarithmic axis of time, from `x` on. Writing to a string cannot fail.
+/// Draws one panel with a logarithmic time axis, with its left edge at `x`. Writing to a string cannot fail.
 fn panel(svg: &mut String, x: f64, title: &str, series: [(&str, &Sample); 2]) {
     let decades = decades(&series);
     let _ = writeln!(svg, "<g transform=\"translate({},{TOP})\">", x + LEFT);
@@ -49,7 +49,7 @@ fn panel(svg: &mut String, x: f64, title: &str, series: [(&str, &Sample); 2]) {
     svg.push_str("</g>\n");
 }
 
-/// The powers of ten that hold all values.
+/// The powers of ten that enclose all values.
 fn decades(series: &[(&str, &Sample); 2]) -> (i32, i32) {
     let ranges = series.iter().filter_map(|(_, sample)| sample.range());
     let (low, high) =
@@ -64,7 +64,7 @@ fn position(value: f64, (first, last): (i32, i32)) -> f64 {
     (exponent - f64::from(first)) / f64::from(last - first) * WIDTH
 }
 
-/// Two hundred points of the distribution are as many as the eye tells apart.
+/// Two hundred points of the distribution; more cannot be distinguished at this size.
 fn curve(sample: &Sample, decades: (i32, i32)) -> String {
     (0..=200)
         .filter_map(|step| {
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_draws_empty_panels() {
-        let nothing = Summary::default();
+        let nothing = RunSummary::default();
         let svg = svg([("a", &nothing), ("b", &nothing)]);
         assert_eq!((svg.matches("<polyline").count(), svg.contains("NaN")), (4, false));
     }

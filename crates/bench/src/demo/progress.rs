@@ -1,11 +1,11 @@
-//! How far a run is: one line that changes on a terminal, else a line every five seconds.
+//! Progress of a run: one updated line on a terminal, else a line every five seconds.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Where a run shows how far it is.
+/// Prints the progress of a run.
 #[derive(Debug)]
 pub struct Progress {
     name: String,
@@ -14,14 +14,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Progress of the run called `name`, on stdout.
+    /// Creates the progress of the run `name` on stdout.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let terminal = std::io::stdout().is_terminal();
         Self { name: name.to_owned(), terminal, next: EVERY }
     }
 
-    /// Shows the counts at `elapsed`, if it is time to.
+    /// Prints the counts at `elapsed`, if enough time has passed since the last line.
     pub fn show(&mut self, elapsed: Duration, planned: usize, done: usize, in_flight: usize) {
         let ended = done == planned;
         if !self.terminal && elapsed < self.next && !ended {

@@ -1,11 +1,11 @@
-//! The comparison of two runs: the table, and in words what got better and what got worse.
+//! The comparison of two runs as a table, and as a text about what improved and what got worse.
 
 use std::fmt::Write as _;
 
-use crate::demo::summary::{ROWS, Row, Summary};
+use crate::demo::summary::{METRICS, Metric, RunSummary};
 use crate::table::Table;
 
-/// Changes below this share of the figure are called equal.
+/// Changes below this share of a figure count as equal: repeated runs differ by about as much.
 const NOTICEABLE: f64 = 0.05;
 
 /// How a figure moved.
@@ -14,26 +14,27 @@ enum Change {
     Better,
     Worse,
     Equal,
-    /// Not measured on one side, or neither way is better.
+    /// One side was not measured, or neither direction is better.
     Unjudged,
 }
 
-/// Two runs under their names.
+/// Two runs with their names.
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison<'a> {
-    /// The run that is compared with.
-    pub before: (&'a str, &'a Summary),
-    /// The run that is judged.
-    pub after: (&'a str, &'a Summary),
+    /// The baseline.
+    pub before: (&'a str, &'a RunSummary),
+    /// The run that is compared with the baseline.
+    pub after: (&'a str, &'a RunSummary),
 }
 
 impl Comparison<'_> {
-    /// The figures side by side.
+    /// The figures of both runs as a table.
     #[must_use]
     pub fn table(&self) -> Table {
         let mut table = Table::new(&["", self.before.0, self.after.0]);
-        let requests = |summary: &Summary| format!("{} / {}", summary.ok, summary.failures.len());
-        for row in &ROWS {
+        let requests =
+            |summary: &RunSummary| format!("{} / {}", summary.ok, summary.failures.len());
+        for row in &METRICS {
             let cell = |summary| show(row, (row.value)(summary));
             table.row(vec![row.name.into(), cell(self.before.1), cell(self.after.1)]);
         }
@@ -42,16 +43,16 @@ impl Comparison<'_> {
         table
     }
 
-    /// What got better, what got worse, what stayed: computed from the figures.
+    /// A text about which figures improved, got worse, or stayed equal, computed from the figures.
     #[must_use]
     pub fn words(&self) -> String {
         let mut text = String::new();
         for (change, title, nothing) in [
-            (Change::Better, "Better", "Nothing measured here got better."),
-            (Change::Worse, "Worse", "Nothing measured here got worse."),
+            (Change::Better, "Better", "No figure improved."),
+            (Change::Worse, "Worse", "No figure got worse."),
             (Change::Equal, "Equal within noise", ""),
         ] {
-            let moved: Vec<_> = ROWS
+            let moved: Vec<_> = METRICS
                 .iter()
                 .filter(|row| self.change(row) == change)
                 .map(|row| self.sentence(row))
@@ -68,7 +69,7 @@ impl Comparison<'_> {
         text
     }
 
-    fn change(&self, row: &Row) -> Change {
+    fn change(&self, row: &Metric) -> Change {
         let values = ((row.value)(self.before.1), (row.value)(self.after.1));
         let ((Some(before), Some(after)), Some(more_is_better)) = (values, row.more_is_better)
         else {
@@ -85,7 +86,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn sentence(&self, row: &Row) -> String {
+    fn sentence(&self, row: &Metric) -> String {
         let (before, after) = ((row.value)(self.before.1), (row.value)(self.after.1));
         let times = match (before, after) {
             (Some(before), Some(after)) if before > 0.0 && after > before * 2.0 => {
@@ -100,12 +101,13 @@ impl Comparison<'_> {
     }
 }
 
-/// Shares and scores near their best move little in relation to themselves, and still matter.
-fn is_count(row: &Row, difference: f64) -> bool {
+/// Whether a change is too small to report. Shares and scores near their best change little relative to themselves, so
+/// the metric's own threshold decides for them.
+fn is_count(row: &Metric, difference: f64) -> bool {
     row.more_is_better == Some(true) && difference.abs() >= row.noise
 }
 
-fn show(row: &Row, value: Option<f64>) -> String {
+fn show(row: &Metric, value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.*}", row.digits))
 }
 
@@ -114,18 +116,18 @@ mod tests {
     use super::*;
     use crate::stats::Sample;
 
-    fn summary(ttft: f64, itl: f64, sla_met: f64, failed: usize) -> Summary {
-        Summary {
+    fn summary(ttft: f64, itl: f64, sla_met: f64, failed: usize) -> RunSummary {
+        RunSummary {
             ttft: Sample::new(vec![ttft]),
             itl: Sample::new(vec![itl]),
             sla_met,
             ok: 10,
             failures: vec!["status 503".into(); failed],
-            ..Summary::default()
+            ..RunSummary::default()
         }
     }
 
-    fn words(before: &Summary, after: &Summary) -> String {
+    fn words(before: &RunSummary, after: &RunSummary) -> String {
         Comparison { before: ("a", before), after: ("b", after) }.words()
     }
 
@@ -148,10 +150,7 @@ mod tests {
     #[test]
     fn small_differences_are_no_change() {
         let text = words(&summary(100.0, 50.0, 90.0, 0), &summary(104.0, 49.0, 90.2, 0));
-        assert!(
-            text.contains("Nothing measured here got better.\nNothing measured here got worse."),
-            "{text}"
-        );
+        assert!(text.contains("No figure improved.\nNo figure got worse."), "{text}");
         assert!(line(&text, "Equal").contains("TTFT p99"), "{text}");
     }
 
@@ -163,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_table_has_a_dash_where_nothing_was_measured() {
-        let (before, after) = (Summary::default(), summary(12.34, 5.0, 100.0, 1));
+        let (before, after) = (RunSummary::default(), summary(12.34, 5.0, 100.0, 1));
         let table = Comparison { before: ("a", &before), after: ("b", &after) }.table().markdown();
         assert!(table.contains("| TTFT p50, ms | – | 12.3 |"), "{table}");
         assert!(table.contains("| requests ok / failed | 0 / 0 | 10 / 1 |"), "{table}");

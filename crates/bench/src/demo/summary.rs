@@ -1,49 +1,49 @@
-//! The figures of one run, and what each of them means.
+//! The figures of one run, and their definitions.
 
 use crate::demo::drive::Served;
 use crate::demo::workload::Class;
 use crate::stats::Sample;
 
-/// What a run's users saw, together.
+/// The latencies and outcomes of all users of one run.
 #[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// TTFT of all, milliseconds.
+pub struct RunSummary {
+    /// TTFT of all requests, in milliseconds.
     pub ttft: Sample,
-    /// TTFT of the short prompts: chats and agents.
+    /// TTFT of chats and agents, which have short prompts.
     pub ttft_short: Sample,
-    /// TTFT of the documents alone.
+    /// TTFT of the documents.
     pub ttft_document: Sample,
     /// Every gap between two text events, milliseconds.
     pub itl: Sample,
     /// QoE of every request, 0–1.
     pub qoe: Sample,
-    /// QoE of the agents alone.
+    /// QoE of the agents.
     pub qoe_agent: Sample,
-    /// Lateness of the load generator, milliseconds.
+    /// Lateness of the load generator, in milliseconds.
     pub lateness: Sample,
-    /// Shares of all requests, percent.
+    /// Requests that met both targets, in percent of all requests.
     pub sla_met: f64,
-    /// Chats whose promise was kept, percent of the chats.
+    /// Chats that met both targets, in percent of the chats.
     pub sla_met_chat: f64,
-    /// The same of the agents.
+    /// Agents' requests that met both targets, in percent of those.
     pub sla_met_agent: f64,
-    /// The same of the documents.
+    /// Documents that met both targets, in percent of the documents.
     pub sla_met_document: f64,
-    /// Streams with a gap above [`STALL`], percent.
+    /// Streams with a gap above [`STALL`], in percent.
     pub stalled: f64,
-    /// Requests whose phases ran on different endpoints, percent.
+    /// Requests that were handed off, in percent.
     pub handed_off: f64,
-    /// Requests that ended well.
+    /// The number of requests that ended with `[DONE]`.
     pub ok: usize,
-    /// Requests that did not, with the reasons of the first few.
+    /// The reasons of the requests that failed.
     pub failures: Vec<String>,
 }
 
 /// A pause that a reader notices, milliseconds.
 pub const STALL: f64 = 100.0;
 
-impl Summary {
-    /// Sums up a run.
+impl RunSummary {
+    /// Summarizes a run.
     #[must_use]
     pub fn of(run: &[Served]) -> Self {
         let class = |class: Class| move |served: &Served| served.class == class;
@@ -85,49 +85,49 @@ fn share(run: &[Served], of: impl Fn(&Served) -> bool, what: impl Fn(&Served) ->
 
 /// One line of the comparison.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// What is shown, with its unit.
+pub struct Metric {
+    /// The name with its unit.
     pub name: &'static str,
-    /// Digits behind the point.
+    /// The number of decimals.
     pub digits: usize,
-    /// Whether more is better; `None` where neither is.
+    /// Whether more is better. `None`: neither direction is.
     pub more_is_better: Option<bool>,
-    /// Differences below this are noise, in the row's unit.
+    /// Differences below this are noise, in the unit of the metric.
     pub noise: f64,
-    /// The figure.
-    pub value: fn(&Summary) -> Option<f64>,
+    /// Reads the figure from a run.
+    pub value: fn(&RunSummary) -> Option<f64>,
 }
 
 /// All lines of the comparison, in order.
-pub const ROWS: [Row; 18] = [
-    row("TTFT p50, ms", 1, Some(false), 2.0, |s| s.ttft.percentile(50.0)),
-    row("TTFT p99, ms", 1, Some(false), 5.0, |s| s.ttft.percentile(99.0)),
-    row("TTFT p50 of short prompts, ms", 1, Some(false), 2.0, |s| s.ttft_short.percentile(50.0)),
-    row("TTFT p99 of short prompts, ms", 1, Some(false), 5.0, |s| s.ttft_short.percentile(99.0)),
-    row("TTFT p50 of documents, ms", 1, Some(false), 5.0, |s| s.ttft_document.percentile(50.0)),
-    row("TTFT p99 of documents, ms", 1, Some(false), 5.0, |s| s.ttft_document.percentile(99.0)),
-    row("ITL p50, ms", 1, Some(false), 0.5, |s| s.itl.percentile(50.0)),
-    row("ITL p99, ms", 1, Some(false), 1.0, |s| s.itl.percentile(99.0)),
-    row("streams with a stall > 100 ms, %", 1, Some(false), 0.5, |s| Some(s.stalled)),
-    row("QoE mean", 3, Some(true), 0.002, |s| s.qoe.mean()),
-    row("QoE mean of agents", 3, Some(true), 0.002, |s| s.qoe_agent.mean()),
-    row("QoE p10", 3, Some(true), 0.002, |s| s.qoe.percentile(10.0)),
-    row("SLA met, %", 1, Some(true), 0.5, |s| Some(s.sla_met)),
-    row("SLA met for chats, %", 1, Some(true), 0.5, |s| Some(s.sla_met_chat)),
-    row("SLA met for agents, %", 1, Some(true), 0.5, |s| Some(s.sla_met_agent)),
-    row("SLA met for documents, %", 1, Some(true), 0.5, |s| Some(s.sla_met_document)),
-    row("requests failed", 0, Some(false), 0.5, |s| Some(s.failures.len() as f64)),
-    row("handed off, %", 1, None, 0.0, |s| Some(s.handed_off)),
+pub const METRICS: [Metric; 18] = [
+    metric("TTFT p50, ms", 1, Some(false), 2.0, |s| s.ttft.percentile(50.0)),
+    metric("TTFT p99, ms", 1, Some(false), 5.0, |s| s.ttft.percentile(99.0)),
+    metric("TTFT p50 of short prompts, ms", 1, Some(false), 2.0, |s| s.ttft_short.percentile(50.0)),
+    metric("TTFT p99 of short prompts, ms", 1, Some(false), 5.0, |s| s.ttft_short.percentile(99.0)),
+    metric("TTFT p50 of documents, ms", 1, Some(false), 5.0, |s| s.ttft_document.percentile(50.0)),
+    metric("TTFT p99 of documents, ms", 1, Some(false), 5.0, |s| s.ttft_document.percentile(99.0)),
+    metric("ITL p50, ms", 1, Some(false), 0.5, |s| s.itl.percentile(50.0)),
+    metric("ITL p99, ms", 1, Some(false), 1.0, |s| s.itl.percentile(99.0)),
+    metric("streams with a stall > 100 ms, %", 1, Some(false), 0.5, |s| Some(s.stalled)),
+    metric("QoE mean", 3, Some(true), 0.002, |s| s.qoe.mean()),
+    metric("QoE mean of agents", 3, Some(true), 0.002, |s| s.qoe_agent.mean()),
+    metric("QoE p10", 3, Some(true), 0.002, |s| s.qoe.percentile(10.0)),
+    metric("SLA met, %", 1, Some(true), 0.5, |s| Some(s.sla_met)),
+    metric("SLA met for chats, %", 1, Some(true), 0.5, |s| Some(s.sla_met_chat)),
+    metric("SLA met for agents, %", 1, Some(true), 0.5, |s| Some(s.sla_met_agent)),
+    metric("SLA met for documents, %", 1, Some(true), 0.5, |s| Some(s.sla_met_document)),
+    metric("requests failed", 0, Some(false), 0.5, |s| Some(s.failures.len() as f64)),
+    metric("handed off, %", 1, None, 0.0, |s| Some(s.handed_off)),
 ];
 
-const fn row(
+const fn metric(
     name: &'static str,
     digits: usize,
     more_is_better: Option<bool>,
     noise: f64,
-    value: fn(&Summary) -> Option<f64>,
-) -> Row {
-    Row { name, digits, more_is_better, noise, value }
+    value: fn(&RunSummary) -> Option<f64>,
+) -> Metric {
+    Metric { name, digits, more_is_better, noise, value }
 }
 
 #[cfg(test)]
@@ -162,7 +162,7 @@ mod tests {
                 ..served(Class::Document, 0.0, false, &[])
             },
         ];
-        let summary = Summary::of(&run);
+        let summary = RunSummary::of(&run);
         assert_eq!(summary.ttft_short.values(), [10.0, 30.0]);
         assert_eq!(summary.ttft.values().len(), 3);
         assert_eq!((summary.sla_met, summary.sla_met_chat, summary.stalled), (50.0, 100.0, 25.0));

@@ -1,4 +1,4 @@
-//! What the demo's users ask for, and when: the same for both line-ups, by one seed.
+//! The load of the demo. One seed determines it, so both runs get the same requests.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::request;
 /// Three kinds of traffic that share a model in production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A short question and a streamed answer that somebody reads.
+    /// A short question, with a streamed answer that a person reads.
     Chat,
-    /// The same, read by a program that waits for every token: a coding or voice agent.
+    /// The same lengths, read by a program that waits for every token, such as a coding or voice agent.
     Agent,
-    /// A long document, and a short answer: a summary, a label, an extraction.
+    /// A long document with a short answer: a summary, a label, an extraction.
     Document,
 }
 
 /// Rates and sizes of the mix; sizes are uniform within their range, arrivals are Poisson.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mix {
-    /// Chats a second.
+    /// Chat requests per second.
     pub chat_rate: f64,
-    /// Agents' requests a second.
+    /// Agent requests per second.
     pub agent_rate: f64,
-    /// Documents a second.
+    /// Document requests per second.
     pub document_rate: f64,
-    /// Fixes every arrival, size and word.
+    /// The seed of all arrivals, lengths and words.
     pub seed: u64,
 }
 
@@ -38,18 +38,18 @@ impl Default for Mix {
     }
 }
 
-/// One request to come.
+/// One planned request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
     /// When it is sent, from the start of the run.
     pub at: Duration,
-    /// Which kind it is.
+    /// The class of the request.
     pub class: Class,
-    /// Length of the prompt, tokens.
+    /// Length of the prompt, in tokens.
     pub prompt_tokens: u32,
-    /// Length of the answer, tokens.
+    /// Length of the answer, in tokens.
     pub output_tokens: u32,
-    /// 1 high, 2 medium, 3 low.
+    /// Priority: 1 high, 2 medium, 3 low.
     pub priority: u8,
     words: u64,
 }
@@ -69,7 +69,7 @@ impl Class {
         }
     }
 
-    /// What was promised to its users. People read about 20 tokens a second; agents are sold 100.
+    /// The targets of the class. 20 tokens per second keep ahead of a reader; agents are sold 100.
     #[must_use]
     pub const fn target(self) -> Target {
         let (ttft, itl) = match self {
@@ -80,7 +80,7 @@ impl Class {
         Target { ttft: Duration::from_millis(ttft), itl: Duration::from_millis(itl) }
     }
 
-    /// 1 high, 2 medium, 3 low, by a draw of 0..10.
+    /// The priority (1 high, 2 medium, 3 low) for a draw from 0..10.
     const fn priority(self, draw: u32) -> u8 {
         match (self, draw) {
             (Self::Agent, 0..5) => 1,
@@ -101,14 +101,14 @@ impl Mix {
         all
     }
 
-    /// The mix in words.
+    /// A description of the load for reports.
     #[must_use]
     pub fn describe(&self) -> String {
         format!(
             "open loop, Poisson, seed {}, no shared prefixes:\n\
-             - {} chats/s: 60–400 prompt tokens, 150–300 streamed to a reader; promised TTFT 500 ms, ITL 50 ms\n\
-             - {} agents/s: the same, read by programs, half of high priority; promised TTFT 500 ms, ITL 10 ms\n\
-             - {} documents/s: 4,000–8,000 prompt tokens, 20–60 out, 70 % of low priority; promised TTFT 2 s, ITL 50 ms",
+             - {} chats/s: 60–400 prompt tokens, 150–300 output tokens, read by people; targets: TTFT 500 ms, ITL 50 ms\n\
+             - {} agents/s: the same lengths, read by programs, half with high priority; targets: TTFT 500 ms, ITL 10 ms\n\
+             - {} documents/s: 4,000–8,000 prompt tokens, 20–60 output tokens, 70 % with low priority; targets: TTFT 2 s, ITL 50 ms",
             self.seed, self.chat_rate, self.agent_rate, self.document_rate
         )
     }
@@ -119,7 +119,7 @@ fn arrivals(class: Class, rate: f64, duration: Duration, seed: u64) -> Vec<Plann
     let mut at = 0.0;
     let mut planned = Vec::new();
     loop {
-        // Exponential gaps: 1 − u is never zero.
+        // `random` returns 0 but never 1, and the logarithm needs a number above 0.
         at -= (1.0 - rng.random::<f64>()).ln() / rate;
         if at >= duration.as_secs_f64() {
             return planned;
@@ -136,7 +136,7 @@ fn arrivals(class: Class, rate: f64, duration: Duration, seed: u64) -> Vec<Plann
 }
 
 impl Planned {
-    /// The whole request for `model`, streamed.
+    /// The bytes of the streamed HTTP request for `model`.
     #[must_use]
     pub fn request(&self, model: &str) -> Vec<u8> {
         let mut rng = StdRng::seed_from_u64(self.words);

@@ -1,4 +1,4 @@
-//! One request of a workload, as the lab plays it.
+//! A request of a workload, as the lab plays it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,45 +6,45 @@ use std::time::Duration;
 use qoe_core::request::analyze::Priority;
 use qoe_core::target::Target;
 
-/// A piece of a prompt. Two pieces with one `content` have the same tokens, as far as the shorter one goes.
+/// A piece of a prompt. Pieces with the same `content` have the same tokens, up to the length of the shorter one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Piece {
-    /// What is said.
+    /// What the piece contains.
     pub content: Content,
-    /// In how many tokens.
+    /// The length in tokens.
     pub tokens: u32,
 }
 
-/// What a piece says.
+/// The content of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
-    /// Words of a user or of a system prompt, by their seed.
+    /// Words of a user or of a system prompt, identified by their seed.
     Words(u64),
-    /// What a model answers to all pieces before this one: the next turn of a conversation repeats it.
+    /// The answer of the model to all pieces before this one, which the next turn of a conversation repeats.
     Answer,
 }
 
-/// One request.
+/// One request of a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrival {
-    /// When, from the start of the workload.
+    /// The time of arrival, from the start of the workload.
     pub at: Duration,
-    /// Its prompt; at least one token in all.
+    /// The prompt, with at least one token in total.
     pub prompt: Arc<[Piece]>,
-    /// Tokens of the answer; at least one. No policy is told.
+    /// The length of the answer in tokens, at least one. Policies do not see it.
     pub output_tokens: u32,
-    /// What the client says it expects (`x-expected-output-tokens`), if it says so.
+    /// The output length that the client states (`x-expected-output-tokens`), if any.
     pub expected_output_tokens: Option<u32>,
-    /// How urgent.
+    /// The priority.
     pub priority: Priority,
-    /// The promise.
+    /// The latency targets.
     pub target: Target,
-    /// Whether an earlier turn's answer is in the prompt: the phase is decoding by the published rules.
+    /// Whether the prompt contains the answer of an earlier turn. The published rules take such a request for decoding.
     pub goes_on: bool,
 }
 
 impl Arrival {
-    /// Tokens of its prompt.
+    /// The length of the prompt in tokens.
     #[must_use]
     pub fn prompt_tokens(&self) -> u32 {
         self.prompt.iter().map(|piece| piece.tokens).sum()

@@ -1,4 +1,4 @@
-//! A figure over several seeds: its mean, and how far the true one may be from it.
+//! The mean of a figure over several seeds, with its confidence interval.
 
 use crate::stats::Sample;
 
@@ -7,9 +7,9 @@ use crate::stats::Sample;
 pub struct Confidence {
     /// The mean over the seeds.
     pub mean: f64,
-    /// Half the width of the 95 % interval; `None` of one seed, which says nothing of the spread.
+    /// Half the width of the 95 % interval; `None`: one seed does not show the spread.
     pub half: Option<f64>,
-    /// How many seeds.
+    /// The number of seeds.
     pub runs: usize,
 }
 
@@ -18,11 +18,11 @@ const T: [f64; 20] = [
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
     2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
 ];
-/// From there on, close enough and never too narrow.
+/// The value for more degrees of freedom: that of 20, so the interval is never too narrow.
 const T_BEYOND: f64 = 2.086;
 
 impl Confidence {
-    /// Of one value per seed; those that are not numbers are left out. `None` of nothing.
+    /// Computes the interval from one value per seed, without NaN. `None`: there are no values.
     #[must_use]
     pub fn of(values: Vec<f64>) -> Option<Self> {
         let sample = Sample::new(values);
@@ -30,13 +30,14 @@ impl Confidence {
         let mean = sample.mean()?;
         let half = (runs > 1).then(|| {
             let squares: f64 = sample.values().iter().map(|value| (value - mean).powi(2)).sum();
+            // n − 1, because the mean comes from the same values.
             let deviation = (squares / (runs - 1) as f64).sqrt();
             T.get(runs - 2).unwrap_or(&T_BEYOND) * deviation / (runs as f64).sqrt()
         });
         Some(Self { mean, half, runs })
     }
 
-    /// The interval; of one seed, the value alone.
+    /// The ends of the interval. For one seed both are the mean.
     #[must_use]
     pub fn range(&self) -> (f64, f64) {
         let half = self.half.unwrap_or(0.0);

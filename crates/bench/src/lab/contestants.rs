@@ -1,4 +1,4 @@
-//! The policies that are compared, each on the cluster that it is made for: the same machines, told apart or not.
+//! The compared policies, each on the cluster that it is made for: the same machines, with phases separated or not.
 
 use qoe_core::admit::room::OnUnattainable;
 use qoe_core::plan::policy::{EndpointPolicy, Policy, Predictive};
@@ -8,22 +8,22 @@ use qoe_core::plan::weighted::Weights;
 use crate::lab::shape::Shape;
 use crate::lab::world::rules::Rules;
 
-/// A policy with its cluster.
+/// A policy and its cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contestant {
-    /// Its name in reports.
+    /// The name in reports.
     pub label: &'static str,
-    /// Whether it is the product's default.
+    /// Whether this is the product's default policy.
     pub ours: bool,
-    /// Whether it is the product's default but for one thing: to see what that is worth.
+    /// Whether this is the default policy with one part switched off, which shows the worth of that part.
     pub variant: bool,
-    /// How it serves.
+    /// The settings of the route.
     pub rules: Rules,
-    /// The endpoints are not told apart: each does both phases.
+    /// Whether every endpoint serves both phases.
     pub merged: bool,
 }
 
-/// Requests that may wait in a router.
+/// The maximum number of requests that wait in a router.
 const QUEUE: usize = 2048;
 
 const fn rules(policy: Policy, mode: HandoffMode, min_prompt_tokens: u64) -> Rules {
@@ -40,13 +40,13 @@ const fn variant(label: &'static str, rules: Rules, merged: bool) -> Contestant 
     Contestant { label, ours: false, variant: true, rules, merged }
 }
 
-/// What routers for disaggregated serving do: every prompt is handed over.
+/// A policy of routers for disaggregated serving, which hand off every request.
 fn parted(label: &'static str, policy: EndpointPolicy) -> Contestant {
     let rules = rules(policy.into(), HandoffMode::Always, 0);
     Contestant { label, ours: false, variant: false, rules, merged: false }
 }
 
-/// Ours first, then the baselines.
+/// All policies, with the product's default first.
 #[must_use]
 pub fn contestants() -> Vec<Contestant> {
     let predictive = Policy::Predictive(Predictive { cross_phase: true });
@@ -77,7 +77,7 @@ pub fn contestants() -> Vec<Contestant> {
 }
 
 impl Contestant {
-    /// Its cluster, of these machines.
+    /// The cluster of this policy, made of the machines of `shape`.
     #[must_use]
     pub fn cluster(&self, shape: &Shape) -> Shape {
         if self.merged { shape.merged() } else { shape.clone() }

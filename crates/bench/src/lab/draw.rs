@@ -11,41 +11,41 @@ use rand::{Rng, SeedableRng};
 pub struct Draw(Xoshiro256PlusPlus);
 
 impl Draw {
-    /// The stream named `stream` of `seed`; streams of one seed are independent.
+    /// Creates stream number `stream` of `seed`. Streams of one seed are independent.
     #[must_use]
     pub fn new(seed: u64, stream: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(mix(seed, stream)))
     }
 
-    /// 64 random bits.
+    /// Draws 64 random bits.
     pub fn word(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// Uniform in 0 (included) to 1 (excluded).
+    /// Draws uniformly from 0 (included) to 1 (excluded).
     pub fn share(&mut self) -> f64 {
-        // The upper 53 bits are as many as an `f64` holds.
+        // An `f64` has 53 bits of precision.
         (self.word() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Uniform between `low` and `high`, both possible.
+    /// Draws an integer uniformly from `low` to `high`, both included.
     pub fn between(&mut self, low: u32, high: u32) -> u32 {
         let values = f64::from(high.saturating_sub(low)) + 1.0;
         low + (self.share() * values) as u32
     }
 
-    /// Uniform between `low` and `high`.
+    /// Draws uniformly from `low` to `high`.
     pub fn within(&mut self, low: f64, high: f64) -> f64 {
         low + self.share() * (high - low)
     }
 
-    /// Seconds to the next event of a Poisson process of `rate` events a second.
+    /// Draws the seconds to the next event of a Poisson process with `rate` events per second.
     pub fn gap(&mut self, rate: f64) -> f64 {
-        // 1 − u is never zero.
+        // `share` returns 0 but never 1, and the logarithm needs a number above 0.
         -(1.0 - self.share()).ln() / rate
     }
 
-    /// Standard normal, by Box and Muller.
+    /// Draws from the standard normal distribution, by Box and Muller.
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.share()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.share()).cos()

@@ -1,4 +1,4 @@
-//! The standing experiments: one question each, with all that is needed to judge the answer.
+//! The standard experiments, each with one question and everything needed to judge the answer.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,36 +12,36 @@ use crate::lab::shape::Shape;
 use crate::lab::trace::replay::Replay;
 use crate::lab::trace::rows::Trace;
 use crate::lab::workload::Workload;
-use crate::lab::workload::course::Course;
+use crate::lab::workload::course::RateCurve;
 use crate::lab::workload::promises::Promises;
 
-/// What is played.
+/// The source of the arrivals.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A made-up workload.
+    /// A synthetic workload.
     Made(Workload),
     /// A window of a trace.
     Trace(Trace, Replay),
 }
 
-/// One question.
+/// One experiment to run.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What is asked.
+    /// The question.
     pub title: &'static str,
-    /// The machines.
+    /// The cluster.
     pub shape: Shape,
-    /// What they are asked for.
+    /// The source of the arrivals.
     pub source: Source,
-    /// Seconds of arrivals.
+    /// The duration of the arrivals, in seconds.
     pub seconds: f64,
-    /// Requests a second.
+    /// The rates, in requests per second.
     pub rates: Vec<f64>,
 }
 
-/// Where the published traces lie, if they do.
+/// The paths of the published traces, if given.
 #[derive(Clone, Debug, Default)]
 pub struct Traces {
     /// Azure's LLM inference trace, conversations.
@@ -51,7 +51,7 @@ pub struct Traces {
 }
 
 const CHAT: Target = target(500, 30);
-/// Prompts of up to 126,000 tokens take one GPU seconds by themselves.
+/// The targets for prompts of up to 126,000 tokens, whose prefill alone takes seconds on one GPU.
 const LONG: Target = target(5_000, 50);
 
 const fn target(ttft: u64, itl: u64) -> Target {
@@ -59,7 +59,7 @@ const fn target(ttft: u64, itl: u64) -> Target {
 }
 
 impl Question {
-    /// The arrivals at a rate, by a seed.
+    /// The arrivals at `rate` for `seed`.
     #[must_use]
     pub fn arrivals(&self, rate: f64, seed: u64) -> Vec<Arrival> {
         match &self.source {
@@ -68,7 +68,7 @@ impl Question {
                 let whole = Replay { seed, ..*replay };
                 let speed = whole.speed_for(trace, rate);
                 let span = Duration::from_secs_f64(self.seconds * speed);
-                // Each seed plays another part of the trace.
+                // Each seed plays another part of the trace, so that seeds are independent samples.
                 let last = trace.rows().last().map_or(Duration::ZERO, |row| row.at);
                 let room = last.saturating_sub(span);
                 let from = room.mul_f64((seed as f64 * 0.381_966).fract());
@@ -77,7 +77,7 @@ impl Question {
         }
     }
 
-    /// Everything somebody needs to judge the answer.
+    /// The conditions of the experiment, for reports.
     #[must_use]
     pub fn conditions(&self, seeds: u64) -> Vec<String> {
         let workload = match &self.source {
@@ -127,7 +127,7 @@ fn traced(
     })
 }
 
-/// The standing set.
+/// The standard set of experiments.
 ///
 /// # Errors
 /// A trace that is given cannot be read.
@@ -216,7 +216,7 @@ pub fn standing(traces: &Traces) -> anyhow::Result<Vec<Question>> {
             "priorities",
             "Three priorities in bursts beyond what the cluster can do",
             four(),
-            Workload::chat().with_course(Course::Bursts { period: 30.0, on: 10.0, peak: 2.5 }),
+            Workload::chat().with_course(RateCurve::Bursts { period: 30.0, on: 10.0, peak: 2.5 }),
             &[40.0, 45.0, 50.0, 60.0],
         ),
         made(

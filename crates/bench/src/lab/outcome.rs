@@ -1,62 +1,62 @@
-//! What became of the requests of one run.
+//! The outcomes of the requests of one run.
 
 use std::time::Duration;
 
 use qoe_core::request::analyze::Priority;
 use qoe_core::target::Target;
 
-/// The [`Outcome::reason`] of a request that admission refused; all others that were not served were lost.
+/// The [`Outcome::reason`] of a request that admission refused. All other unserved requests were lost.
 pub const REFUSED: &str = "refused";
 
-/// A stream is smooth if no pause between two of its tokens is longer than so many times its ITL target. A mean hides
-/// that a stream stands still while somebody else's prompt is read.
+/// A stream is smooth if no gap between two of its tokens exceeds this many ITL targets. A mean hides that a stream
+/// stalls while another prompt is computed in the same batch.
 pub const LONGEST_PAUSE: f64 = 3.0;
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// When it arrived.
+    /// The time of arrival.
     pub at: Duration,
-    /// How urgent it was.
+    /// The priority.
     pub priority: Priority,
-    /// Tokens of its prompt.
+    /// The length of the prompt in tokens.
     pub prompt_tokens: u32,
-    /// Tokens of its answer that came.
+    /// The number of output tokens that arrived.
     pub output_tokens: u32,
     /// Seconds to the first token.
     pub ttft: Option<f64>,
-    /// Mean seconds between its tokens; `None` for answers of one token.
+    /// Mean seconds between tokens. `None`: the answer has one token.
     pub itl: Option<f64>,
     /// Longest pause between two of its tokens, in seconds.
     pub longest_gap: f64,
-    /// Seconds to its end.
+    /// Seconds to the end.
     pub e2e: f64,
-    /// Its quality of experience, 0 to 1; refused and failed ones have 0.
+    /// The quality of experience, 0 to 1. Refused and lost requests have 0.
     pub qoe: f64,
     /// Whether both targets were met.
     pub sla_met: bool,
     /// Whether both were met, and no pause was longer than [`LONGEST_PAUSE`] allows.
     pub smooth: bool,
-    /// Answered whole. Not so: refused by admission, or lost with its endpoint.
+    /// Whether the request was answered completely. Otherwise admission refused it, or it was lost with its endpoint.
     pub served: bool,
-    /// Prefill and decoding on two endpoints.
+    /// Whether prefill and decoding ran on different endpoints.
     pub handoff: bool,
-    /// Why the plan was so.
+    /// The reason for the plan.
     pub reason: &'static str,
     /// Seconds in the router's queue.
     pub queued: f64,
-    /// Prompt tokens whose KV was moved.
+    /// The number of prompt tokens whose KV was transferred.
     pub moved_tokens: u32,
-    /// Prompt tokens that were found in a prefix cache.
+    /// The number of prompt tokens that were found in a prefix cache.
     pub cached_tokens: u32,
-    /// TTFT that was forecast when it was planned, if the policy forecasts.
+    /// The TTFT forecast at planning, in seconds, if the policy forecasts.
     pub forecast_ttft: Option<f64>,
-    /// ITL that was forecast.
+    /// The ITL forecast at planning, in seconds.
     pub forecast_itl: Option<f64>,
 }
 
 impl Outcome {
-    /// Whether a request that met its targets, or did not, was smooth too.
+    /// Whether a request is smooth: it met its targets, and its longest gap is within the bound.
     #[must_use]
     pub fn is_smooth(sla_met: bool, longest_gap: f64, target: Target) -> bool {
         sla_met && longest_gap <= LONGEST_PAUSE * target.itl.as_secs_f64()
@@ -66,23 +66,23 @@ impl Outcome {
 /// How one endpoint was used.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Use {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// `prefill`, `decoding` or `mixed`.
+    /// The role: `prefill`, `decoding` or `mixed`.
     pub role: &'static str,
-    /// Share of the time in which it computed, 0 to 1.
+    /// The share of time that it computed, 0 to 1.
     pub busy: f64,
-    /// Share of the KV blocks that were held, mean over time, 0 to 1.
+    /// The mean share of KV blocks in use over time, 0 to 1.
     pub kv_use: f64,
-    /// Requests put back for want of KV.
+    /// The number of preemptions for lack of KV blocks.
     pub preemptions: u64,
-    /// Prompt tokens it computed.
+    /// The number of prompt tokens it computed.
     pub computed_tokens: u64,
-    /// Tokens it wrote.
+    /// The number of tokens it wrote.
     pub written_tokens: u64,
 }
 
-/// A moment of the run, every second of virtual time.
+/// The state of a run at one moment, sampled every second of virtual time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moment {
     /// Seconds from the start.
@@ -91,7 +91,7 @@ pub struct Moment {
     pub queued: u32,
     /// Requests in flight.
     pub in_flight: u32,
-    /// Replicas that the scaling hints ask for: prefill, decoding.
+    /// The replicas that the scaling hints recommend: prefill, decoding.
     pub desired: (u32, u32),
 }
 
@@ -106,8 +106,8 @@ pub struct Run {
     pub outcomes: Vec<Outcome>,
     /// All endpoints.
     pub uses: Vec<Use>,
-    /// Pauses between tokens, over all streams: (upper bound in seconds, how many), ascending.
+    /// The gaps between tokens of all streams, as a histogram: (upper bound in seconds, count), ascending.
     pub gaps: Vec<(f64, u64)>,
-    /// The course of it.
+    /// The state of the run over time.
     pub moments: Vec<Moment>,
 }

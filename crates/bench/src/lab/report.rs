@@ -1,4 +1,4 @@
-//! What the experiments gave, for the terminal, as a page, and as a document with pictures.
+//! Reports of experiments: for the terminal, as an HTML page, and as a Markdown document with pictures.
 //!
 //! ```text
 //! experiments → tables, plots (chart, bars: frame, axis, style), losses → terminal | html | markdown
@@ -29,7 +29,7 @@ mod tests;
 pub use self::html::html;
 pub use self::markdown::{Document, markdown};
 
-/// An experiment for the terminal.
+/// Renders an experiment for the terminal.
 #[must_use]
 pub fn terminal(experiment: &Experiment) -> String {
     let mut text = format!("{}: {}\n", experiment.name, experiment.title);
@@ -47,7 +47,7 @@ pub fn terminal(experiment: &Experiment) -> String {
     text + &tables::key(experiment).to_string()
 }
 
-/// Writes the page to `path`.
+/// Writes the HTML page to `path`.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -55,7 +55,7 @@ pub fn write_html(about: &About, experiments: &[Experiment], path: &Path) -> any
     write(path, &html(about, experiments))
 }
 
-/// Writes the document to `path`, and its pictures to the folder of the same name beside it.
+/// Writes the Markdown document to `path`, and its pictures to the folder of the same name beside it.
 ///
 /// # Errors
 /// A file cannot be written.

@@ -1,20 +1,21 @@
-//! What the experiments of the lab gave: policies beside each other, at several rates, over several seeds.
+//! The results of the lab's experiments: several policies at several rates over several seeds.
 
 use crate::lab::confidence::Confidence;
 use crate::lab::outcome::Run;
 use crate::lab::summary::figures::Figure;
 use crate::lab::summary::summarize::Summary;
 
-/// One question: one cluster and one workload under several policies.
+/// The results of one experiment: one cluster and one workload under several policies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {
-    /// Its name, as on the command line; also the name of its files.
+    /// The name, on the command line and of its files.
     pub name: String,
-    /// The question, in a line.
+    /// The question in one line.
     pub title: String,
-    /// Everything that somebody needs to judge the answer: cluster, engines, workload, seeds.
+    /// The conditions: cluster, engines, workload, seeds.
     pub conditions: Vec<String>,
-    /// The answers, ours first, as pictures show the first unbroken; all have the same rates.
+    /// The results by policy, all with the same rates. The product's default is first, because pictures draw the first
+    /// line unbroken.
     pub sweeps: Vec<Sweep>,
 }
 
@@ -23,51 +24,51 @@ pub struct Experiment {
 pub struct Sweep {
     /// The policy's name.
     pub label: String,
-    /// Whether it is the product's default, which must hold its own against all others.
+    /// Whether this is the product's default policy.
     pub ours: bool,
-    /// By ascending rate.
+    /// The points by ascending rate.
     pub points: Vec<Point>,
 }
 
 /// One policy at one rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// Requests a second that arrived, on average.
+    /// The mean rate of arrivals, in requests per second.
     pub rate: f64,
-    /// One summary per seed, in the order of the seeds, which is the same for all policies.
+    /// One summary per seed. All policies have the same seeds in the same order.
     pub runs: Vec<Summary>,
     /// The run of the first seed, for plots.
     pub sample: Run,
 }
 
-/// Goodput is the rate at which at least this share of the requests kept a promise (DistServe).
+/// Goodput is the highest rate at which at least this share of the requests meets the SLO, as in DistServe.
 pub const ATTAINMENT: f64 = 0.9;
 
 /// The highest rate at which [`ATTAINMENT`] was reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
-    /// Not even at the lowest rate, which is this.
+    /// Not reached at the lowest rate, which is this.
     Below(f64),
-    /// At this rate, interpolated between two that were run.
+    /// Reached up to this rate, interpolated between two rates that were run.
     At(f64),
-    /// Even at the highest rate, which is this.
+    /// Reached at the highest rate, which is this.
     AtLeast(f64),
 }
 
-/// What requests are promised.
+/// What a request must meet to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
-    /// Both targets are met.
+    /// The TTFT and ITL targets.
     Sla,
     /// And no pause between two tokens is long.
     Smooth,
 }
 
 impl Promise {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 2] = [Self::Sla, Self::Smooth];
 
-    /// What share of the requests kept it is called, with its unit.
+    /// The name of the figure, with its unit.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,7 +77,7 @@ impl Promise {
         }
     }
 
-    /// Share of the requests that kept it.
+    /// The share of requests that met it.
     #[must_use]
     pub const fn kept(self, summary: &Summary) -> f64 {
         match self {
@@ -87,13 +88,13 @@ impl Promise {
 }
 
 impl Point {
-    /// A figure at this point, over the seeds.
+    /// A figure at this point over the seeds.
     #[must_use]
     pub fn figure(&self, figure: &Figure) -> Option<Confidence> {
         figure.over(&self.runs)
     }
 
-    /// Share of the requests that kept a promise, over the seeds.
+    /// The share of requests that met `promise`, over the seeds.
     #[must_use]
     pub fn kept(&self, promise: Promise) -> Option<Confidence> {
         Confidence::of(self.runs.iter().map(|run| promise.kept(run)).collect())
@@ -101,12 +102,13 @@ impl Point {
 }
 
 impl Sweep {
-    /// The highest rate at which ≥ 90 % of the requests kept a promise; `None` if nothing was run.
+    /// The highest rate at which at least 90 % of the requests met `promise`. `None`: nothing was run.
     #[must_use]
     pub fn goodput_rate(&self, promise: Promise) -> Option<Limit> {
         let met = |point: &Point| Some((point.rate, point.kept(promise)?.mean));
         let points: Vec<(f64, f64)> = self.points.iter().filter_map(met).collect();
         let (lowest, _) = *points.first()?;
+        // With noise the share may dip and recover. The last rate that reaches the share decides.
         let Some(last) = points.iter().rposition(|&(_, met)| met >= ATTAINMENT) else {
             return Some(Limit::Below(lowest));
         };
@@ -114,12 +116,14 @@ impl Sweep {
         let Some(&(next_rate, next_met)) = points.get(last + 1) else {
             return Some(Limit::AtLeast(rate));
         };
+        // The share crosses the threshold between these two rates. It is taken as linear between them.
         Some(Limit::At(rate + (next_rate - rate) * (met - ATTAINMENT) / (met - next_met)))
     }
 
     /// The point at `rate`.
     #[must_use]
     pub fn at(&self, rate: f64) -> Option<&Point> {
+        // Rates come from the command line, so equal ones differ at most by rounding.
         self.points.iter().find(|point| (point.rate - rate).abs() < 1e-9)
     }
 }
@@ -135,8 +139,8 @@ impl Experiment {
         rates
     }
 
-    /// The rate that tables and distributions are of: the highest at which any policy reached [`ATTAINMENT`], where
-    /// the promise is kept by some and perhaps broken by others; the lowest, if none did anywhere.
+    /// The rate for tables and distributions: the highest at which any policy reached [`ATTAINMENT`], because policies
+    /// differ most there. If none did, the lowest rate.
     #[must_use]
     pub fn focus(&self) -> Option<f64> {
         let reached = |&rate: &f64| {
@@ -147,14 +151,14 @@ impl Experiment {
         rates.iter().copied().rfind(reached).or_else(|| rates.first().copied())
     }
 
-    /// Each policy's point at `rate`, where it has one.
+    /// The point of each policy at `rate`, if it has one.
     pub fn points(&self, rate: f64) -> impl Iterator<Item = (&Sweep, &Point)> {
         self.sweeps.iter().filter_map(move |sweep| Some((sweep, sweep.at(rate)?)))
     }
 }
 
 impl Limit {
-    /// The limit in words: `6.40`, `< 2`, `≥ 8`; requests a second.
+    /// The limit as text in requests per second: `6.40`, `< 2`, `≥ 8`.
     #[must_use]
     pub fn show(self) -> String {
         match self {
@@ -164,7 +168,7 @@ impl Limit {
         }
     }
 
-    /// For comparison: what was not reached at all counts as none.
+    /// The rate for comparisons. A limit below the lowest rate counts as 0.
     #[must_use]
     pub fn value(self) -> f64 {
         match self {

@@ -1,4 +1,4 @@
-//! Clusters: which endpoints there are, how fast, and what befalls them.
+//! Clusters: their endpoints, with speeds and failures.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use qoe_sim::Profile;
 /// One endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// What it is for.
+    /// The role.
     pub role: Role,
-    /// How fast it is.
+    /// The speed and size.
     pub profile: Profile,
-    /// When it dies, if it does, and when it is back.
+    /// When it dies and when it is back, if it does.
     pub dies: Option<(Duration, Duration)>,
 }
 
 /// A cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
-    /// Its endpoints.
+    /// The endpoints.
     pub nodes: Vec<Node>,
-    /// What KV caches move over, of each endpoint.
+    /// The bandwidth of each endpoint's link for KV transfers.
     pub gigabits_per_second: f64,
-    /// Routers before it; each request goes to one of them.
+    /// The number of routers. Each request goes to one of them.
     pub routers: usize,
-    /// How often routers look at what endpoints publish.
+    /// The interval at which routers scrape endpoints.
     pub scrape_every: Duration,
-    /// One way between router and endpoint.
+    /// The one-way network delay between router and endpoint.
     pub network: Duration,
 }
 
@@ -43,20 +43,20 @@ impl Shape {
         }
     }
 
-    /// So many endpoints that do both phases.
+    /// A cluster of this many endpoints that serve both phases.
     #[must_use]
     pub fn mixed(count: usize, profile: &Profile) -> Self {
         Self::of(std::iter::repeat_n(Role::Mixed, count), profile)
     }
 
-    /// So many endpoints for each phase.
+    /// A cluster of this many endpoints for each phase.
     #[must_use]
     pub fn split(prefill: usize, decoding: usize, profile: &Profile) -> Self {
         let prefill = std::iter::repeat_n(Role::Prefill, prefill);
         Self::of(prefill.chain(std::iter::repeat_n(Role::Decoding, decoding)), profile)
     }
 
-    /// The same machines, all for both phases.
+    /// Returns the same machines, all serving both phases.
     #[must_use]
     pub fn merged(&self) -> Self {
         let mut merged = self.clone();
@@ -64,28 +64,28 @@ impl Shape {
         merged
     }
 
-    /// The same with one endpoint's steps taking so many times as long.
+    /// Returns the cluster with the steps of one endpoint slowed down by a factor.
     #[must_use]
     pub fn with_slow(mut self, node: usize, times: f64) -> Self {
         self.nodes[node].profile = slowed(&self.nodes[node].profile, times);
         self
     }
 
-    /// The same with an endpoint that dies, and is back after a while.
+    /// Returns the cluster with an endpoint that dies and comes back.
     #[must_use]
     pub fn with_death(mut self, node: usize, at: Duration, back: Duration) -> Self {
         self.nodes[node].dies = Some((at, back));
         self
     }
 
-    /// The same behind so many routers.
+    /// Returns the cluster behind this many routers.
     #[must_use]
     pub fn behind(mut self, routers: usize) -> Self {
         self.routers = routers;
         self
     }
 
-    /// The cluster in words.
+    /// A description of the cluster for reports.
     #[must_use]
     pub fn describe(&self) -> String {
         let count = |role| self.nodes.iter().filter(|node| node.role == role).count();

@@ -1,7 +1,7 @@
 //! The figures of one run.
 //!
-//! Latencies are those of the requests that got a token; QoE, promises kept and goodput count all requests, so that a
-//! policy gains nothing by refusing the slow ones.
+//! Latencies are those of requests that got a token. QoE, SLA and goodput count all requests, so that a policy gains
+//! nothing by refusing slow ones.
 
 pub mod figures;
 pub mod summarize;

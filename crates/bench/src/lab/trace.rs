@@ -1,6 +1,6 @@
 //! Traces of real traffic, as published: the LLM traces of Azure and of Mooncake, plain or gzip.
 //!
-//! Which one a file is, its first line says. Reading gives rows; a [`Replay`] makes arrivals of them.
+//! The first line of a file determines its format. Reading gives rows, and a [`Replay`] converts them to arrivals.
 
 pub mod azure;
 pub mod mooncake;

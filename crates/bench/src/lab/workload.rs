@@ -1,4 +1,4 @@
-//! What the lab's users ask for, and when: made-up workloads in the shapes of public ones, by one seed.
+//! Synthetic workloads with the statistics of public traces. One seed determines a workload.
 //!
 //! ```text
 //! course (when) → kind (what: lengths, prefixes, turns) → promises (priority, targets, stated lengths) → arrivals
@@ -15,7 +15,7 @@ pub mod single;
 use crate::lab::arrival::Arrival;
 use crate::lab::draw::{Draw, mix};
 use crate::lab::workload::conversations::Conversations;
-use crate::lab::workload::course::Course;
+use crate::lab::workload::course::RateCurve;
 use crate::lab::workload::documents::Documents;
 use crate::lab::workload::draft::WorkloadError;
 use crate::lab::workload::length::Length;
@@ -28,31 +28,31 @@ mod tests;
 /// A workload of any length and rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
-    /// Its name, as on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// What is asked.
-    pub kind: Kind,
-    /// How the rate goes over time.
-    pub course: Course,
-    /// Who is promised what.
+    /// The kind of requests.
+    pub kind: Traffic,
+    /// The rate over time.
+    pub course: RateCurve,
+    /// The priorities, targets and stated lengths of requests.
     pub promises: Promises,
 }
 
-/// What is asked.
+/// The kinds of requests.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
-    /// Requests that have nothing to do with each other.
+pub enum Traffic {
+    /// Independent requests.
     Single(Single),
-    /// Long documents, and further questions about them.
+    /// Long documents with follow-up questions.
     Documents(Documents),
     /// Conversations of many turns.
     Conversations(Conversations),
-    /// Several workloads at once, each with its share of the rate.
+    /// Several workloads at the same time, each with its share of the rate.
     Mix(Vec<(f64, Workload)>),
 }
 
 impl Workload {
-    /// The workload of this name, at a constant rate and with the usual promises.
+    /// The workload with this name, with default targets.
     ///
     /// # Errors
     /// No workload has this name.
@@ -76,28 +76,29 @@ impl Workload {
         Self::single("chat", Single { prompt, output, prefix: None })
     }
 
-    /// Code completion: lengths and bursts as in the Azure code trace of 2023, whose busiest second had 25 times the mean.
+    /// Code completion: lengths and bursts as in the Azure code trace of 2023, whose busiest second had 25 times the
+    /// mean.
     #[must_use]
     pub fn code() -> Self {
         let prompt = Length::Lognormal { p50: 1_469.0, p99: 7_436.0, max: 7_437 };
         let output = Length::Lognormal { p50: 13.0, p99: 252.0, max: 1_899 };
         let single = Self::single("code", Single { prompt, output, prefix: None });
-        Self { course: Course::Spiky { peak: 25.0 }, ..single }
+        Self { course: RateCurve::Spiky { peak: 25.0 }, ..single }
     }
 
-    /// Long documents, with further questions: lengths and prefix sharing as in the Mooncake conversation trace.
+    /// Long documents with follow-up questions: lengths and prefix sharing as in the Mooncake conversation trace.
     #[must_use]
     pub fn documents() -> Self {
-        Self::of("documents", Kind::Documents(Documents::default()))
+        Self::of("documents", Traffic::Documents(Documents::default()))
     }
 
     /// Conversations of 2 to 12 turns under the system prompts of a few applications.
     #[must_use]
     pub fn conversations() -> Self {
-        Self::of("conversations", Kind::Conversations(Conversations::default()))
+        Self::of("conversations", Traffic::Conversations(Conversations::default()))
     }
 
-    /// Short prompts and short answers: the price of every detour shows.
+    /// Short prompts and short answers, which show the cost of every detour.
     #[must_use]
     pub fn tiny() -> Self {
         let prompt = Length::Uniform { min: 16, max: 128 };
@@ -114,7 +115,7 @@ impl Workload {
         Self::single("agents", Single { prompt, output, prefix })
     }
 
-    /// Several workloads at once, each with its share of the rate; each keeps its course and promises.
+    /// Several workloads at the same time, each with its share of the rate. Each keeps its own course and promises.
     ///
     /// # Errors
     /// There are no parts, or a share is not above 0.
@@ -125,45 +126,50 @@ impl Workload {
             return Err(WorkloadError::Figure { name, what });
         }
         let parts = parts.into_iter().map(|(share, part)| (share / total, part)).collect();
-        Ok(Self::of(name, Kind::Mix(parts)))
+        Ok(Self::of(name, Traffic::Mix(parts)))
     }
 
-    /// The same with another course.
+    /// Returns the workload with another rate over time.
     #[must_use]
-    pub fn with_course(self, course: Course) -> Self {
+    pub fn with_course(self, course: RateCurve) -> Self {
         Self { course, ..self }
     }
 
-    /// The same with other promises.
+    /// Returns the workload with other promises.
     #[must_use]
     pub fn with_promises(self, promises: Promises) -> Self {
         Self { promises, ..self }
     }
 
     fn single(name: &'static str, single: Single) -> Self {
-        Self::of(name, Kind::Single(single))
+        Self::of(name, Traffic::Single(single))
     }
 
-    fn of(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, course: Course::Constant, promises: Promises::default() }
+    fn of(name: &'static str, kind: Traffic) -> Self {
+        Self { name, kind, course: RateCurve::Constant, promises: Promises::default() }
     }
 
-    /// The requests of `seconds` seconds at a mean of `rate` requests a second, in order of time.
+    /// The requests of `seconds` seconds at a mean of `rate` requests per second, in order of time.
     #[must_use]
     pub fn generate(&self, seconds: f64, rate: f64, seed: u64) -> Vec<Arrival> {
+        // Separate streams keep the times of arrival the same when lengths or targets change.
         let mut times = Draw::new(seed, 1);
         let mut draw = Draw::new(seed, 2);
         let drafts = match &self.kind {
-            Kind::Single(single) => {
+            Traffic::Single(single) => {
                 single.drafts(&self.times(seconds, rate, &mut times), &mut draw)
             }
-            Kind::Documents(kind) => kind.drafts(&self.times(seconds, rate, &mut times), &mut draw),
-            Kind::Conversations(kind) => {
+            Traffic::Documents(kind) => {
+                kind.drafts(&self.times(seconds, rate, &mut times), &mut draw)
+            }
+            Traffic::Conversations(kind) => {
+                // Conversations begin before the workload, so that its first second has turns of all ages, like its
+                // last.
                 let starts = (-kind.longest(), seconds);
                 let starts = self.course.times(starts, rate / kind.mean_turns(), &mut times);
                 kind.drafts(&starts, seconds, &mut draw)
             }
-            Kind::Mix(parts) => return merged(parts, seconds, rate, seed),
+            Traffic::Mix(parts) => return merged(parts, seconds, rate, seed),
         };
         let mut labels = Draw::new(seed, 3);
         drafts.into_iter().map(|draft| self.promises.arrival(draft, &mut labels)).collect()
@@ -173,14 +179,14 @@ impl Workload {
         self.course.times((0.0, seconds), rate, draw)
     }
 
-    /// The workload in words, for a report.
+    /// A description of the workload for reports.
     #[must_use]
     pub fn describe(&self) -> String {
         let kind = match &self.kind {
-            Kind::Single(single) => single.describe(),
-            Kind::Documents(documents) => documents.describe(),
-            Kind::Conversations(conversations) => conversations.describe(),
-            Kind::Mix(parts) => {
+            Traffic::Single(single) => single.describe(),
+            Traffic::Documents(documents) => documents.describe(),
+            Traffic::Conversations(conversations) => conversations.describe(),
+            Traffic::Mix(parts) => {
                 let part = |(share, part): &(f64, Self)| {
                     format!("{:.0} % {}", share * 100.0, part.describe())
                 };
@@ -191,9 +197,10 @@ impl Workload {
     }
 }
 
-/// The parts of a mix, in one order of time.
+/// The arrivals of all parts of a mix, in order of time.
 fn merged(parts: &[(f64, Workload)], seconds: f64, rate: f64, seed: u64) -> Vec<Arrival> {
     let part = |(index, (share, part)): (usize, &(f64, Workload))| {
+        // With one seed for all, parts of the same kind would repeat each other's prompts.
         part.generate(seconds, rate * share, mix(seed, index as u64 + 1))
     };
     let mut all: Vec<Arrival> = parts.iter().enumerate().flat_map(part).collect();

@@ -1,24 +1,24 @@
-//! Processor time and memory out of `/proc`.
+//! CPU time and memory of processes, from `/proc`.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// What a group of processes has used.
+/// The resource usage of a group of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Time on a processor of all threads that live, user and kernel, to the nanosecond.
+    /// The CPU time of all live threads, user and kernel.
     pub cpu: Duration,
-    /// Resident memory, bytes.
+    /// Resident memory, in bytes.
     pub rss_bytes: u64,
-    /// Processes in the group.
+    /// The number of processes in the group.
     pub processes: usize,
 }
 
-/// Usage of all processes of one group; nothing where none is left.
+/// The usage of all processes in one group. All zero if none is left.
 ///
-/// `schedstat` instead of `stat`: its run time has nanoseconds, not ticks of 10 ms. Threads that ended are not in
-/// it, which is right for servers whose threads live as long as they do.
+/// It reads `schedstat` in place of `stat`, because its run time is in nanoseconds and not in ticks of 10 ms. Threads
+/// that have ended are missing, which does not matter for servers with a fixed set of threads.
 #[must_use]
 pub fn of_group(group: u32) -> Usage {
     let mut sum = Usage::default();
@@ -31,7 +31,7 @@ pub fn of_group(group: u32) -> Usage {
     sum
 }
 
-/// Usage of this process.
+/// The usage of this process.
 #[must_use]
 pub fn of_self() -> Usage {
     let mut sum = Usage::default();
@@ -54,7 +54,7 @@ fn first_number(text: &str) -> u64 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// The process group in `/proc/PID/stat`: the third field behind the command's closing bracket.
+/// The process group from `/proc/PID/stat`: the third field after the closing bracket of the command.
 fn group_of(process: &Path) -> Option<u32> {
     let is_process = process.file_name()?.as_encoded_bytes().first()?.is_ascii_digit();
     let stat = is_process.then(|| fs::read_to_string(process.join("stat")).ok()).flatten()?;

@@ -1,13 +1,13 @@
-//! The systems that are compared.
+//! The routers that are compared.
 
-/// Which router it is: goals and ratios are between these.
+/// The kinds of routers, between which ratios and goals are computed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// No router: the stand-in itself.
+pub enum RouterKind {
+    /// No router: load goes directly to the stand-in backend.
     Direct,
-    /// Ours, every request whole on one endpoint.
+    /// qoe-router without handoff.
     Local,
-    /// Ours, every request handed off.
+    /// qoe-router with a handoff for every request.
     Handoff,
     /// Envoy.
     Envoy,
@@ -15,18 +15,18 @@ pub enum Kind {
     VllmRouter,
     /// vllm-router with prefill and decoding servers.
     VllmRouterPd,
-    /// One given on the command line.
+    /// A router given on the command line.
     Other(String),
 }
 
-impl Kind {
-    /// Whether it is our router.
+impl RouterKind {
+    /// Whether it is qoe-router.
     #[must_use]
     pub const fn is_ours(&self) -> bool {
         matches!(self, Self::Local | Self::Handoff)
     }
 
-    /// Row title and log name.
+    /// The row title and log name.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {

@@ -1,4 +1,4 @@
-//! Load for one router: closed loop for cost, paced streams for the cost of a token, open loop for latency.
+//! The load for one router: a closed loop for CPU cost, paced streams for the cost per token, an open loop for latency.
 
 pub(super) mod check;
 
@@ -14,35 +14,35 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::client::Client;
 use crate::process::Usage;
-use crate::relay::load::check::{Counting, Outcome, one};
-use crate::relay::workload::{PACE, STEADY_RATE, STREAMS, Workload};
+use crate::relay::load::check::{Checked, Counting, one};
+use crate::relay::workload::{PACE, RelayWorkload, STEADY_RATE, STREAMS};
 use crate::sse::Events;
 
 /// Connections of the closed loop: enough to keep one core busy, few enough not to queue for long.
 const CONNECTIONS: usize = 16;
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// What one window gave.
+/// The results of one measuring window.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
-    /// Requests that ended as they should; of paced streams, tokens that came.
+    /// The number of requests with a valid answer; for paced streams, the number of tokens received.
     pub units: u64,
-    /// Units that would have come at the pace of the streams; 0 where no pace is set.
+    /// The number of units due at the pace of the streams; 0 for other loads.
     pub due: u64,
-    /// Requests that did not.
+    /// The number of requests that failed.
     pub failed: u64,
-    /// The router's processor time.
+    /// The CPU time of the router.
     pub cpu: Duration,
-    /// The router's memory in the middle of it, bytes.
+    /// The resident memory of the router, in bytes.
     pub rss_bytes: u64,
-    /// Times to the first token or, where there is none, to the end; microseconds.
+    /// The latency of each request in microseconds: to the first token, or to the end of an unstreamed answer.
     pub latencies: Vec<f64>,
-    /// How late open-loop requests were sent, microseconds.
+    /// The lateness of open-loop requests, in microseconds.
     pub lateness: Vec<f64>,
 }
 
 impl Window {
-    fn take(&mut self, outcome: &Outcome) {
+    fn take(&mut self, outcome: &Checked) {
         match outcome.latency {
             Some(latency) => {
                 self.units += 1;
@@ -56,20 +56,20 @@ impl Window {
 /// One load on one router.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Where the router listens.
+    /// The address of the router.
     pub address: SocketAddr,
-    /// What it is given.
-    pub workload: Workload,
-    /// How long is measured.
+    /// The kind of load.
+    pub workload: RelayWorkload,
+    /// The measuring time.
     pub window: Duration,
 }
 
 impl Load {
-    /// Runs it; `usage` reads the router's usage.
+    /// Runs the load. `usage` reads the resource usage of the router.
     pub async fn run(self, usage: impl Fn() -> Usage) -> Window {
         match self.workload {
-            Workload::Paced => self.paced(usage).await,
-            Workload::Steady => self.steady().await,
+            RelayWorkload::Paced => self.paced(usage).await,
+            RelayWorkload::Steady => self.steady().await,
             _ => {
                 self.closed(WARM_UP).await;
                 let before = usage();
@@ -82,7 +82,7 @@ impl Load {
         }
     }
 
-    /// Each connection sends its next request when the last one is answered.
+    /// Closed loop: each connection sends its next request when the last one is answered.
     async fn closed(self, window: Duration) -> Window {
         let request: Arc<[u8]> = self.workload.request(0).into();
         let end = Instant::now() + window;
@@ -106,7 +106,7 @@ impl Load {
         })
     }
 
-    /// Poisson arrivals, each on a connection that is free.
+    /// Open loop: Poisson arrivals, each on an idle connection.
     async fn steady(self) -> Window {
         let request: Arc<[u8]> = self.workload.request(0).into();
         let (mut idle, mut running) = (Vec::new(), JoinSet::new());
@@ -132,7 +132,7 @@ impl Load {
         window
     }
 
-    /// Streams that outlast the window; tokens are counted between its two ends.
+    /// Opens streams that outlast the window, and counts the tokens within it.
     async fn paced(self, usage: impl Fn() -> Usage) -> Window {
         let tokens = (self.window + Duration::from_secs(4)).as_millis() / PACE.as_millis();
         let request: Arc<[u8]> = self.workload.request(tokens as u32).into();
@@ -144,7 +144,7 @@ impl Load {
                 let mut sink = Counting { count, events: Events::default() };
                 Client::new(self.address).send(&request, &mut sink).await.is_ok()
             });
-            // Spread over the pace, as users are.
+            // Streams of users do not start together. Without the spread all tokens would come at the same moment.
             sleep(Duration::from_millis(2)).await;
         }
         sleep(Duration::from_secs(1)).await;
@@ -152,7 +152,7 @@ impl Load {
         sleep(self.window).await;
         let after = usage();
         let units = count.load(Ordering::Relaxed) - counted;
-        // A stream that has ended by now ended too early.
+        // The streams outlast the window, so one that has ended was cut off.
         let mut failed = 0;
         while streams.try_join_next().is_some() {
             failed += 1;

@@ -1,4 +1,4 @@
-//! Whether our router did what its row says: the plans that it counted itself, read from its admin address.
+//! Checks that qoe-router did what its row says, from the plan counts on its admin address.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::client::head::Head;
 use crate::client::{Client, Sink};
 
-/// Requests by the plan that served them.
+/// The number of requests, by the plan that served them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plans(BTreeMap<String, u64>);
 
@@ -21,16 +21,16 @@ impl Plans {
     /// Reads the counts of the router whose admin address this is.
     ///
     /// # Errors
-    /// When the page does not come, or is not one.
+    /// The page cannot be read.
     pub async fn read(admin: SocketAddr) -> anyhow::Result<Self> {
-        let (mut client, mut page) = (Client::new(admin), Page::default());
+        let (mut client, mut page) = (Client::new(admin), MetricsPage::default());
         let sent = timeout(WITHIN, client.send(REQUEST, &mut page)).await;
-        sent.context("/metrics did not come in time")?.context("/metrics did not come")?;
+        sent.context("/metrics timed out")?.context("cannot read /metrics")?;
         ensure!(page.status == 200, "/metrics answered with status {}", page.status);
         Ok(Self::of(&String::from_utf8_lossy(&page.body)))
     }
 
-    /// The counts on a page, over all routes and reasons.
+    /// Parses the counts on a page, summed over all routes and reasons.
     fn of(page: &str) -> Self {
         let mut plans = BTreeMap::new();
         for line in page.lines().filter_map(|line| line.strip_prefix("qoe_plans_total{")) {
@@ -49,7 +49,7 @@ impl Plans {
         self.0.get(plan).copied().unwrap_or(0)
     }
 
-    /// What is wrong with a run that should have handed every request off; `self` was read after it.
+    /// The error of a run that should have handed off every request. `self` was read after the run.
     #[must_use]
     pub fn not_handed_off(&self, before: &Self) -> Option<String> {
         let since = |plan| self.count(plan).saturating_sub(before.count(plan));
@@ -64,12 +64,12 @@ impl Plans {
 }
 
 #[derive(Default)]
-struct Page {
+struct MetricsPage {
     status: u16,
     body: Vec<u8>,
 }
 
-impl Sink for Page {
+impl Sink for MetricsPage {
     fn head(&mut self, head: &Head<'_>) {
         self.status = head.status;
     }

@@ -1,18 +1,18 @@
-//! The tables of a run: microseconds, ratios, latency, memory, goals, and what went wrong.
+//! The tables of a run: CPU, ratios, latency, memory, goals, and failures.
 
 use crate::relay::goals::{goals, ratio};
-use crate::relay::kind::Kind;
+use crate::relay::kind::RouterKind;
 use crate::relay::results::{Cell, Results};
-use crate::relay::workload::Workload;
+use crate::relay::workload::RelayWorkload;
 use crate::stats::Sample;
 use crate::table::Table;
 
 /// One table and its title.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// What the table shows.
+    /// The title.
     pub title: &'static str,
-    /// The figures.
+    /// The table.
     pub table: Table,
 }
 
@@ -21,32 +21,37 @@ pub struct Section {
 pub fn sections(results: &Results) -> Vec<Section> {
     let mut sections = vec![
         Section {
-            title: "CPU µs a request, of paced streams a token: median (min–max); * the streams came slower than \
-                    their pace, so that the figure is of a smaller load",
+            title: "CPU µs per request (paced streams: per token): median (min–max); *: the streams were slower than \
+                    their pace, so the figure is for a lower load",
             table: costs(results),
         },
         Section { title: "Ratios of CPU, ours ÷ peer", table: ratios(results) },
         Section {
-            title: "TTFT at a steady 200 rps (16-token streams), µs, and what the router adds to it",
+            title: "TTFT at a steady 200 rps (16-token streams), µs, and the part that the router adds",
             table: latencies(results),
         },
         Section { title: "Memory", table: memory(results) },
         Section { title: "Goals", table: goal_table(results) },
     ];
     let faults = faults(results);
-    sections.extend(faults.map(|table| Section { title: "Not measured, or failed", table }));
+    sections.extend(faults.map(|table| Section { title: "Not measured or failed", table }));
     sections
 }
 
-const COSTED: [Workload; 5] =
-    [Workload::Unary, Workload::Burst16, Workload::Burst256, Workload::LongPrompt, Workload::Paced];
+const COSTED: [RelayWorkload; 5] = [
+    RelayWorkload::Unary,
+    RelayWorkload::Burst16,
+    RelayWorkload::Burst256,
+    RelayWorkload::LongPrompt,
+    RelayWorkload::Paced,
+];
 
 fn head(first: &'static str) -> Vec<&'static str> {
-    std::iter::once(first).chain(COSTED.map(Workload::name)).collect()
+    std::iter::once(first).chain(COSTED.map(RelayWorkload::name)).collect()
 }
 
-fn routers(results: &Results) -> impl Iterator<Item = &Kind> {
-    results.kinds.iter().filter(|kind| **kind != Kind::Direct)
+fn routers(results: &Results) -> impl Iterator<Item = &RouterKind> {
+    results.kinds.iter().filter(|kind| **kind != RouterKind::Direct)
 }
 
 fn costs(results: &Results) -> Table {
@@ -64,14 +69,15 @@ fn costs(results: &Results) -> Table {
     table
 }
 
-fn starved(results: &Results, kind: &Kind, workload: Workload) -> bool {
+fn starved(results: &Results, kind: &RouterKind, workload: RelayWorkload) -> bool {
     results.cell(kind, workload).is_some_and(|cell| cell.starved)
 }
 
 fn ratios(results: &Results) -> Table {
     let mut table = Table::new(&head("ours ÷ peer"));
-    let peers = || routers(results).filter(|kind| !matches!(kind, Kind::Local | Kind::Handoff));
-    for ours in [Kind::Local, Kind::Handoff] {
+    let peers =
+        || routers(results).filter(|kind| !matches!(kind, RouterKind::Local | RouterKind::Handoff));
+    for ours in [RouterKind::Local, RouterKind::Handoff] {
         for peer in peers() {
             let cell =
                 |workload| ratio(results.cost(&ours, workload), results.cost(peer, workload));
@@ -86,7 +92,7 @@ fn ratios(results: &Results) -> Table {
 fn latencies(results: &Results) -> Table {
     let mut table =
         Table::new(&["router", "p50", "p99", "added p50", "added p99", "sent late p99"]);
-    let direct = |which| results.steady(&Kind::Direct, which);
+    let direct = |which| results.steady(&RouterKind::Direct, which);
     for kind in &results.kinds {
         let p50 = results.steady(kind, |cell: &Cell| &cell.p50);
         let p99 = results.steady(kind, |cell: &Cell| &cell.p99);
@@ -102,7 +108,7 @@ fn latencies(results: &Results) -> Table {
 }
 
 fn memory(results: &Results) -> Table {
-    let mut table = Table::new(&["router", "idle, MB", "200 streams open, MB", "a stream, KB"]);
+    let mut table = Table::new(&["router", "idle, MB", "200 streams open, MB", "per stream, KB"]);
     for kind in routers(results) {
         let memory = results.memory(kind);
         table.row(vec![
@@ -124,7 +130,7 @@ fn goal_table(results: &Results) -> Table {
     table
 }
 
-/// Everything that went wrong, as a table; `None` where nothing did.
+/// Everything that went wrong, as a table. `None`: nothing did.
 fn faults(results: &Results) -> Option<Table> {
     let mut table = Table::new(&["router", "what"]);
     let empty = table.clone();
@@ -160,19 +166,22 @@ mod tests {
     #[test]
     fn figures_dashes_and_faults_are_shown() {
         let mut results = Results::default();
-        results.kinds = vec![Kind::Direct, Kind::Local, Kind::Envoy];
-        for (kind, cost) in
-            [(Kind::Local, 50), (Kind::Local, 70), (Kind::Local, 60), (Kind::Envoy, 120)]
-        {
+        results.kinds = vec![RouterKind::Direct, RouterKind::Local, RouterKind::Envoy];
+        for (kind, cost) in [
+            (RouterKind::Local, 50),
+            (RouterKind::Local, 70),
+            (RouterKind::Local, 60),
+            (RouterKind::Envoy, 120),
+        ] {
             let cpu = Duration::from_micros(cost * 100);
             let window = Window { units: 100, cpu, failed: 1, ..Window::default() };
-            results.add(&kind, Workload::Unary, window);
+            results.add(&kind, RelayWorkload::Unary, window);
         }
         let paced =
             Window { units: 97, due: 100, cpu: Duration::from_micros(97), ..Window::default() };
-        results.add(&Kind::Envoy, Workload::Paced, paced);
-        results.skipped.push((Kind::VllmRouter, "it is not here".into()));
-        results.errors.push((Kind::Handoff, "2 requests were served locally".into()));
+        results.add(&RouterKind::Envoy, RelayWorkload::Paced, paced);
+        results.skipped.push((RouterKind::VllmRouter, "it is not here".into()));
+        results.errors.push((RouterKind::Handoff, "2 requests were served locally".into()));
         let text: String =
             sections(&results).iter().map(|section| section.table.markdown()).collect();
         assert!(text.contains("| ours-local | 60.0 (50.0–70.0) | – |"), "{text}");

@@ -1,68 +1,68 @@
-//! What all rounds gave, by router and workload.
+//! The results of all rounds, by router and load.
 
 use std::collections::BTreeMap;
 
-use crate::relay::kind::Kind;
+use crate::relay::kind::RouterKind;
 use crate::relay::load::Window;
-use crate::relay::workload::{STREAMS, Workload};
+use crate::relay::workload::{RelayWorkload, STREAMS};
 use crate::stats::Sample;
 
 /// The rounds of one router under one workload.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
-    /// Processor time a unit (request; token of paced streams), microseconds, by round.
+    /// CPU time per unit (request, or token of paced streams) of each round, in microseconds.
     pub cost: Vec<f64>,
-    /// Median latency, microseconds, by round.
+    /// Median latency of each round, in microseconds.
     pub p50: Vec<f64>,
-    /// 99th percentile of latency, microseconds, by round.
+    /// 99th percentile of the latency of each round, in microseconds.
     pub p99: Vec<f64>,
-    /// How late the load was sent at p99, microseconds, by round.
+    /// p99 lateness of the load generator in each round, in microseconds.
     pub lateness: Vec<f64>,
-    /// Units, and failures, of all rounds.
+    /// The number of units in all rounds.
     pub units: u64,
-    /// See `units`.
+    /// The number of failures in all rounds.
     pub failed: u64,
-    /// A round delivered clearly less than the streams' pace: its cost is that of another load.
+    /// Whether a round delivered clearly less than the pace of its streams, so that its cost is for a lower load.
     pub starved: bool,
     rounds: usize,
 }
 
-/// Paced streams that deliver less than this share of what was due, percent, are starved.
+/// Paced streams that deliver less than this share of the due tokens, in percent, are starved.
 const DELIVERED: u64 = 98;
 
-/// Memory of one router, bytes.
+/// Resident memory of one router, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Memory {
-    /// After its first few requests.
+    /// Memory after the first few requests.
     pub idle: f64,
-    /// With [`STREAMS`] streams open.
+    /// Memory with [`STREAMS`] open streams.
     pub open: f64,
 }
 
 impl Memory {
-    /// Of one open stream.
+    /// The memory of one open stream.
     #[must_use]
     pub fn stream(self) -> f64 {
         (self.open - self.idle).max(0.0) / STREAMS as f64
     }
 }
 
-/// Everything measured in a run.
+/// All results of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
     /// The routers, in the order of the report.
-    pub kinds: Vec<Kind>,
-    cells: BTreeMap<(Kind, Workload), Cell>,
-    memory: BTreeMap<Kind, Memory>,
-    /// Routers that were not measured, and why.
-    pub skipped: Vec<(Kind, String)>,
-    /// Routers that did something else than their row says, and what.
-    pub errors: Vec<(Kind, String)>,
+    pub kinds: Vec<RouterKind>,
+    cells: BTreeMap<(RouterKind, RelayWorkload), Cell>,
+    memory: BTreeMap<RouterKind, Memory>,
+    /// Routers that were not measured, with the reason.
+    pub skipped: Vec<(RouterKind, String)>,
+    /// Routers that did not do what their row says, with the difference.
+    pub errors: Vec<(RouterKind, String)>,
 }
 
 impl Results {
-    /// Notes one window.
-    pub fn add(&mut self, kind: &Kind, workload: Workload, window: Window) {
+    /// Records one window.
+    pub fn add(&mut self, kind: &RouterKind, workload: RelayWorkload, window: Window) {
         let cell = self.cells.entry((kind.clone(), workload)).or_default();
         cell.units += window.units;
         cell.failed += window.failed;
@@ -77,39 +77,39 @@ impl Results {
         cell.lateness.extend(Sample::new(window.lateness).percentile(99.0));
     }
 
-    /// Notes the memory of a router, once.
-    pub fn memory_of(&mut self, kind: &Kind, memory: Memory) {
+    /// Records the memory of a router, once.
+    pub fn memory_of(&mut self, kind: &RouterKind, memory: Memory) {
         self.memory.entry(kind.clone()).or_insert(memory);
     }
 
     /// The rounds of one router under one workload.
     #[must_use]
-    pub fn cell(&self, kind: &Kind, workload: Workload) -> Option<&Cell> {
+    pub fn cell(&self, kind: &RouterKind, workload: RelayWorkload) -> Option<&Cell> {
         self.cells.get(&(kind.clone(), workload))
     }
 
-    /// Median cost over the rounds, microseconds a unit.
+    /// Median cost over the rounds, in microseconds per unit.
     #[must_use]
-    pub fn cost(&self, kind: &Kind, workload: Workload) -> Option<f64> {
+    pub fn cost(&self, kind: &RouterKind, workload: RelayWorkload) -> Option<f64> {
         Sample::new(self.cell(kind, workload)?.cost.clone()).median()
     }
 
-    /// Memory of a router.
+    /// The memory of a router.
     #[must_use]
-    pub fn memory(&self, kind: &Kind) -> Option<Memory> {
+    pub fn memory(&self, kind: &RouterKind) -> Option<Memory> {
         self.memory.get(kind).copied()
     }
 
-    /// Median over the rounds of a latency of the steady load, microseconds.
+    /// Median over the rounds of a latency of the steady load, in microseconds.
     #[must_use]
-    pub fn steady(&self, kind: &Kind, which: fn(&Cell) -> &Vec<f64>) -> Option<f64> {
-        Sample::new(which(self.cell(kind, Workload::Steady)?).clone()).median()
+    pub fn steady(&self, kind: &RouterKind, which: fn(&Cell) -> &Vec<f64>) -> Option<f64> {
+        Sample::new(which(self.cell(kind, RelayWorkload::Steady)?).clone()).median()
     }
 
-    /// Why the figures of our own router cannot stand; nothing where they can.
+    /// The reasons why the figures of qoe-router are not valid. Empty: they are.
     #[must_use]
     pub fn ours_at_fault(&self) -> Vec<String> {
-        let ours = |kind: &Kind| kind.is_ours();
+        let ours = |kind: &RouterKind| kind.is_ours();
         let skipped = self.skipped.iter().filter(|(kind, _)| ours(kind));
         let skipped = skipped.map(|(kind, why)| format!("{} did not start: {why}", kind.name()));
         let failed =
@@ -121,10 +121,10 @@ impl Results {
         skipped.chain(failed).chain(errors).chain(self.without_cost()).collect()
     }
 
-    /// Rounds of ours without a figure for the processor.
+    /// The rounds of qoe-router without a CPU figure.
     fn without_cost(&self) -> impl Iterator<Item = String> {
         let ours = self.cells.iter().filter(|((kind, workload), cell)| {
-            kind.is_ours() && *workload != Workload::Steady && cell.cost.len() < cell.rounds
+            kind.is_ours() && *workload != RelayWorkload::Steady && cell.cost.len() < cell.rounds
         });
         ours.map(|((kind, workload), cell)| {
             let missing = cell.rounds - cell.cost.len();
@@ -132,8 +132,8 @@ impl Results {
         })
     }
 
-    /// All failures: router, workload, failed, of how many.
-    pub fn failures(&self) -> impl Iterator<Item = (&Kind, Workload, &Cell)> {
+    /// The router, load and results of every cell with failures.
+    pub fn failures(&self) -> impl Iterator<Item = (&RouterKind, RelayWorkload, &Cell)> {
         let failed = self.cells.iter().filter(|(_, cell)| cell.failed > 0);
         failed.map(|((kind, workload), cell)| (kind, *workload, cell))
     }
@@ -152,15 +152,27 @@ mod tests {
     #[test]
     fn only_our_own_faults_make_the_run_fail() {
         let mut results = Results::default();
-        results.add(&Kind::Local, Workload::Unary, window());
-        results.add(&Kind::Local, Workload::Steady, Window { units: 9, ..Window::default() });
-        results.add(&Kind::Envoy, Workload::Unary, Window { failed: 3, ..Window::default() });
-        results.skipped.push((Kind::VllmRouter, "it is not here".into()));
+        results.add(&RouterKind::Local, RelayWorkload::Unary, window());
+        results.add(
+            &RouterKind::Local,
+            RelayWorkload::Steady,
+            Window { units: 9, ..Window::default() },
+        );
+        results.add(
+            &RouterKind::Envoy,
+            RelayWorkload::Unary,
+            Window { failed: 3, ..Window::default() },
+        );
+        results.skipped.push((RouterKind::VllmRouter, "it is not here".into()));
         assert_eq!(results.ours_at_fault(), Vec::<String>::new());
-        results.add(&Kind::Local, Workload::Unary, Window { cpu: Duration::ZERO, ..window() });
-        results.add(&Kind::Local, Workload::Paced, Window { failed: 2, ..window() });
-        results.skipped.push((Kind::Handoff, "no program".into()));
-        results.errors.push((Kind::Handoff, "1 request was served locally".into()));
+        results.add(
+            &RouterKind::Local,
+            RelayWorkload::Unary,
+            Window { cpu: Duration::ZERO, ..window() },
+        );
+        results.add(&RouterKind::Local, RelayWorkload::Paced, Window { failed: 2, ..window() });
+        results.skipped.push((RouterKind::Handoff, "no program".into()));
+        results.errors.push((RouterKind::Handoff, "1 request was served locally".into()));
         let faults = results.ours_at_fault();
         for part in ["did not start: no program", "2 requests failed", "served locally", "1 rounds"]
         {
@@ -173,8 +185,12 @@ mod tests {
     fn streams_below_98_percent_of_their_pace_are_starved() {
         let starved = |units| {
             let mut results = Results::default();
-            results.add(&Kind::Envoy, Workload::Paced, Window { units, due: 1_000, ..window() });
-            results.cell(&Kind::Envoy, Workload::Paced).unwrap().starved
+            results.add(
+                &RouterKind::Envoy,
+                RelayWorkload::Paced,
+                Window { units, due: 1_000, ..window() },
+            );
+            results.cell(&RouterKind::Envoy, RelayWorkload::Paced).unwrap().starved
         };
         assert!(starved(979) && !starved(980));
     }

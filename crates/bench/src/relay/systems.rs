@@ -1,4 +1,4 @@
-//! The routers that are measured: ours twice, and the peers that are installed here.
+//! The measured routers: qoe-router in two modes, and the installed peers.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -8,43 +8,43 @@ use anyhow::{Context, bail};
 use tokio::time::{Instant, sleep};
 
 use crate::process::{self, Process, Start, Usage};
-use crate::relay::kind::Kind;
+use crate::relay::kind::RouterKind;
 use crate::relay::load;
 use crate::relay::plans::Plans;
 
 /// A running router.
 #[derive(Debug)]
 pub struct System {
-    /// Which one.
-    pub kind: Kind,
-    /// Where it listens.
+    /// The kind of router.
+    pub kind: RouterKind,
+    /// The address of the router.
     pub address: SocketAddr,
     process: Option<Process>,
 }
 
 impl System {
-    /// The stand-in behind all of them.
+    /// The stand-in backend alone.
     #[must_use]
     pub const fn direct(address: SocketAddr) -> Self {
-        Self { kind: Kind::Direct, address, process: None }
+        Self { kind: RouterKind::Direct, address, process: None }
     }
 
-    /// What its processes use.
+    /// The resource usage of its processes.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.process.as_ref().map(Process::usage).unwrap_or_default()
     }
 
-    /// The plans that it has counted.
+    /// Reads its plan counts.
     ///
     /// # Errors
-    /// When it has no admin address, or does not answer there.
+    /// It has no admin address, or does not answer there.
     pub async fn plans(&self) -> anyhow::Result<Plans> {
         let admin = self.process.as_ref().and_then(Process::admin);
         Plans::read(admin.context("it has no admin address")?).await
     }
 
-    /// Ends it.
+    /// Ends the processes of the router.
     pub async fn stop(self) {
         if let Some(process) = self.process {
             process.stop().await;
@@ -52,12 +52,12 @@ impl System {
     }
 }
 
-/// Where things are, and what stands behind the routers.
+/// The folders, cores and backends that all routers share.
 #[derive(Clone, Copy, Debug)]
 pub struct Bench<'a> {
-    /// Two prefill and two decoding stand-ins; four mixed ones where there is no handoff.
+    /// Four stand-ins: two prefill and two decoding ones, or four mixed ones without handoff.
     pub backends: &'a [SocketAddr],
-    /// The core of the routers.
+    /// The core that routers run on.
     pub core: Option<usize>,
     /// Folder of configuration and logs.
     pub folder: &'a Path,
@@ -65,18 +65,18 @@ pub struct Bench<'a> {
     pub peers: &'a Path,
 }
 
-/// A script may install its peer first.
+/// The time for a peer to become ready. Its script may install it first, which takes minutes.
 const PEER_READY_WITHIN: Duration = Duration::from_secs(180);
 
 impl Bench<'_> {
-    /// Starts our router in one of its two ways.
+    /// Starts qoe-router with or without handoff.
     ///
     /// # Errors
-    /// When it does not get ready or does not answer.
-    pub async fn ours(&self, router: &Path, kind: Kind) -> anyhow::Result<System> {
+    /// It does not become ready, or does not answer.
+    pub async fn ours(&self, router: &Path, kind: RouterKind) -> anyhow::Result<System> {
         let name = kind.name().to_owned();
         let config = self.folder.join(format!("{name}.yaml"));
-        std::fs::write(&config, self.configuration(kind == Kind::Handoff))?;
+        std::fs::write(&config, self.configuration(kind == RouterKind::Handoff))?;
         let flags =
             ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1", "--config"];
         let mut command = vec![router.to_string_lossy().into_owned()];
@@ -90,15 +90,15 @@ impl Bench<'_> {
     /// Starts a peer by its script.
     ///
     /// # Errors
-    /// Why it cannot be measured here.
-    pub async fn peer(&self, kind: Kind) -> anyhow::Result<System> {
+    /// The reason why it cannot be measured.
+    pub async fn peer(&self, kind: RouterKind) -> anyhow::Result<System> {
         let script = self.peers.join(format!("{}.sh", kind.name()));
         if !script.is_file() {
             bail!("{} is missing", script.display());
         }
         let mut command = vec![script.to_string_lossy().into_owned(), "{port}".into()];
         match kind {
-            Kind::VllmRouterPd => {
+            RouterKind::VllmRouterPd => {
                 command.extend(["{prefill}", "--", "{decoding}"].map(str::to_owned))
             }
             _ => command.push("{backends}".into()),
@@ -109,8 +109,8 @@ impl Bench<'_> {
     /// Starts a router by a command, with `{port}`, `{backends}`, `{prefill}` and `{decoding}` filled in.
     ///
     /// # Errors
-    /// Why it cannot be measured here.
-    pub async fn command(&self, kind: Kind, words: &[String]) -> anyhow::Result<System> {
+    /// The reason why it cannot be measured.
+    pub async fn command(&self, kind: RouterKind, words: &[String]) -> anyhow::Result<System> {
         let port = free_port()?;
         let name = kind.name().to_owned();
         let command = self.fill(words, port);
@@ -173,7 +173,7 @@ impl Bench<'_> {
     }
 }
 
-/// A port that was free a moment ago: the peers cannot tell which one they got.
+/// A port that was free a moment ago. Peers cannot report the port that they got, so they are given one.
 fn free_port() -> anyhow::Result<u16> {
     let socket = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(socket.local_addr()?.port())

@@ -1,13 +1,13 @@
-//! What the routers are given to relay.
+//! The loads that routers relay.
 
 use std::time::Duration;
 
 use crate::request;
 
-/// One kind of load.
+/// The kinds of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Workload {
-    /// [`STREAMS`] open streams, a token each 20 ms. First, so that memory is read before anything else grew it.
+pub enum RelayWorkload {
+    /// [`STREAMS`] open streams with a token every 20 ms. It runs first, so that no other load has grown the memory.
     Paced,
     /// A 2 KB question, a 2 KB answer, in a closed loop.
     Unary,
@@ -21,23 +21,23 @@ pub enum Workload {
     Steady,
 }
 
-/// Streams of [`Workload::Paced`].
+/// The number of streams of [`RelayWorkload::Paced`].
 pub(super) const STREAMS: usize = 200;
-/// Requests a second of [`Workload::Steady`].
+/// The request rate of [`RelayWorkload::Steady`].
 pub(super) const STEADY_RATE: f64 = 200.0;
-/// Between two tokens of a paced stream.
+/// The time between two tokens of a paced stream.
 pub(super) const PACE: Duration = Duration::from_millis(20);
 
-impl Workload {
-    /// All of them, in the order of a round.
+impl RelayWorkload {
+    /// All loads, in the order of a round.
     pub const ALL: [Self; 6] =
         [Self::Paced, Self::Unary, Self::Burst16, Self::Burst256, Self::LongPrompt, Self::Steady];
 
-    /// Column title.
+    /// The column title.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Paced => "200 paced streams (a token)",
+            Self::Paced => "200 paced streams (per token)",
             Self::Unary => "unary 2 KB",
             Self::Burst16 => "16-chunk burst",
             Self::Burst256 => "256-chunk burst",
@@ -46,7 +46,7 @@ impl Workload {
         }
     }
 
-    /// The tokens that a whole answer has; `None` of an answer that is no stream.
+    /// The number of tokens of a complete stream. `None`: the answer is not streamed.
     #[must_use]
     pub const fn tokens(self, paced: u32) -> Option<u32> {
         match self {
@@ -57,7 +57,7 @@ impl Workload {
         }
     }
 
-    /// The whole request; paced streams have `paced` tokens.
+    /// The bytes of the request. Paced streams get `paced` tokens.
     #[must_use]
     pub fn request(self, paced: u32) -> Vec<u8> {
         let prompt_bytes = if self == Self::LongPrompt { 128 * 1024 } else { 1_800 };
@@ -89,10 +89,10 @@ mod tests {
     #[test]
     fn a_request_asks_the_stand_in_for_what_it_measures() {
         for (workload, mode) in [
-            (Workload::Unary, Mode::Unary),
-            (Workload::Burst256, Mode::Burst(256)),
-            (Workload::Steady, Mode::Burst(16)),
-            (Workload::Paced, Mode::Paced(PACE, 90)),
+            (RelayWorkload::Unary, Mode::Unary),
+            (RelayWorkload::Burst256, Mode::Burst(256)),
+            (RelayWorkload::Steady, Mode::Burst(16)),
+            (RelayWorkload::Paced, Mode::Paced(PACE, 90)),
         ] {
             assert_eq!(Mode::asked(&workload.request(90)), Some(mode), "{}", workload.name());
         }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn sizes_are_those_of_the_titles() {
-        assert!((1_900..2_300).contains(&Workload::Unary.request(0).len()));
-        assert!((131_072..132_000).contains(&Workload::LongPrompt.request(0).len()));
+        assert!((1_900..2_300).contains(&RelayWorkload::Unary.request(0).len()));
+        assert!((131_072..132_000).contains(&RelayWorkload::LongPrompt.request(0).len()));
     }
 }

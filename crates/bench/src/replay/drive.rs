@@ -1,4 +1,4 @@
-//! Sends arrivals at their times (open loop), and notes what became of each as the lab does.
+//! Sends arrivals at their times (open loop), and records the result of each in the lab's format.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use crate::lab::arrival::Arrival;
 use crate::lab::outcome::Outcome;
 use crate::replay::prompt;
 use crate::request;
-use crate::sse::{Event, Events};
+use crate::sse::{Events, SseEvent};
 
-/// After its arrival, so long until a request that has not ended is lost.
+/// The time after which a request that has not ended counts as lost.
 const GIVE_UP: Duration = Duration::from_secs(300);
 
-/// What one request came to.
+/// The result of one request.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// As the lab tells it; what only the lab knows is left out.
+    /// The outcome in the lab's format, without the values that only the lab has.
     pub(super) outcome: Outcome,
-    /// Seconds it was sent late: the load generator's own fault.
+    /// How late the load generator sent the request, in seconds.
     pub(super) lateness: f64,
-    /// Why it failed.
+    /// Why the request failed.
     pub(super) failure: Option<String>,
 }
 
-/// Sends them all to `address`. Returns when each has ended, in the order of arrival.
+/// Sends all arrivals to `address`. Returns the results in order of arrival, once every request has ended.
 pub(super) async fn drive(
     address: SocketAddr,
     model: &str,
     arrivals: &[Arrival],
     progress: &mut Progress,
 ) -> Vec<Seen> {
-    // Made before the start: prompts cost more to write than to send.
+    // Requests are built before the clock starts, because writing a prompt takes longer than sending it.
     let requests: Vec<_> = arrivals.iter().map(|arrival| request(arrival, model)).collect();
     let pool = Arc::new(Pool::new(address));
     let mut running = JoinSet::new();
@@ -89,7 +89,7 @@ fn request(arrival: &Arrival, model: &str) -> Vec<u8> {
 
 async fn one(pool: &Pool, arrival: &Arrival, request: &[u8], start: Instant) -> Seen {
     let mut client = pool.take();
-    let mut view = View::new(arrival);
+    let mut view = Recorder::new(arrival);
     let lateness = (start + arrival.at).elapsed().as_secs_f64();
     let sent = timeout(GIVE_UP, client.send(request, &mut view)).await;
     let failure = match sent {
@@ -98,13 +98,13 @@ async fn one(pool: &Pool, arrival: &Arrival, request: &[u8], start: Instant) -> 
             view.failure()
         }
         Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some(format!("no end after {} s", GIVE_UP.as_secs())),
+        Err(_) => Some(format!("not finished after {} s", GIVE_UP.as_secs())),
     };
     Seen { outcome: view.outcome(arrival, failure.is_none()), lateness, failure }
 }
 
-/// The stream as its reader sees it.
-struct View {
+/// Records one stream as its reader sees it.
+struct Recorder {
     sent: Instant,
     status: u16,
     handoff: bool,
@@ -119,7 +119,7 @@ struct View {
     error: bool,
 }
 
-impl View {
+impl Recorder {
     fn new(arrival: &Arrival) -> Self {
         Self {
             sent: Instant::now(),
@@ -153,7 +153,7 @@ impl View {
             _ if self.error => Some("an error event in the stream".into()),
             _ if !self.done => Some("the stream ended without [DONE]".into()),
             _ if self.tokens != self.expected => {
-                Some(format!("{} tokens came of {}", self.tokens, self.expected))
+                Some(format!("{} of {} tokens arrived", self.tokens, self.expected))
             }
             _ => None,
         }
@@ -194,7 +194,7 @@ impl View {
     }
 }
 
-impl Sink for View {
+impl Sink for Recorder {
     fn head(&mut self, head: &Head<'_>) {
         self.status = head.status;
         let plan = head.header("x-qoe-plan").unwrap_or_default();
@@ -205,10 +205,10 @@ impl Sink for View {
         let at = self.sent.elapsed();
         let mut events = std::mem::take(&mut self.events);
         events.push(bytes, |event| match event {
-            Event::Token => self.token(at),
-            Event::Done => self.done = true,
-            Event::Error => self.error = true,
-            Event::Other => {}
+            SseEvent::Token => self.token(at),
+            SseEvent::Done => self.done = true,
+            SseEvent::Error => self.error = true,
+            SseEvent::Other => {}
         });
         self.events = events;
     }

@@ -1,5 +1,4 @@
-//! What a run came to, in the lab or in real time: the figures that are held against each other, and how far apart
-//! they may be.
+//! The figures of a run, in the lab or in real time, and how much the two may differ.
 
 use crate::lab::outcome::{Outcome, Run};
 use crate::lab::summary::summarize::Summary;
@@ -7,18 +6,19 @@ use crate::lab::summary::summarize::Summary;
 /// The figures of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Facts {
-    /// Of requests that were alone.
+    /// The figures of the requests that were sent one at a time.
     pub(super) alone: Summary,
-    /// Of all others.
+    /// The figures of all other requests.
     pub(super) rest: Summary,
-    /// Share of the prompt tokens that were computed: all but those found in a prefix cache.
+    /// The share of prompt tokens that were computed, because no prefix cache had them.
     pub(super) computed: Option<f64>,
-    /// Whether it is known who was handed over.
+    /// Whether the run reports handoffs.
     pub(super) knows_handoffs: bool,
 }
 
 impl Facts {
-    /// Of all `outcomes`, the first `alone` of them alone; `computed` prompt tokens were computed.
+    /// Summarizes `outcomes`. The first `alone` requests were sent one at a time; `computed` is the number of computed
+    /// prompt tokens.
     #[must_use]
     pub(super) fn of(
         outcomes: &[Outcome],
@@ -36,34 +36,34 @@ impl Facts {
     }
 }
 
-/// How far the lab may be off.
+/// The bound for the difference between the lab and a measured run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Within {
-    /// So many percent, or milliseconds if that is more.
+    /// At most this percentage, or this many milliseconds if that is more.
     Percent(f64, f64),
-    /// So many points of a percentage.
+    /// At most this many percentage points.
     Points(f64),
-    /// As far as it likes: too few requests make it.
+    /// No bound, because too few requests determine the figure.
     Any,
 }
 
-/// One figure, in the unit of its name.
+/// One figure with its bound, in the unit of its name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Figure {
-    /// What it is.
+pub(super) struct BoundedFigure {
+    /// The name with the unit.
     pub(super) name: &'static str,
-    /// How far the lab may be off.
+    /// The bound.
     pub(super) within: Within,
-    /// Its value in a run that has it.
+    /// Reads the figure from a run, if the run has it.
     pub(super) value: fn(&Facts) -> Option<f64>,
 }
 
 const MS: f64 = 1e3;
-/// What is not in the model and is no fault of it: timers that fire on whole milliseconds, a busy machine.
+/// Milliseconds that the model leaves out on purpose: timers with millisecond resolution, and a busy machine.
 const SLACK: f64 = 3.0;
 
-/// All of them.
-pub(super) const FIGURES: [Figure; 12] = [
+/// All compared figures.
+pub(super) const FIGURES: [BoundedFigure; 12] = [
     figure("alone: TTFT ms", MEDIAN, |f| Some(f.alone.ttft.p50? * MS)),
     figure("alone: ITL ms", MEDIAN, |f| Some(f.alone.itl.p50? * MS)),
     figure("TTFT p50 ms", MEDIAN, |f| Some(f.rest.ttft.p50? * MS)),
@@ -83,12 +83,16 @@ pub(super) const FIGURES: [Figure; 12] = [
 const MEDIAN: Within = Within::Percent(15.0, SLACK);
 const TAIL: Within = Within::Percent(25.0, 2.0 * SLACK);
 
-const fn figure(name: &'static str, within: Within, value: fn(&Facts) -> Option<f64>) -> Figure {
-    Figure { name, within, value }
+const fn figure(
+    name: &'static str,
+    within: Within,
+    value: fn(&Facts) -> Option<f64>,
+) -> BoundedFigure {
+    BoundedFigure { name, within, value }
 }
 
 impl Within {
-    /// Whether `lab` is near enough to what was `seen`.
+    /// Whether the lab's figure is within the bound of the measured one.
     #[must_use]
     pub(super) fn holds(self, lab: f64, seen: f64) -> bool {
         let off = (lab - seen).abs();
@@ -99,7 +103,7 @@ impl Within {
         }
     }
 
-    /// In words.
+    /// The bound as text for the table.
     #[must_use]
     pub(super) fn show(self) -> String {
         match self {

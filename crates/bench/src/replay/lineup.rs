@@ -1,4 +1,4 @@
-//! What is replayed on: simulators in real time, and a router before them that decides as one of the lab's policies.
+//! The servers of a replay: simulators in real time, and a router in front of them that applies a policy of the lab.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -19,21 +19,21 @@ use crate::process::{self, Process, Start, Usage};
 
 /// The model's name.
 pub(super) const MODEL: &str = "lab";
-/// A peer's script may install it first.
+/// The time for a peer to become ready. Its script may install it first, which takes minutes.
 const PEER_READY_WITHIN: Duration = Duration::from_secs(180);
 const ASKED_FOR: Duration = Duration::from_secs(5);
 
-/// Who decides.
+/// The router that chooses endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
     /// `qoe-router`.
     Ours,
-    /// `vllm-router`, handing every request over, round-robin.
+    /// `vllm-router`, which hands off every request, round-robin.
     VllmRouter,
 }
 
 impl Who {
-    /// Its name in tables and files.
+    /// The name in tables and files.
     #[must_use]
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -43,9 +43,9 @@ impl Who {
     }
 }
 
-/// Programs, and where files go.
+/// The programs and folders of a replay.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Parts<'a> {
+pub(super) struct ReplaySetup<'a> {
     /// `qoe-router`.
     pub(super) router: &'a Path,
     /// `qoe-sim`.
@@ -54,26 +54,26 @@ pub(super) struct Parts<'a> {
     pub(super) peers: &'a Path,
     /// Folder of configuration and logs.
     pub(super) folder: &'a Path,
-    /// Times that the simulated GPUs are slower than their profile.
+    /// The factor by which the simulated GPUs are slower than their profile.
     pub(super) slower: f64,
 }
 
-/// A running line-up; its processes end with it.
+/// The running servers. Dropping this ends them.
 #[derive(Debug)]
-pub(super) struct LineUp {
-    /// Where requests go.
+pub(super) struct ReplayCluster {
+    /// The address of the router.
     pub(super) address: SocketAddr,
     router: Process,
     sims: Vec<(Process, SocketAddr)>,
 }
 
-impl LineUp {
-    /// Starts the machines of `shape`, then the router before them.
+impl ReplayCluster {
+    /// Starts the simulators of `shape`, then the router in front of them.
     ///
     /// # Errors
-    /// Why one of them does not get ready; those that did are ended.
+    /// The reason why one of them does not become ready. Those that did are ended.
     pub(super) async fn start(
-        parts: &Parts<'_>,
+        parts: &ReplaySetup<'_>,
         who: Who,
         contestant: &Contestant,
         shape: &Shape,
@@ -91,7 +91,7 @@ impl LineUp {
         Ok(Self { address, router, sims })
     }
 
-    /// Usage of the simulators together, and of the router.
+    /// The resource usage of all simulators together, and of the router.
     #[must_use]
     pub(super) fn usage(&self) -> (Usage, Usage) {
         let each = self.sims.iter().map(|(sim, _)| sim.usage());
@@ -103,10 +103,10 @@ impl LineUp {
         (sims, self.router.usage())
     }
 
-    /// Prompt tokens that the simulators computed, as they say themselves.
+    /// The number of prompt tokens that the simulators computed, from their metrics.
     ///
     /// # Errors
-    /// When one does not say.
+    /// The metrics of a simulator cannot be read.
     pub(super) async fn computed_tokens(&self) -> anyhow::Result<f64> {
         let mut sum = 0.0;
         for (_, address) in &self.sims {
@@ -115,7 +115,7 @@ impl LineUp {
         Ok(sum)
     }
 
-    /// Ends all of it, the router first, so that it does not see its endpoints die.
+    /// Ends all servers, the router first, so that it does not log failing endpoints.
     pub(super) async fn stop(self) {
         self.router.stop().await;
         for (sim, _) in self.sims {
@@ -125,7 +125,7 @@ impl LineUp {
 }
 
 async fn start_sim(
-    parts: &Parts<'_>,
+    parts: &ReplaySetup<'_>,
     index: usize,
     role: Role,
     profile: &str,
@@ -148,7 +148,7 @@ async fn start_sim(
 }
 
 async fn start_ours(
-    parts: &Parts<'_>,
+    parts: &ReplaySetup<'_>,
     contestant: &Contestant,
     endpoints: &[(Role, SocketAddr)],
 ) -> anyhow::Result<(Process, SocketAddr)> {
@@ -182,7 +182,7 @@ async fn start(
 }
 
 async fn start_peer(
-    parts: &Parts<'_>,
+    parts: &ReplaySetup<'_>,
     endpoints: &[(Role, SocketAddr)],
 ) -> anyhow::Result<(Process, SocketAddr)> {
     let script = parts.peers.join("vllm-router-pd.sh");
@@ -193,7 +193,7 @@ async fn start_peer(
         let of_role = endpoints.iter().filter(move |(other, _)| *other == role);
         of_role.map(|(_, address)| format!("http://{address}"))
     };
-    // The peer cannot tell which port it got, so it is given one that was free a moment ago.
+    // The peer cannot report the port that it got, so it is given one that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").context("no free port")?.local_addr()?.port();
     let mut command = vec![script.to_string_lossy().into_owned(), port.to_string()];
     command.extend(urls(Role::Prefill).chain(["--".to_owned()]).chain(urls(Role::Decoding)));
@@ -214,7 +214,7 @@ async fn start_peer(
     Ok((process, address))
 }
 
-/// The route and its endpoints, as the router reads them.
+/// The router's configuration file.
 fn configuration(contestant: &Contestant, endpoints: &[(Role, SocketAddr)]) -> String {
     let rules = contestant.rules;
     let HandoffRule { mode, min_prompt_tokens } = rules.handoff;
@@ -278,7 +278,7 @@ async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Page> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: qoe-bench\r\n\r\n");
     let (mut client, mut page) = (Client::new(address), Page::default());
     let sent = timeout(ASKED_FOR, client.send(request.as_bytes(), &mut page)).await;
-    sent.with_context(|| format!("{path} did not come in time"))??;
+    sent.with_context(|| format!("{path} timed out"))??;
     Ok(page)
 }
 

@@ -1,14 +1,14 @@
-//! Prompts of the lab as text: as many tokens, and the same beginnings in common.
+//! Prompts of the lab as text, with the same number of tokens and the same shared prefixes.
 //!
-//! A token is one word of a space and three characters, so that 256 tokens are one block of the router's, 1 KiB, as
-//! in the lab. Answers are written as the simulator would.
+//! A token is a space and three characters, so 256 tokens are one block of the router (1 KiB), as in the lab. Earlier
+//! answers are written as the simulator writes them.
 
 use qoe_sim::text::{Chain, append_token, tokenize};
 
 use crate::lab::arrival::{Content, Piece};
 use crate::lab::draw::mix;
 
-/// Writes the pieces out.
+/// Writes the pieces of a prompt as text.
 #[must_use]
 pub(super) fn text(pieces: &[Piece]) -> String {
     let answers = pieces.iter().any(|piece| piece.content == Content::Answer);
@@ -21,7 +21,7 @@ pub(super) fn text(pieces: &[Piece]) -> String {
                 Content::Words(words) => text.extend(word(mix(words, u64::from(at)))),
                 Content::Answer => append_token(&mut text, chain.next_token(0)),
             }
-            // Hashing is for answers alone.
+            // Only answers depend on the hash of what precedes them, so hashing stops without one.
             if answers {
                 let word = String::from_utf8_lossy(&text[begins..]);
                 chain = tokenize(&word).into_iter().fold(chain, Chain::push);
@@ -31,7 +31,7 @@ pub(super) fn text(pieces: &[Piece]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// A space and three characters.
+/// Appends a token: a space and three characters.
 fn word(number: u64) -> [u8; 4] {
     const CHARACTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let character = |place: u32| CHARACTERS[(number / 36_u64.pow(place) % 36) as usize];

@@ -1,34 +1,34 @@
-//! The lab and the real ones side by side, and a verdict on each figure.
+//! The figures of the lab and of the measured runs side by side, with a verdict on each.
 
 use std::fmt::Write as _;
 
-use crate::replay::facts::{FIGURES, Facts, Figure};
+use crate::replay::facts::{BoundedFigure, FIGURES, Facts};
 use crate::table::Table;
 
 /// One run in real time.
 #[derive(Clone, Debug)]
 pub(super) struct Real {
-    /// Who decided.
+    /// The router.
     pub(super) name: &'static str,
-    /// What it came to.
+    /// The figures of the run.
     pub(super) facts: Facts,
-    /// What it took, and whatever speaks against it.
+    /// The resources used, and reasons to doubt the figures.
     pub(super) notes: Vec<String>,
 }
 
-/// The lab's word for one policy, and what really happened.
+/// The lab's figures for one policy, and those of the measured runs.
 #[derive(Clone, Debug)]
-pub(super) struct Comparison {
-    /// The policy.
+pub(super) struct LabCheck {
+    /// The name of the policy.
     pub(super) label: &'static str,
-    /// The lab's word.
+    /// The figures of the lab.
     pub(super) lab: Facts,
-    /// What happened.
+    /// The measured runs.
     pub(super) real: Vec<Real>,
 }
 
-impl Comparison {
-    /// The figures in which the lab is further off than it may be.
+impl LabCheck {
+    /// The figures of the lab that are out of their bounds.
     #[must_use]
     pub(super) fn off(&self) -> Vec<String> {
         let mut off = Vec::new();
@@ -37,9 +37,9 @@ impl Comparison {
                 if let Some((lab, seen)) = self.both(figure, real)
                     && !figure.within.holds(lab, seen)
                 {
-                    let Figure { name, within, .. } = figure;
+                    let BoundedFigure { name, within, .. } = figure;
                     off.push(format!(
-                        "{}: {name}: the lab says {lab:.1}, {} had {seen:.1}; at most {} apart",
+                        "{}: {name}: lab {lab:.1}, {} {seen:.1}; bound: {}",
                         self.label,
                         real.name,
                         within.show()
@@ -50,14 +50,14 @@ impl Comparison {
         off
     }
 
-    fn both(&self, figure: &Figure, real: &Real) -> Option<(f64, f64)> {
+    fn both(&self, figure: &BoundedFigure, real: &Real) -> Option<(f64, f64)> {
         Some(((figure.value)(&self.lab)?, (figure.value)(&real.facts)?))
     }
 
-    /// As a table: a column for the lab, two for each real one.
+    /// A table with a column for the lab, and two for each measured run.
     #[must_use]
     pub(super) fn table(&self) -> Table {
-        let mut head = vec![self.label, "may be off by", "lab"];
+        let mut head = vec![self.label, "bound", "lab"];
         for real in &self.real {
             head.extend([real.name, "lab ÷ it", ""]);
         }
@@ -82,7 +82,7 @@ impl Comparison {
         table
     }
 
-    /// What has to be said beside the table, a line each.
+    /// Notes for below the table, one per line.
     #[must_use]
     pub(super) fn notes(&self) -> String {
         let mut notes = String::new();
@@ -114,10 +114,10 @@ mod tests {
     #[test]
     fn what_is_off_is_said_in_the_table_and_in_words() {
         let real = Real { name: "qoe-router", facts: facts(0.1), notes: vec!["0.5 cores".into()] };
-        let comparison = Comparison { label: "one", lab: facts(0.12), real: vec![real] };
+        let comparison = LabCheck { label: "one", lab: facts(0.12), real: vec![real] };
         let off = comparison.off();
         assert_eq!(off.len(), 1, "the tail may be further off: {off:?}");
-        assert!(off[0].contains("TTFT p50") && off[0].contains("the lab says 120.0"), "{off:?}");
+        assert!(off[0].contains("TTFT p50") && off[0].contains("lab 120.0"), "{off:?}");
         let table = comparison.table().to_string();
         assert!(table.contains("1.20  OFF") && table.contains("1.20   ok"), "{table}");
         assert_eq!(comparison.notes(), "- qoe-router: 0.5 cores\n");

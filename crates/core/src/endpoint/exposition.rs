@@ -100,7 +100,8 @@ impl Mean {
     }
 }
 
-/// The sums over the lines read so far. Of a family that a server has under both its old and its new name, the new counts.
+/// The sums over the lines read so far. Of a family that a server has under both its old and its new name, the new
+/// counts.
 #[derive(Default)]
 struct Sums {
     found: EngineMetrics,

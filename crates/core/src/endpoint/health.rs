@@ -34,7 +34,8 @@ impl Health {
         }
     }
 
-    /// Notes that a request failed by this endpoint's fault. Returns the time for which it is now ejected, if that is new.
+    /// Notes that a request failed by this endpoint's fault. Returns the time for which it is now ejected, if that is
+    /// new.
     pub fn failed(&self, now: Duration) -> Option<Duration> {
         if self.ejected(now) {
             // This request was sent before the ejection, and tells nothing more.
@@ -53,8 +54,8 @@ impl Health {
         self.ejected_until.load(Ordering::Relaxed) > millis(now)
     }
 
-    /// Notes whether a KV cache that was handed off from here could be loaded. Returns the time for which the endpoint has
-    /// now lost trust, if that is new.
+    /// Notes whether a KV cache that was handed off from here could be loaded. Returns the time for which the endpoint
+    /// has now lost trust, if that is new.
     pub fn kv_handed_over(&self, worked: bool, now: Duration) -> Option<Duration> {
         let failures = &self.kv_failures;
         if worked {
@@ -68,8 +69,8 @@ impl Health {
         self.distrust_kv(now)
     }
 
-    /// Notes that the endpoint answered a prefill leg without usable KV parameters. Returns the time for which it has now
-    /// lost trust, if that is new.
+    /// Notes that the endpoint answered a prefill leg without usable KV parameters. Returns the time for which it has
+    /// now lost trust, if that is new.
     pub fn distrust_kv(&self, now: Duration) -> Option<Duration> {
         if !self.trusts_kv(now) {
             return None;

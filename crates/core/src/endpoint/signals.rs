@@ -1,8 +1,8 @@
 //! The measured state of one endpoint, except its in-flight ledger.
 //!
-//! There are two sources: the router's own requests, exact and at once, and the metrics that the endpoint publishes, which
-//! are late by up to a scrape interval but count everybody's requests. Both fade with age towards "unknown". So an
-//! endpoint that was slow a minute ago is tried again, and one whose scrapes fail does not become unavailable.
+//! There are two sources: the router's own requests, exact and at once, and the metrics that the endpoint publishes,
+//! which are late by up to a scrape interval but count everybody's requests. Both fade with age towards "unknown". So
+//! an endpoint that was slow a minute ago is tried again, and one whose scrapes fail does not become unavailable.
 
 use std::time::Duration;
 

@@ -104,8 +104,8 @@ impl EndpointState {
         self.by_priority.store(scheduling == Scheduling::Priority, Ordering::Relaxed);
     }
 
-    /// Requests at the endpoint: the larger of the router's own ledger, which is exact, and the last scrape, which counts
-    /// other routers' requests but is late.
+    /// Requests at the endpoint: the larger of the router's own ledger, which is exact, and the last scrape, which
+    /// counts other routers' requests but is late.
     #[must_use]
     pub fn queue(&self, now: Duration) -> f64 {
         let own = f64::from(self.ledger.in_flight_all());

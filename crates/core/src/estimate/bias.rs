@@ -1,16 +1,16 @@
 //! A factor that corrects forecasts which are all off in the same direction.
 //!
-//! The models describe single steps. What they leave out makes all forecasts wrong alike: the step that is running when a
-//! prompt arrives, prompts that share a step. Plans are compared by uncorrected forecasts, because the same factor for
-//! all plans changes no order, and the thresholds of the queue were tuned to uncorrected ones.
+//! The models describe single steps. What they leave out makes all forecasts wrong alike: the step that is running when
+//! a prompt arrives, prompts that share a step. Plans are compared by uncorrected forecasts, because the same factor
+//! for all plans changes no order, and the thresholds of the queue were tuned to uncorrected ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The weight of one observation in the geometric mean: about the last 30 count. Tuned in the lab, no sensitivity
 /// measured.
 const GAIN: f64 = 0.03;
-/// The largest ratio of measured to forecast that is believed, and the inverse of the smallest: a larger one tells of an
-/// incident, not of the models. Tuned in the lab, no sensitivity measured.
+/// The largest ratio of measured to forecast that is believed, and the inverse of the smallest: a larger one tells of
+/// an incident, not of the models. Tuned in the lab, no sensitivity measured.
 const MAX_RATIO: f64 = 3.0;
 /// The shortest time that is compared, in seconds: shorter ones are within the jitter of the router's own clockwork.
 const MIN_SECONDS: f64 = 1e-3;

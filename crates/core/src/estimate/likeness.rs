@@ -7,17 +7,18 @@ use crate::estimate::rls::{ERROR_GAIN, Learner, believed_ratio, predict};
 /// The weight of one sample in the factor. Tuned in the lab, no sensitivity measured.
 const FACTOR_GAIN: f64 = 0.03;
 
-/// The distance from 1 within which a factor counts as chance. With less, requests follow the noise of a few samples from
-/// one member to the next; with more, one that is slower by that much gets as many as the others. Tuned in the lab.
+/// The distance from 1 within which a factor counts as chance. With less, requests follow the noise of a few samples
+/// from one member to the next; with more, one that is slower by that much gets as many as the others. Tuned in the
+/// lab.
 const ALIKE: f64 = 0.25;
 
-/// A member's own model is used if its error is below this share of the common model's with the factor. Tuned in the lab,
-/// no sensitivity measured.
+/// A member's own model is used if its error is below this share of the common model's with the factor. Tuned in the
+/// lab, no sensitivity measured.
 const CLEARLY_BETTER: f64 = 0.4;
 
 /// The model of one member of a group: the common model, times a factor if the member is clearly faster or slower, or a
-/// model of its own if that is clearly better. *Why not its own at once*: a few noisy samples would make one member look
-/// better or worse than its equals, and all work would follow.
+/// model of its own if that is clearly better. *Why not its own at once*: a few noisy samples would make one member
+/// look better or worse than its equals, and all work would follow.
 #[derive(Debug)]
 pub struct Likeness<const N: usize> {
     own: Learner<N>,

@@ -11,7 +11,8 @@ const TIME_CONSTANT: f64 = 5.0;
 /// The shortest time, in seconds, over which a first rate is taken. Without it a single event would look like many per
 /// second. Tuned in the lab, no sensitivity measured.
 const MIN_TIME: f64 = 2.0;
-/// With a smaller share of the sums left, the events before are forgotten and the rate begins anew: four time constants.
+/// With a smaller share of the sums left, the events before are forgotten and the rate begins anew: four time
+/// constants.
 const FORGOTTEN: f64 = 0.02;
 /// The instant, in nanoseconds, that stands for "never".
 const NEVER: u64 = u64::MAX;

@@ -1,7 +1,7 @@
 //! Linear models that are learned sample by sample: recursive least squares with forgetting.
 //!
-//! *Why this one*: for a model that is linear in a few known features a sample costs some tens of nanoseconds, old samples
-//! fade, and only N + N² numbers are stored. Errors count relative to the measured and forecast values, since a
+//! *Why this one*: for a model that is linear in a few known features a sample costs some tens of nanoseconds, old
+//! samples fade, and only N + N² numbers are stored. Errors count relative to the measured and forecast values, since a
 //! millisecond matters for a short duration and not for a long one. Coefficients are costs: where the recursion passes
 //! through a negative one, 0 is published.
 
@@ -141,7 +141,8 @@ impl<const N: usize> Learner<N> {
         self
     }
 
-    /// Learns that `y` seconds were measured with the features `x`. Samples that are not finite and positive are ignored.
+    /// Learns that `y` seconds were measured with the features `x`. Samples that are not finite and positive are
+    /// ignored.
     pub fn learn(&self, x: &[f64; N], y: f64) {
         if !(y.is_finite() && y > 0.0 && x.iter().all(|feature| feature.is_finite())) {
             return;

@@ -2,8 +2,8 @@
 //!
 //! The covariance of recursive least squares as `U·D·Uᵀ`, `U` with ones on its diagonal and zeros below, `D` diagonal
 //! (Bierman 1977). *Why not the matrix itself*: with forgetting, rounding errors grow until it is not a covariance any
-//! more, after some thousand samples, and the coefficients run away. `U·D·Uᵀ` is a covariance as long as no entry of `D`
-//! is negative, and no step makes one negative.
+//! more, after some thousand samples, and the coefficients run away. `U·D·Uᵀ` is a covariance as long as no entry of
+//! `D` is negative, and no step makes one negative.
 
 /// The least entry of `D`, so that an almost certain coefficient can still change.
 const LEAST: f64 = 1e-9;
@@ -26,8 +26,8 @@ impl<const N: usize> Uncertainty<N> {
         Self { u, d: [variance; N], most: variance }
     }
 
-    /// Learns a sample with the features `x`, after which older ones count `keep` times as much. Returns by how much each
-    /// coefficient moves per unit of the sample's error.
+    /// Learns a sample with the features `x`, after which older ones count `keep` times as much. Returns by how much
+    /// each coefficient moves per unit of the sample's error.
     pub(super) fn learn(&mut self, x: &[f64; N], keep: f64) -> [f64; N] {
         let mut gain = [0.0; N];
         let mut alpha = keep;

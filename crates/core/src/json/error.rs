@@ -2,8 +2,9 @@
 
 use thiserror::Error;
 
-/// The most arrays and objects that may be open at once. `Nest` in `skip.rs` keeps one bit each in a `u128`, so a larger
-/// number needs a wider word there. The deepest part of real requests, the JSON schema of a tool, stays far below.
+/// The most arrays and objects that may be open at once. `Nest` in `skip.rs` keeps one bit each in a `u128`, so a
+/// larger number needs a wider word there. The deepest part of real requests, the JSON schema of a tool, stays far
+/// below.
 pub const MAX_DEPTH: u32 = 128;
 
 /// Why a text is not JSON, and where.

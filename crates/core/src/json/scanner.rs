@@ -51,7 +51,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Starts at the first byte of `text` without checking that it is UTF-8: for short excerpts of an endpoint's answer.
+    /// Starts at the first byte of `text` without checking that it is UTF-8: for short excerpts of an endpoint's
+    /// answer.
     #[must_use]
     pub const fn trusting(text: &'a [u8]) -> Self {
         Self { text, at: 0, depth: 0 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 const CLASSES: usize = 20;
 /// Answers after which a mean is used. Tuned in the lab, no sensitivity measured.
 const BELIEVED_AFTER: u32 = 8;
-/// The least weight of one answer in a mean, so a mean over the last 50 or so. Tuned in the lab, no sensitivity measured.
+/// The least weight of one answer in a mean, so a mean over the last 50 or so. Tuned in the lab, no sensitivity
+/// measured.
 const LEAST_GAIN: f64 = 0.02;
 /// The expected length, in tokens, before enough answers were seen. No source; the first answers replace it.
 const PRIOR: f64 = 200.0;

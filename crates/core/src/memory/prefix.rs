@@ -1,15 +1,15 @@
 //! Which endpoints are likely to have the beginning of a prompt in their prefix caches.
 //!
-//! A prompt is a chain of block hashes, each over the block and all before it. The index remembers which endpoints
-//! were sent which block. A block counts as evicted once its endpoint was sent as many newer ones as fit into its cache.
-//! The index knows only this router's own requests: a wrong guess costs the time to compute the prompt, and shows in the
+//! A prompt is a chain of block hashes, each over the block and all before it. The index remembers which endpoints were
+//! sent which block. A block counts as evicted once its endpoint was sent as many newer ones as fit into its cache. The
+//! index knows only this router's own requests: a wrong guess costs the time to compute the prompt, and shows in the
 //! forecast's error.
 //!
 //! An entry remembers [`HOLDERS`] endpoints that hold the block. If all of those still hold it when another endpoint is
 //! sent it, as happens to a shared system prompt, [`wide`] remembers all its holders.
 //!
-//! Memory is fixed: [`ENTRIES`] entries of 128 bytes, 4 MiB a route, allocated with the first block, and 2 KiB an endpoint
-//! in [`wide`]. The block that was seen longest ago makes room.
+//! Memory is fixed: [`ENTRIES`] entries of 128 bytes, 4 MiB a route, allocated with the first block, and 2 KiB an
+//! endpoint in [`wide`]. The block that was seen longest ago makes room.
 
 mod wide;
 
@@ -107,8 +107,8 @@ struct Known {
 }
 
 impl PrefixIndex {
-    /// How much of the prompt the endpoints with the `asked` tags hold, and some endpoints that hold the most. An endpoint
-    /// that holds a block counts as holding all before it, because engines evict the end of a prefix first.
+    /// How much of the prompt the endpoints with the `asked` tags hold, and some endpoints that hold the most. An
+    /// endpoint that holds a block counts as holding all before it, because engines evict the end of a prefix first.
     #[must_use]
     pub fn held(&self, blocks: &[u64], asked: impl IntoIterator<Item = EndpointTag>) -> PrefixHits {
         let mut known = AllKnown::new();

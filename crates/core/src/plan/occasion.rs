@@ -9,8 +9,8 @@ use crate::phase::Phase;
 /// cache-aware policy of sglang's router.
 const MIN_HELD_SHARE: f64 = 0.5;
 
-/// Load is uneven for `PrefixAffinity` if the most and the fewest requests in flight at one endpoint differ by more than
-/// this number and by more than [`UNEVEN_RATIO`]. The default of the cache-aware policy of sglang's router.
+/// Load is uneven for `PrefixAffinity` if the most and the fewest requests in flight at one endpoint differ by more
+/// than this number and by more than [`UNEVEN_RATIO`]. The default of the cache-aware policy of sglang's router.
 const UNEVEN_DIFFERENCE: f64 = 32.0;
 
 /// The ratio of the most to the fewest requests in flight beyond which load is uneven. The default of the cache-aware

@@ -53,8 +53,8 @@ pub enum EndpointPolicy {
     LeastRequest,
     /// The better, by requests in flight, of two drawn at random.
     PowerOfTwo,
-    /// To read a prompt, the one that is likely to have the most of it in its prefix cache while load is even; otherwise
-    /// as `LeastRequest`. Other routers call this cache-aware.
+    /// To read a prompt, the one that is likely to have the most of it in its prefix cache while load is even;
+    /// otherwise as `LeastRequest`. Other routers call this cache-aware.
     PrefixAffinity,
 }
 

@@ -5,9 +5,9 @@
 //! serving the request whole on one endpoint with every good pair, in one unit: targets missed.
 //!
 //! `cost = risk(TTFT) + risk(ITL) + a little for each second + harm`. Harm is what the plan costs others: the prompt
-//! delays prompts behind it and stalls streams beside it, the stream slows streams beside it, and its KV fills the cache.
-//! Among plans that meet the targets the one that costs others least wins; if none can meet them, the one that does the
-//! least harm.
+//! delays prompts behind it and stalls streams beside it, the stream slows streams beside it, and its KV fills the
+//! cache. Among plans that meet the targets the one that costs others least wins; if none can meet them, the one that
+//! does the least harm.
 //!
 //! Against herds: this router's requests count at once, other routers' are in the last scrape, the choice among
 //! near-equal plans is random, and of a large pool each request sees another sample.
@@ -32,8 +32,8 @@ use crate::request::analyze::WholeReason;
 /// The endpoints of one role that one request samples. Each costs some 200 ns; with few of a large pool, routers that
 /// plan at the same moment do not all find the same best one. Tuned in the lab, no sensitivity measured.
 const SAMPLED: usize = 8;
-/// The best prefill and decoding endpoints of which all pairs are compared, so 16 pairs. Tuned in the lab, no sensitivity
-/// measured.
+/// The best prefill and decoding endpoints of which all pairs are compared, so 16 pairs. Tuned in the lab, no
+/// sensitivity measured.
 const PAIRED: usize = 4;
 /// The share within which costs count as equal, and chance decides. Tuned in the lab, no sensitivity measured.
 const BLUR: f64 = 0.02;

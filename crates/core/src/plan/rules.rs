@@ -57,7 +57,8 @@ impl<R: Rng> Chooser<'_, R> {
         Ok((prefill, decoding))
     }
 
-    /// Whether the request and the route want a handoff. By the published rule, only requests in their prefill phase do.
+    /// Whether the request and the route want a handoff. By the published rule, only requests in their prefill phase
+    /// do.
     fn wants_handoff(&self) -> Result<(), Reason> {
         match self.scope.allows_handoff(self.demand) {
             Ok(()) | Err(Reason::ShortPrompt) if self.demand.phase == Phase::Decoding => {

@@ -1,4 +1,5 @@
-//! Multipart forms, as audio requests send them: finds the `model` field, and refuses fields that reach into the engine.
+//! Multipart forms, as audio requests send them: finds the `model` field, and refuses fields that reach into the
+//! engine.
 //!
 //! vLLM copies the form field `vllm_xargs` to where its engine looks for KV transfer parameters. Two readers of one
 //! form may differ in what its fields are called, so every form that is not plain is refused: the router must

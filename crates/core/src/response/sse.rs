@@ -17,8 +17,8 @@ use self::line::{EventName, SseLine};
 pub use self::summary::{Finish, Summary};
 use crate::response::usage::Usage;
 
-/// The part of a line that is read, in bytes. The usage of a chat stream ends some 700 bytes into its line; double costs
-/// memory for each stream whose lines are long.
+/// The part of a line that is read, in bytes. The usage of a chat stream ends some 700 bytes into its line; double
+/// costs memory for each stream whose lines are long.
 const MAX_READ: usize = 4096;
 
 /// The events in one piece of a stream.
@@ -109,7 +109,8 @@ impl Scan {
         self.summary.events += 1;
         if data == b"[DONE]" {
             self.summary.done_seen = true;
-            // Nothing continues this event, so data on the next line are another one, also without an empty line between.
+            // Nothing continues this event, so data on the next line are another one, also without an empty line
+            // between.
             self.has_data = false;
             return;
         }

@@ -9,8 +9,8 @@ pub struct RecentLoad {
     pub arrivals: f64,
 }
 
-/// Time in which an endpoint works through a queue, and the steps that this takes. A step that reads a prompt also gives
-/// each stream beside it a token.
+/// Time in which an endpoint works through a queue, and the steps that this takes. A step that reads a prompt also
+/// gives each stream beside it a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BusyTime {
     /// Seconds with work to do.
@@ -20,8 +20,8 @@ pub struct BusyTime {
 }
 
 impl BusyTime {
-    /// The ITL of streams beside this work, in seconds, where it is `step` without it. `self` is per second. In the time
-    /// that is left, steps follow at their own pace.
+    /// The ITL of streams beside this work, in seconds, where it is `step` without it. `self` is per second. In the
+    /// time that is left, steps follow at their own pace.
     #[must_use]
     pub fn beside(self, step: f64) -> f64 {
         let left = (1.0 - self.seconds).max(0.0);
@@ -68,6 +68,6 @@ impl std::ops::Sub for BusyTime {
 /// lab, no sensitivity measured.
 const MIN_TOKENS: f64 = 0.5;
 
-/// The largest share of time that prefill is taken to need: streams go on beside it, however slowly, and costs divided by
-/// the rest stay finite. Tuned in the lab, no sensitivity measured.
+/// The largest share of time that prefill is taken to need: streams go on beside it, however slowly, and costs divided
+/// by the rest stay finite. Tuned in the lab, no sensitivity measured.
 const MAX_BUSY: f64 = 0.95;

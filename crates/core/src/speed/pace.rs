@@ -74,8 +74,8 @@ impl Pace {
         TransferPlace(self.transfers.enter([1.0, tokens / 1e3], seconds, now))
     }
 
-    /// Notes that the KV cache arrived, as the first token after it came, and learns from it. That token took one `step`,
-    /// in seconds.
+    /// Notes that the KV cache arrived, as the first token after it came, and learns from it. That token took one
+    /// `step`, in seconds.
     pub fn transferred(&self, transfer: &TransferPlace, step: f64, pool: &Models, now: Duration) {
         if let Some(sample) = self.transfers.done(&transfer.0, now) {
             let seconds = (sample.seconds - step).max(sample.seconds / 10.0);
@@ -95,8 +95,8 @@ impl Pace {
         RecentLoad { reading: BusyTime { seconds, steps }.capped(), arrivals }
     }
 
-    /// Learns from tokens that came `gap` seconds apart for `window` seconds, beside `load` and `reading`: the ITL without
-    /// the latter is the sample.
+    /// Learns from tokens that came `gap` seconds apart for `window` seconds, beside `load` and `reading`: the ITL
+    /// without the latter is the sample.
     pub fn streamed(
         &self,
         load: StreamLoad,

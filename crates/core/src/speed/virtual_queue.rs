@@ -2,8 +2,8 @@
 //!
 //! A virtual clock says when the queue will be empty. Each piece of work moves it on by the time that it is expected to
 //! take, and each finished piece corrects it by the error of that expectation. So the router's own work counts at once,
-//! errors do not add up, and other routers' work shows as delay. *Why not requests or tokens in flight*: they count work
-//! that is done already.
+//! errors do not add up, and other routers' work shows as delay. *Why not requests or tokens in flight*: they count
+//! work that is done already.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,11 +12,11 @@ use std::time::Duration;
 use crate::estimate::fade::nanos;
 use crate::speed::busy_time::BusyTime;
 
-/// Pieces that end within this time of each other were done in one step. Steps of engines take 5 ms and more; answers of
-/// one step are sent within some 100 µs.
+/// Pieces that end within this time of each other were done in one step. Steps of engines take 5 ms and more; answers
+/// of one step are sent within some 100 µs.
 const ONE_STEP: Duration = Duration::from_millis(1);
-/// The share of its expected work that a queue is taken to have left when it should be empty and is not. Tuned in the lab,
-/// no sensitivity measured.
+/// The share of its expected work that a queue is taken to have left when it should be empty and is not. Tuned in the
+/// lab, no sensitivity measured.
 const OVERDUE: f64 = 0.5;
 
 /// The queue, with `N` features of each piece of work.

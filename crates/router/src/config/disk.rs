@@ -1,4 +1,4 @@
-//! The last good routes on disk: for a router that starts while no controller can be reached.
+//! The last good routes on disk, for a router that starts while no controller can be reached.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,6 +10,7 @@ use qoe_discovery::saved::{self, Saved};
 
 const FILE: &str = "routes.bin";
 
+/// The folder that routes are saved in. Reading and writing wait for the disk.
 pub(super) struct Disk {
     folder: PathBuf,
 }
@@ -23,7 +24,7 @@ impl Disk {
         &self.folder
     }
 
-    /// What was saved; nothing, where that cannot be read.
+    /// The saved routes; none where they cannot be read.
     pub(super) fn read(&self) -> Vec<Saved> {
         let path = self.folder.join(FILE);
         let bytes = match fs::read(&path) {
@@ -35,12 +36,12 @@ impl Disk {
             }
         };
         saved::decode(&bytes).unwrap_or_else(|error| {
-            tracing::warn!(%error, path = %path.display(), "saved routes are damaged; they are not used");
+            tracing::warn!(%error, path = %path.display(), "saved routes are damaged: they are not used");
             Vec::new()
         })
     }
 
-    /// Replaces what was saved, whole or not at all.
+    /// Replaces the saved routes, whole or not at all. Not to be called twice at the same time.
     pub(super) fn write<'a>(
         &self,
         routes: impl Iterator<Item = (&'a str, &'a Version, &'a Bytes)>,

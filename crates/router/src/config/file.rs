@@ -1,4 +1,4 @@
-//! The stand-alone configuration: read at the start, and again whenever the file changes. A bad file changes nothing.
+//! The configuration file: read at the start, and again whenever it changes. A bad file changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use qoe_api::standalone::load;
 use crate::routes::source::RouteSource;
 use crate::shared::Shared;
 
-/// How often the file is looked at. Its text is compared, so that mounted ConfigMaps (links that are swapped) and
-/// editors that write anew are all seen.
+/// How often the file is read to see whether it changed: the delay of a change, at most. The text is compared, because
+/// mounted ConfigMaps swap links and editors replace files, which times and inodes tell differently.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The file's text.
@@ -33,7 +33,7 @@ fn parse(path: &Path, text: &str) -> anyhow::Result<StandaloneConfig> {
     load(text).map_err(|errors| anyhow::anyhow!("{}", errors.in_file(&file)))
 }
 
-/// The configuration file, and what was last read of it.
+/// The configuration file, and its text when it was last read.
 pub(crate) struct ConfigFile {
     path: PathBuf,
     text: String,
@@ -47,7 +47,7 @@ impl ConfigFile {
         Ok(Self { path, text })
     }
 
-    /// Looks at the file for ever, and puts each good change into use.
+    /// Reads the file once per [`LOOK_EVERY`], for ever, and puts each good change into use.
     pub(crate) async fn watch(mut self, shared: Arc<Shared>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -56,7 +56,7 @@ impl ConfigFile {
     }
 
     fn look(&mut self, shared: &Shared) {
-        // A file that is just being replaced may be missing for a moment.
+        // A file that is being replaced may be missing for a moment.
         let Ok(text) = read(&self.path) else { return };
         if text == self.text {
             return;
@@ -69,7 +69,7 @@ impl ConfigFile {
             }
             Err(error) => {
                 shared.metrics.config_read("rejected");
-                tracing::error!(%error, "configuration rejected: the last good one stays in use");
+                tracing::error!(%error, "configuration rejected; the last good one stays in use");
             }
         }
     }

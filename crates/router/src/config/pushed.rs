@@ -3,6 +3,7 @@
 //! A router needs no controller to go on. It serves what it has for ever, and after a restart what it had on disk.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use qoe_discovery::client::Subscriber;
 use qoe_discovery::proto::RouteLoad;
-use qoe_discovery::{Holdings, Origin, Progress, RouteConfig, Verdict};
+use qoe_discovery::saved::Saved;
+use qoe_discovery::{Holdings, Origin, Progress, RouteConfig, Verdict, Version};
 use qoe_runtime::readiness::Guard;
 
 use crate::config::disk::Disk;
-use crate::observe::load;
+use crate::config::report::report;
 use crate::routes::source::RouteSource;
 use crate::shared::Shared;
 
@@ -30,7 +32,7 @@ struct State {
     holdings: Holdings,
     /// By age, then name: of two routes that could serve a request, the older does.
     sources: BTreeMap<(i64, String), Arc<RouteSource>>,
-    disk: Option<Disk>,
+    disk: Option<Arc<Disk>>,
     /// Not on disk yet.
     unsaved: bool,
     /// The last attempt to save has failed, and was told.
@@ -46,8 +48,8 @@ impl Pushed {
     /// Nothing was pushed yet; what a former process left in `folder` is in use. `awaiting` is dropped once there
     /// is something to serve by.
     pub(crate) fn open(shared: &Arc<Shared>, folder: Option<&Path>, awaiting: Guard) -> Arc<Self> {
-        let disk = folder.map(Disk::of);
-        let saved = disk.as_ref().map(Disk::read).unwrap_or_default();
+        let disk = folder.map(|folder| Arc::new(Disk::of(folder)));
+        let saved = disk.as_ref().map(|disk| disk.read()).unwrap_or_default();
         let pushed = Self { shared: Arc::clone(shared), state: Mutex::default() };
         {
             let mut state = pushed.state();
@@ -69,14 +71,22 @@ impl Pushed {
         Arc::new(pushed)
     }
 
-    /// Tells metrics how old the state is, and saves what is new. To be called every second or so.
+    /// Tells metrics how old the state is, and saves what is new. To be called every second or so, and not again before
+    /// it has returned; it waits for the disk.
     pub(crate) fn tick(&self) {
         let now = self.shared.now();
         let mut state = self.state();
         let age = state.heard.map(|heard| now.saturating_sub(heard));
         // Before a controller was heard: since the start, when what is on disk was already older.
         self.shared.metrics.snapshot_age.set(age.unwrap_or(now).as_secs_f64());
-        state.save();
+        let unsaved = state.unsaved();
+        drop(state);
+        // The disk may be slow: what controllers send is taken in meanwhile.
+        if let Some((disk, routes)) = unsaved {
+            let saved =
+                disk.write(routes.iter().map(|(name, version, body)| (&**name, version, body)));
+            self.state().saved(&disk, saved);
+        }
     }
 
     /// The state is whole. It is awaited no more once it is served by.
@@ -141,16 +151,24 @@ impl State {
         (!consequences.removed.is_empty(), consequences.send_again)
     }
 
-    fn save(&mut self) {
-        if let Some(disk) = &self.disk
-            && self.unsaved
-        {
-            match disk.write(self.holdings.states()) {
-                Ok(()) => (self.unsaved, self.save_failed) = (false, false),
+    /// The routes, if they are not on disk as they are. They count as saved until the disk says otherwise, so that
+    /// changes meanwhile are saved the next time.
+    fn unsaved(&mut self) -> Option<(Arc<Disk>, Vec<Saved>)> {
+        let disk = self.disk.as_ref().filter(|_| self.unsaved)?;
+        let owned = |(name, version, body): (&str, &Version, &Bytes)| {
+            (name.to_owned(), *version, body.clone())
+        };
+        self.unsaved = false;
+        Some((Arc::clone(disk), self.holdings.states().map(owned).collect()))
+    }
+
+    fn saved(&mut self, disk: &Disk, saved: io::Result<()>) {
+        match saved {
+            Ok(()) => self.save_failed = false,
+            Err(error) => {
+                self.unsaved = true;
                 // It is tried again, and told once.
-                Err(_) if self.save_failed => {}
-                Err(error) => {
-                    self.save_failed = true;
+                if !std::mem::replace(&mut self.save_failed, true) {
                     tracing::warn!(%error, folder = %disk.folder().display(), "cannot save routes: after a restart they would come from a controller only");
                 }
             }
@@ -221,7 +239,7 @@ impl Subscriber for Pushed {
     fn load(&self) -> Vec<RouteLoad> {
         let now = self.shared.now();
         let snapshot = self.shared.snapshot.load();
-        snapshot.routes.iter().map(|route| load::report(route, now)).collect()
+        snapshot.routes.iter().map(|route| report(route, now)).collect()
     }
 }
 

@@ -1,6 +1,5 @@
-//! The load report that controllers get, per route.
+//! The load report that controllers get of each route.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use qoe_core::endpoint::Endpoint;
@@ -9,11 +8,10 @@ use qoe_discovery::proto::{DecodingLoad, PrefillLoad, RouteLoad};
 
 use crate::routes::route::Route;
 
-/// The report on one route. It empties the sums.
+/// The report on one route: its endpoints as they are now, and what its requests added since the last report.
 #[expect(clippy::cast_precision_loss, reason = "sums of one second are far below 2^52")]
 pub(crate) fn report(route: &Route, now: Duration) -> RouteLoad {
-    let sums = &route.state.load;
-    let take = |sum: &AtomicU64| sum.swap(0, Ordering::Relaxed);
+    let sums = route.state.load.since_last_report();
     let seconds = |micros: u64| micros as f64 / 1e6;
     let readers: Vec<&Endpoint> = able_to(route, Role::Decoding);
     let decoders: Vec<&Endpoint> = able_to(route, Role::Prefill);
@@ -25,7 +23,7 @@ pub(crate) fn report(route: &Route, now: Duration) -> RouteLoad {
     let kv: Vec<f64> = decoders
         .iter()
         .filter_map(|e| e.state.signals.kv_use.get(now))
-        .filter(|kv| kv.weight > KNOWN)
+        .filter(|kv| kv.weight > MIN_WEIGHT)
         .map(|kv| kv.value)
         .collect();
     RouteLoad {
@@ -38,24 +36,25 @@ pub(crate) fn report(route: &Route, now: Duration) -> RouteLoad {
             } else {
                 speeds.iter().sum::<f64>() / speeds.len() as f64
             },
-            first_tokens: take(&sums.first_tokens),
-            ttft_seconds: seconds(take(&sums.ttft_micros)),
-            prompt_tokens: take(&sums.prompt_tokens) as f64,
+            first_tokens: sums.first_tokens,
+            ttft_seconds: seconds(sums.ttft_micros),
+            prompt_tokens: sums.prompt_tokens as f64,
         }),
         decoding: Some(DecodingLoad {
             streams: decoders.iter().map(|e| e.state.ledger.in_flight(Phase::Decoding)).sum(),
             kv_use: kv.iter().sum(),
             kv_endpoints: u32::try_from(kv.len()).unwrap_or(u32::MAX),
-            gaps: take(&sums.gaps),
-            gap_seconds: seconds(take(&sums.gap_micros)),
+            gaps: sums.gaps,
+            gap_seconds: seconds(sums.gap_micros),
         }),
     }
 }
 
-/// A scraped value that weighs less is too old to scale by.
-const KNOWN: f64 = 0.3;
+/// A scraped value that weighs less than this is too old to scale by: it comes after 12 s, as weights fall to 1/e in
+/// 10 s. At half, an endpoint that went silent counts for 19 s; at double, for 5 s, less than a look at it may take.
+const MIN_WEIGHT: f64 = 0.3;
 
-/// The endpoints that are not only for the `other` phase; all of them, where all are only for that.
+/// The endpoints that do more than the `other` phase; all of them, where none does.
 fn able_to(route: &Route, other: Role) -> Vec<&Endpoint> {
     let able: Vec<_> = route.pool.iter().filter(|endpoint| endpoint.role != other).collect();
     if able.is_empty() { route.pool.iter().collect() } else { able }
@@ -65,7 +64,6 @@ fn able_to(route: &Route, other: Role) -> Vec<&Endpoint> {
 mod tests {
     use std::sync::Arc;
 
-    use prometheus_client::registry::Registry;
     use qoe_core::admit::ask::Ask;
     use qoe_core::endpoint::connector::Connector;
     use qoe_core::endpoint::holds::PromptHold;
@@ -77,8 +75,8 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::observe::metrics::Metrics;
     use crate::queue::place::QueuePlace;
+    use crate::routes::lower::lower;
     use crate::routes::snapshot::Snapshot;
     use crate::routes::source::{EndpointSource, RouteSource};
     use qoe_core::phase::{Phase, Role};
@@ -101,8 +99,7 @@ mod tests {
         let endpoints = roles.iter().enumerate().map(endpoint).collect();
         let spec = qoe_api::QoERouteSpec::default();
         let source = Arc::new(RouteSource { name: "llm/r".to_owned(), spec, endpoints });
-        let metrics = Metrics::register(&mut Registry::default());
-        let snapshot = Snapshot::of(&[source], &Snapshot::default(), &metrics);
+        let (snapshot, _) = lower(&[source], &Snapshot::default());
         Arc::clone(&snapshot.routes[0])
     }
 

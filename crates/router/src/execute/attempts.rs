@@ -124,11 +124,11 @@ impl<'a> Attempts<'a> {
         if setback.is_final() {
             return; // The client's error says nothing of the endpoint.
         }
-        let phase = phase.as_str();
-        self.worker.shared.metrics.attempt_failed(route, endpoint, phase, failure.kind());
+        let metrics = &self.ticket.route().state.metrics;
+        metrics.attempt_failed(endpoint, *phase, failure.kind());
         if setback.is_ill() {
             let ejected_for = sanctions.ejected.map(|time| time.as_secs());
-            tracing::warn!(%route, %endpoint, phase, %failure, ejected_for, "an endpoint failed");
+            tracing::warn!(%route, %endpoint, phase = phase.as_str(), %failure, ejected_for, "an endpoint failed");
         }
     }
 }

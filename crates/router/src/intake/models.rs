@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::reply::Reply;
 use crate::failure::Failure;
-use crate::routes::no_route::known_models;
+use crate::routes::no_route::NoRoute;
 use crate::routes::snapshot::Snapshot;
 
 #[derive(Serialize)]
@@ -22,9 +22,9 @@ pub(crate) fn answer(snapshot: &Snapshot, path: &str) -> Result<Response<Reply>,
     let body = match path.strip_prefix("/v1/models/") {
         Some(id) => {
             let found = models.iter().find(|(name, _)| name == id);
-            let (name, card) = found.ok_or_else(|| Failure::UnknownModel {
+            let (name, card) = found.ok_or_else(|| NoRoute::UnknownModel {
                 model: id.to_owned(),
-                known: known_models(models.iter().map(|(name, _)| name.as_str())),
+                known: snapshot.known_models(),
             })?;
             card_of(name, card.as_deref()).get().as_bytes().to_vec()
         }

@@ -1,6 +1,6 @@
-//! Label sets of metrics: enums, or names bounded by configuration.
+//! The labels of metrics. Their values are enums, or names that configuration bounds.
 
 use std::borrow::Cow;
 
-/// The labels of one series: name and value, in the order of the family.
+/// The names and values of the labels of one series, in the order of its family.
 pub(crate) type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];

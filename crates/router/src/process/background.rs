@@ -1,7 +1,8 @@
-//! The background thread: configuration, scraping.
+//! The background thread: it follows the configuration and scrapes endpoints. Nothing on it waits for the disk.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
@@ -10,14 +11,18 @@ use qoe_discovery::tls::TlsFolder;
 use qoe_runtime::drain::DrainWatch;
 use qoe_runtime::readiness::Readiness;
 use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::args::Serve;
 use crate::config::file::ConfigFile;
 use crate::config::pushed::Pushed;
-use crate::process::router::TICK;
 use crate::shared::Shared;
 
-/// Where routes come from.
+/// How often pushed routes are saved, and their age is recorded. A router that crashes loses the changes of this time on
+/// its disk, which controllers send again; and `qoe_snapshot_age_seconds` is that much too low at most.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The source of routes.
 pub(super) enum Routes {
     File(ConfigFile),
     Controllers(Client, Arc<Pushed>),
@@ -53,24 +58,27 @@ impl Routes {
     async fn follow(self, shared: Arc<Shared>) {
         match self {
             Self::File(config) => config.watch(shared).await,
-            Self::Controllers(client, pushed) => {
-                let mut ticks = tokio::time::interval(TICK);
-                let ticking = async {
-                    loop {
-                        ticks.tick().await;
-                        pushed.tick();
-                    }
-                };
-                tokio::select! {
-                    () = client.run(Arc::clone(&pushed)) => {}
-                    () = ticking => {}
-                }
-            }
+            Self::Controllers(client, pushed) => tokio::select! {
+                () = client.run(Arc::clone(&pushed)) => {}
+                () = ticking(move || pushed.tick()) => {}
+            },
         }
     }
 }
 
-/// Starts the thread that follows the configuration and looks at the endpoints.
+/// Calls `tick` for ever, each time on a thread that may wait for the disk, and never before the last call has returned.
+async fn ticking(tick: impl Fn() + Clone + Send + 'static) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = tokio::task::spawn_blocking(tick.clone()).await {
+            tracing::error!(%error, "pushed routes were not saved");
+        }
+    }
+}
+
+/// Starts the thread that follows the configuration and scrapes the endpoints, until the process drains.
 pub(super) fn background(
     shared: Arc<Shared>,
     routes: Routes,
@@ -89,4 +97,49 @@ pub(super) fn background(
         LocalSet::new().block_on(&runtime, work);
     })?;
     Ok(thread)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Mutex, mpsc};
+    use std::thread;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// Each tick says on which thread it runs, and waits as if for the disk.
+    #[tokio::test(start_paused = true)]
+    async fn ticks_wait_on_another_thread_and_never_overlap() {
+        let here = thread::current().id();
+        let (release, released) = mpsc::channel::<()>();
+        let (released, running) = (Arc::new(Mutex::new(released)), Arc::new(AtomicU32::new(0)));
+        let (seen, mut threads) = tokio::sync::mpsc::unbounded_channel();
+        let tick = {
+            let running = Arc::clone(&running);
+            move || {
+                let others = running.fetch_add(1, Ordering::SeqCst);
+                seen.send((thread::current().id(), others)).unwrap();
+                assert!(released.lock().unwrap().recv().is_ok());
+                running.fetch_sub(1, Ordering::SeqCst);
+            }
+        };
+        let check = async {
+            for _ in 0..3 {
+                // Time goes on by itself only while no tick waits.
+                let (thread, others) = threads.recv().await.unwrap();
+                assert!(thread != here && others == 0);
+                // Further ticks are due, and the one before still waits.
+                tokio::time::advance(TICK * 3).await;
+                yield_now().await;
+                assert_eq!(running.load(Ordering::SeqCst), 1);
+                release.send(()).unwrap();
+            }
+        };
+        tokio::select! {
+            () = ticking(tick) => unreachable!("it never ends"),
+            () = check => {}
+        }
+    }
 }

@@ -120,6 +120,3 @@ fn workers(
     });
     Ok((address, threads.collect::<Result<_, _>>()?))
 }
-
-/// How often pushed routes are saved and their age is told.
-pub(crate) const TICK: Duration = Duration::from_secs(1);

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use qoe_core::admit::room::OnUnattainable;
 use qoe_core::endpoint::pool::Pool;
-use qoe_core::endpoint::state::Served;
 use qoe_core::plan::policy::Policy;
 use qoe_core::plan::scope::{HandoffRule, Scope, Tried};
 use qoe_core::request::analyze::{Analysis, HeaderRules, Priority};
@@ -18,7 +17,7 @@ use crate::routes::state::RouteState;
 /// One route, ready to serve.
 pub(crate) struct Route {
     pub(crate) name: Arc<str>,
-    /// The names clients send; empty: whatever the endpoints serve.
+    /// The models that clients ask for; empty: those that the endpoints serve.
     pub(crate) models: Vec<String>,
     pub(crate) pool: Pool,
     pub(crate) policy: Policy,
@@ -27,20 +26,20 @@ pub(crate) struct Route {
     pub(crate) targets: Targets,
     pub(crate) timeouts: Timeouts,
     pub(crate) max_body_bytes: usize,
-    /// 0: no limit.
+    /// The most requests in flight in this router; 0: no limit.
     pub(crate) max_in_flight: u32,
-    /// Requests that may wait; 0: none.
+    /// The most requests that wait in this router's queue; 0: none waits.
     pub(crate) max_queued: u32,
-    /// What becomes of those that cannot be in time any more.
+    /// What happens to requests that cannot meet their target any more.
     pub(crate) on_unattainable: OnUnattainable,
     pub(crate) allow_admin_paths: Vec<String>,
-    /// What outlives a reload.
+    /// What outlives this configuration of the route.
     pub(crate) state: Arc<RouteState>,
-    /// What it was made of.
+    /// What the route was made from.
     pub(crate) source: Arc<RouteSource>,
 }
 
-/// The promise, by priority.
+/// The targets of requests, by priority.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Targets {
     pub(crate) high: Target,
@@ -48,7 +47,7 @@ pub(crate) struct Targets {
     pub(crate) low: Target,
 }
 
-/// How long the router waits for endpoints.
+/// The most time that each step at an endpoint may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
@@ -59,7 +58,7 @@ pub(crate) struct Timeouts {
 }
 
 impl Route {
-    /// The promise to one request: its own word first, then its priority's.
+    /// The target of one request: what its headers ask for, else that of its priority.
     pub(crate) fn target(&self, analysis: &Analysis) -> Target {
         let Target { ttft, itl } = match analysis.priority {
             Priority::High => self.targets.high,
@@ -84,27 +83,16 @@ impl Route {
         }
     }
 
-    /// Whether requests wait here for an endpoint that has room.
+    /// Whether requests that find no room wait in the queue: with a limit in flight, or a policy that forecasts.
     pub(crate) const fn queues(&self) -> bool {
         self.max_queued > 0
             && (self.max_in_flight > 0 || matches!(self.policy, Policy::Predictive(_)))
     }
 
-    /// One more request in flight, if there may be.
+    /// Counts one more request in flight; false, and not counted, where the limit is reached.
     pub(crate) fn enter(&self) -> bool {
         let most = if self.max_in_flight == 0 { u32::MAX } else { self.max_in_flight };
         let one_more = |before: u32| (before < most).then(|| before + 1);
         self.state.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
-    }
-
-    /// Whether a model that no route names may be asked for here: the endpoints serve it, and it is either any
-    /// model's turn (a route without names) or adapts a model of this route.
-    pub(crate) fn serves_unnamed(&self, model: &str) -> bool {
-        let admits = |served: &Served| {
-            served.id == model
-                && (self.models.is_empty()
-                    || served.parent.as_ref().is_some_and(|parent| self.models.contains(parent)))
-        };
-        self.pool.iter().any(|e| e.state.served().is_some_and(|served| served.iter().any(admits)))
     }
 }

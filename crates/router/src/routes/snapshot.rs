@@ -1,15 +1,18 @@
 //! The configuration and endpoints that requests are served by: immutable, swapped whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use qoe_core::endpoint::state::EndpointState;
 
-use crate::failure::Failure;
-use crate::observe::metrics::Metrics;
-use crate::routes::no_route::{known_models, shortened};
-pub(crate) use crate::routes::route::Route;
+use crate::routes::model_index::ModelIndex;
+use crate::routes::no_route::{KnownModels, NoRoute};
+use crate::routes::route::Route;
 use crate::routes::source::RouteSource;
+
+/// The body limit in bytes while there is no route: enough for a request to be told so.
+const MAX_BODY_WITHOUT_ROUTE: usize = 1 << 20;
 
 /// All routes and endpoints at one moment.
 #[derive(Default)]
@@ -20,18 +23,30 @@ pub(crate) struct Snapshot {
     pub(crate) routes: Vec<Arc<Route>>,
     /// The endpoints of all routes, each once.
     pub(crate) endpoints: Vec<Arc<EndpointState>>,
-    /// Names of endpoints whose models the configuration tells.
+    /// Names of endpoints whose models the configuration lists.
     pub(crate) told_models: HashSet<Arc<str>>,
-    pub(super) by_model: HashMap<String, usize>,
+    /// Follows what endpoints serve.
+    models: ArcSwap<ModelIndex>,
 }
 
 impl Snapshot {
-    /// The snapshot that `sources` mean. State of endpoints and routes of `previous` that are still there is kept.
-    pub(crate) fn of(sources: &[Arc<RouteSource>], previous: &Self, metrics: &Metrics) -> Self {
-        super::lower::snapshot(sources, previous, metrics)
+    /// A snapshot that finds no model until they are indexed.
+    pub(super) fn new(
+        version: u64,
+        routes: Vec<Arc<Route>>,
+        endpoints: Vec<Arc<EndpointState>>,
+        told_models: HashSet<Arc<str>>,
+    ) -> Self {
+        Self { version, routes, endpoints, told_models, models: ArcSwap::default() }
     }
 
-    /// Whether it was made of these.
+    /// Indexes the models that endpoints serve now. To be called before the snapshot is put into use, and whenever an
+    /// endpoint serves other models than before.
+    pub(crate) fn index_models(&self) {
+        self.models.store(Arc::new(ModelIndex::of(&self.routes)));
+    }
+
+    /// Whether it was made of these sources.
     pub(crate) fn is_of(&self, sources: &[Arc<RouteSource>]) -> bool {
         let same = |(route, source): (&Arc<Route>, &Arc<RouteSource>)| {
             Arc::ptr_eq(&route.source, source) || route.source == *source
@@ -42,25 +57,24 @@ impl Snapshot {
     }
 
     /// The route for a request: by its model; without one, the only route there is.
-    pub(crate) fn route(&self, model: Option<&str>) -> Result<&Arc<Route>, Failure> {
+    pub(crate) fn route(&self, model: Option<&str>) -> Result<&Arc<Route>, NoRoute> {
         if self.version == 0 {
-            return Err(Failure::NotConfigured);
+            return Err(NoRoute::NotConfigured);
         }
         let Some(model) = model else {
             return match self.routes.as_slice() {
                 [only] => Ok(only),
-                _ => Err(Failure::NoModel { known: self.known_models() }),
+                _ => Err(NoRoute::ModelMissing { known: self.known_models() }),
             };
         };
-        self.route_of(model).ok_or_else(|| Failure::UnknownModel {
-            model: shortened(model),
-            known: self.known_models(),
-        })
-    }
-
-    fn route_of(&self, model: &str) -> Option<&Arc<Route>> {
-        let named = self.by_model.get(model).map(|&i| &self.routes[i]);
-        named.or_else(|| self.routes.iter().find(|route| route.serves_unnamed(model)))
+        let models = self.models.load();
+        match models.route(model) {
+            Some(i) => Ok(&self.routes[i]),
+            None => Err(NoRoute::UnknownModel {
+                model: model.to_owned(),
+                known: Arc::clone(models.known()),
+            }),
+        }
     }
 
     /// The route that lets clients call an administrative path.
@@ -68,19 +82,21 @@ impl Snapshot {
         self.routes.iter().find(|route| route.allow_admin_paths.iter().any(|p| p == path))
     }
 
-    /// The largest body that any route takes.
+    /// The largest body in bytes that any route takes.
     pub(crate) fn max_body_bytes(&self) -> usize {
-        self.routes.iter().map(|route| route.max_body_bytes).max().unwrap_or(1 << 20)
+        let limits = self.routes.iter().map(|route| route.max_body_bytes);
+        limits.max().unwrap_or(MAX_BODY_WITHOUT_ROUTE)
     }
 
     /// The models that clients may ask for, each with its `/v1/models` entry where an endpoint gave one.
     pub(crate) fn models(&self) -> Vec<(String, Option<Box<str>>)> {
+        let index = self.models.load();
         let mut seen: HashSet<String> = HashSet::new();
         let mut models = Vec::new();
         for route in &self.routes {
             for served in route.pool.iter().filter_map(|endpoint| endpoint.state.served()) {
                 for model in served.iter() {
-                    if !seen.contains(&model.id) && self.route_of(&model.id).is_some() {
+                    if !seen.contains(&model.id) && index.route(&model.id).is_some() {
                         seen.insert(model.id.clone());
                         models.push((model.id.clone(), Some(model.card.clone())));
                     }
@@ -93,20 +109,11 @@ impl Snapshot {
         models
     }
 
-    /// Some of the models, for an error message: the names in the configuration, or, without any, served ones.
-    fn known_models(&self) -> String {
-        let named: Vec<&str> = self.by_model.keys().map(String::as_str).collect();
-        if !named.is_empty() {
-            return known_models(named.into_iter());
-        }
-        let pools = self.routes.iter().flat_map(|route| route.pool.iter());
-        let served: Vec<_> = pools.take(NAMED_ENDPOINTS).filter_map(|e| e.state.served()).collect();
-        known_models(served.iter().flat_map(|served| served.iter().map(|m| m.id.as_str())))
+    /// Models for an error message.
+    pub(crate) fn known_models(&self) -> Arc<KnownModels> {
+        Arc::clone(self.models.load().known())
     }
 }
-
-/// Endpoints whose models an error message looks at.
-const NAMED_ENDPOINTS: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What a snapshot is made of: one form for routes of a file and for routes that a controller pushed.
+//! The sources of a snapshot: one form for the routes of a file and for those that controllers push.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use qoe_core::endpoint::state::Scheduling;
 use qoe_core::phase::{Role, RoleSource};
 use qoe_discovery::RouteConfig;
 
-/// One route with the endpoints that serve it.
+/// A route with the endpoints that serve it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RouteSource {
     /// `namespace/name`, or the name alone.
@@ -30,7 +30,7 @@ pub(crate) struct EndpointSource {
     pub(crate) connector: Connector,
     pub(crate) group: Option<String>,
     pub(crate) scheduling: Scheduling,
-    /// The models it serves, where the configuration says so; else it is asked.
+    /// The models it serves, where the configuration lists them; empty: it is asked for them.
     pub(crate) models: Vec<String>,
 }
 
@@ -53,7 +53,7 @@ impl RouteSource {
         }
     }
 
-    /// A route that was pushed.
+    /// A route as a controller pushed it.
     pub(crate) fn of_push(name: &str, config: RouteConfig) -> Self {
         let endpoints = config.endpoints.into_iter().map(|endpoint| EndpointSource {
             name: endpoint.name,
@@ -69,7 +69,7 @@ impl RouteSource {
     }
 }
 
-/// An endpoint of a file: its phase is read here, where a controller has read it for those it pushes.
+/// An endpoint of a file, with its phase. Controllers have read the phase of those that they push.
 fn member(spec: &api::QoERouteSpec, endpoint: &EndpointSpec) -> EndpointSource {
     let rules = qoe_discovery::phase_rules(&spec.endpoints.phase);
     let names = [endpoint.name.as_str(), endpoint.url.host()];
@@ -80,8 +80,8 @@ fn member(spec: &api::QoERouteSpec, endpoint: &EndpointSpec) -> EndpointSource {
         role,
         role_source,
         connector: match spec.connector {
-            // NIXL is what vLLM's own recipes use; an endpoint that answers without parameters is not handed
-            // from again for a while.
+            // NIXL is what vLLM's recipes use. Where it is missing, answers lack its parameters, and handoffs from that
+            // endpoint stop for a while.
             api::Connector::Auto | api::Connector::NixlPull => Connector::NixlPull,
             api::Connector::None => Connector::None,
         },

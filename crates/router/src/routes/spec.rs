@@ -1,4 +1,4 @@
-//! From the document's spec to the route's rules.
+//! From the spec of a document to the rules of a route.
 
 use std::time::Duration;
 
@@ -28,7 +28,9 @@ pub(crate) fn policy(policy: &api::Policy) -> Policy {
     }
 }
 
-/// Shorter prompts are not handed over by policies that do not forecast whether it pays.
+/// Shorter prompts, in tokens, are not handed off by policies that do not forecast whether it pays. An H100 reads an 8 B
+/// model's prompt of 512 tokens in some 20 ms, a stutter of one or two steps. At half, a handoff spares streams less than
+/// it adds to the first token; at double, streams beside the prompt stutter for twice as long.
 const MIN_PROMPT_TOKENS: u32 = 512;
 
 pub(crate) fn handoff(handoff: &api::Handoff, policy: Policy) -> HandoffRule {
@@ -63,7 +65,7 @@ fn weights(weights: &api::Weights) -> Weights {
     }
 }
 
-/// Names were validated with the document; a default stands in for one that was not.
+/// The names of the headers. They were validated with the document; a default stands in for one that was not.
 pub(crate) fn header_rules(headers: &api::Headers) -> HeaderRules {
     let default = HeaderRules::default();
     let name = |name: &str, default: HeaderName| name.parse().unwrap_or(default);

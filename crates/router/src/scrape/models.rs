@@ -1,4 +1,4 @@
-//! `/v1/models`, merged over all endpoints: what can be asked for here, each once.
+//! The list of models that an endpoint publishes at `/v1/models`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ struct Card {
     parent: Option<String>,
 }
 
-/// The models of an endpoint's `/v1/models`; entries that make no sense are left out.
+/// The models of a `/v1/models` page, without entries that cannot be read; `None` where it is no such page.
 pub(crate) fn parse(body: &[u8]) -> Option<Vec<Served>> {
     let listed: Listed<'_> = serde_json::from_slice(body).ok()?;
     let served = |entry: &&RawValue| {
@@ -29,7 +29,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Vec<Served>> {
     Some(listed.data.iter().filter_map(served).collect())
 }
 
-/// Whether two lists name the same models.
+/// Whether two lists have the same models and parents in the same order.
 pub(crate) fn same(old: Option<&Arc<Vec<Served>>>, new: &[Served]) -> bool {
     old.is_some_and(|old| {
         old.len() == new.len()

@@ -1,16 +1,17 @@
-//! Which endpoint keeps which stored response (`/v1/responses`): only that one can go on from it.
+//! Which endpoint holds which stored response (`/v1/responses`): only that one can continue it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::memmem;
 
-/// Responses remembered; the oldest are forgotten first.
-const MOST: usize = 10_000;
-/// Longest id that is remembered.
-const LONGEST_ID: usize = 128;
-/// How an id begins in a response's body, streamed or not.
-const ID_BEGINS: &[u8] = b"\"id\":\"resp_";
+/// The number of responses that are remembered, the oldest forgotten first: some 1.5 MB. A forgotten response is
+/// looked for on each endpoint of its route.
+const CAPACITY: usize = 10_000;
+/// The longest id in bytes that is remembered: vLLM's have 37.
+const MAX_ID_BYTES: usize = 128;
+/// The start of an id in a response's body, streamed or not.
+const ID_PREFIX: &[u8] = b"\"id\":\"resp_";
 
 /// A bounded map from response id to endpoint name.
 #[derive(Default)]
@@ -23,31 +24,31 @@ struct Stored {
 }
 
 impl StoredResponses {
-    /// Remembers the response that `body`, the first bytes of an answer, is or begins.
+    /// Remembers that `endpoint` holds the response of which `body` is the first bytes, if there is an id in them.
     pub(crate) fn learn(&self, body: &[u8], endpoint: &Arc<str>) {
         let Some(id) = response_id(body) else { return };
         let mut stored = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if stored.endpoints.insert(id.into(), Arc::clone(endpoint)).is_none() {
             stored.order.push_back(id.into());
         }
-        if stored.order.len() > MOST
+        if stored.order.len() > CAPACITY
             && let Some(oldest) = stored.order.pop_front()
         {
             stored.endpoints.remove(&oldest);
         }
     }
 
-    /// The endpoint that keeps a response, if it passed here.
+    /// The endpoint that holds a response, if this router has seen the response.
     pub(crate) fn endpoint(&self, id: &str) -> Option<Arc<str>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).endpoints.get(id).cloned()
     }
 }
 
-/// The id of the response that `body` is or begins.
+/// The id in the first bytes of a response.
 fn response_id(body: &[u8]) -> Option<&str> {
-    let at = memmem::find(body, ID_BEGINS)? + ID_BEGINS.len() - b"resp_".len();
+    let at = memmem::find(body, ID_PREFIX)? + ID_PREFIX.len() - b"resp_".len();
     let end = at + memchr::memchr(b'"', &body[at..])?;
-    std::str::from_utf8(&body[at..end]).ok().filter(|id| id.len() <= LONGEST_ID)
+    std::str::from_utf8(&body[at..end]).ok().filter(|id| id.len() <= MAX_ID_BYTES)
 }
 
 #[cfg(test)]
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn the_oldest_are_forgotten() {
         let stored = StoredResponses::default();
-        for i in 0..=MOST {
+        for i in 0..=CAPACITY {
             stored.learn(format!("{{\"id\":\"resp_{i}\"}}").as_bytes(), &"a".into());
         }
         assert_eq!(stored.endpoint("resp_0"), None);

@@ -4,6 +4,7 @@ use http::StatusCode;
 use qoe_core::request::analyze::WholeReason;
 
 use super::*;
+use crate::observe::sharded::ShardedCounter;
 use crate::routes::source::RouteSource;
 use crate::ticket::fake::OneRoute;
 use crate::upstream::error::UpstreamError;
@@ -26,14 +27,7 @@ fn in_flight(router: &OneRoute) -> u32 {
 
 /// Requests that metrics have counted, by any outcome.
 fn counted(router: &OneRoute) -> u64 {
-    router
-        .route
-        .state
-        .metrics
-        .requests
-        .iter()
-        .map(prometheus_client::metrics::counter::Counter::get)
-        .sum()
+    router.route.state.metrics.requests.iter().map(ShardedCounter::get).sum()
 }
 
 /// One way for a request to end.
@@ -54,15 +48,21 @@ fn break_off(mut ticket: Ticket) -> Option<Ticket> {
     Some(ticket)
 }
 
+fn cut(mut ticket: Ticket) -> Option<Ticket> {
+    ticket.cut();
+    Some(ticket)
+}
+
 fn leave(ticket: Ticket) -> Option<Ticket> {
     drop(ticket);
     None
 }
 
-const ENDS: [(End, Outcome, Option<&str>, Option<Phase>); 4] = [
+const ENDS: [(End, Outcome, Option<&str>, Option<Phase>); 5] = [
     (succeed, Outcome::Success, None, None),
     (fail, Outcome::Failure, Some("timeout"), Some(Phase::Prefill)),
     (break_off, Outcome::Failure, Some("idle"), Some(Phase::Decoding)),
+    (cut, Outcome::Failure, Some("drain_deadline"), Some(Phase::Decoding)),
     (leave, Outcome::ClientGone, None, Some(Phase::Decoding)),
 ];
 

@@ -1,22 +1,22 @@
-//! Blocks that a finished prefill keeps until a decoding server has read them.
+//! Leases: blocks that a finished prefill keeps until a decoding server has read them.
 
 use std::collections::BTreeMap;
 
 use crate::engine::request::{Prompt, RequestId, Time};
 use crate::kv::BlockId;
 
-/// The KV of one finished prefill.
+/// The KV of one finished prefill, kept until `expires_at`.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// What the KV is of: prompt only, without the token the prefill wrote.
+    /// The prompt that the KV belongs to, without the token that the prefill wrote.
     pub prompt: Prompt,
-    /// Where it lies.
+    /// The blocks that hold the KV.
     pub blocks: Vec<BlockId>,
-    /// When it is given up.
+    /// The engine time when the blocks are freed.
     pub expires_at: Time,
 }
 
-/// All leases of an engine. Few at a time, so a walk finds the next to end.
+/// All leases of an engine. There are few at a time, so the next one to end is found by a scan.
 #[derive(Debug, Default)]
 pub(super) struct Leases(BTreeMap<RequestId, Lease>);
 
@@ -31,6 +31,7 @@ impl Leases {
 
     pub(super) fn renew(&mut self, id: RequestId, expires_at: Time) -> Option<&Lease> {
         let lease = self.0.get_mut(&id)?;
+        // Readers on several threads may come in any order. A late one must not shorten the lease.
         lease.expires_at = lease.expires_at.max(expires_at);
         Some(lease)
     }

@@ -1,26 +1,26 @@
-//! What goes into an engine and what comes out of it.
+//! The requests that an engine takes, and the events that it produces.
 
 use std::time::Duration;
 
 use crate::kv::BlockId;
 use crate::text::{Chain, Token};
 
-/// A request's name, chosen by who adds it; unique among those in the engine.
+/// The id of a request. The caller of `add` chooses it; it must be unique within the engine.
 pub type RequestId = u64;
 
-/// A prompt, as far as an engine needs it: its length and its hashes.
+/// A prompt as the engine sees it: its length and its hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
-    /// How many tokens it has; at least one.
+    /// The number of tokens, at least one.
     pub tokens: u32,
-    /// The chain after each whole block.
+    /// The chain hash after each full block: the keys of the prefix cache.
     pub blocks: Vec<u64>,
-    /// The chain after all tokens: what the text goes on from.
+    /// The chain hash after all tokens, which determines the text that follows.
     pub chain: Chain,
 }
 
 impl Prompt {
-    /// Hashes tokens in blocks of `block_size`.
+    /// Hashes `tokens` in blocks of `block_size`.
     #[must_use]
     pub fn of(tokens: &[Token], block_size: u32) -> Self {
         let mut chain = Chain::START;
@@ -35,48 +35,49 @@ impl Prompt {
     }
 }
 
-/// Where the KV of a request comes from and goes to.
+/// Where the KV of a request is computed, and where it is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {
-    /// Computed here, used here.
+    /// Computed and used by this engine.
     #[default]
     Local,
-    /// Computed here for a decoding server: the blocks are kept under a lease.
+    /// Computed by this engine for a decoding server. The blocks are kept under a lease.
     Produce,
-    /// Computed elsewhere. What arrives decides the text: it should be the KV of this prompt.
+    /// Computed by a prefill server. The KV that arrives determines the text, as in a real engine, even if it belongs
+    /// to another prompt.
     Pulled {
-        /// The prompt whose KV arrives.
+        /// The chain hash of the prompt whose KV arrives.
         content: Chain,
-        /// How long the transfer takes, once the link is free.
+        /// The time that the transfer takes once the link is free.
         transfer: Duration,
-        /// Tokens that the prefill server found in its own cache.
+        /// The number of tokens that the prefill server found in its own prefix cache.
         remote_cached: u32,
     },
 }
 
-/// One request.
+/// One request to generate one sample.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Its name.
+    /// The id of the request.
     pub id: RequestId,
-    /// Its prompt.
+    /// The prompt.
     pub prompt: Prompt,
-    /// The most tokens to write; at least one.
+    /// The maximum number of tokens to write, at least one.
     pub max_tokens: u32,
-    /// Tokens to write before the model may end its answer.
+    /// The number of tokens to write before the model may end its answer.
     pub min_tokens: u32,
-    /// Whether the model may end its answer by itself.
+    /// Whether the model may end its answer before `max_tokens`.
     pub until_end: bool,
-    /// Which of several samples of one prompt this is.
+    /// The index of this sample among the samples of one prompt.
     pub variant: u32,
-    /// Lower goes first, where the scheduling looks at it.
+    /// The priority, lower values first. Only `Scheduling::Priority` uses it.
     pub priority: i64,
-    /// Its KV.
+    /// Where the KV of the prompt is computed and used.
     pub source: Source,
 }
 
 impl Request {
-    /// A plain request.
+    /// Creates a request with defaults: one sample of `max_tokens` tokens, computed here.
     #[must_use]
     pub fn new(id: RequestId, prompt: Prompt, max_tokens: u32) -> Self {
         Self {
@@ -91,34 +92,34 @@ impl Request {
         }
     }
 
-    /// Tokens it may come to hold.
+    /// The largest number of tokens whose KV the request can need.
     #[must_use]
     pub fn most_tokens(&self) -> u32 {
         self.prompt.tokens.saturating_add(self.max_tokens)
     }
 }
 
-/// Why a request was not taken.
+/// Why an engine refused a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddError {
-    /// Too many wait already.
+    /// The limit of waiting requests is reached.
     #[error("the queue is full")]
     QueueFull,
-    /// It needs more KV blocks than there are.
+    /// The request needs more KV blocks than the engine has.
     #[error("the request does not fit into the KV cache")]
     TooLong,
 }
 
-/// How a prompt came to be in the KV cache.
+/// How the KV of a prompt got into the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefilled {
-    /// Tokens found in the prefix cache (after a transfer: in that of the prefill server).
+    /// The number of tokens found in the prefix cache. After a transfer: in that of the prefill server.
     pub cached: u32,
-    /// Tokens in blocks that were filled here.
+    /// The number of tokens in blocks that this engine filled.
     pub created: u32,
 }
 
-/// Why a request ended by itself.
+/// Why a request finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The model ended its answer.
@@ -127,40 +128,40 @@ pub enum Reason {
     Length,
 }
 
-/// The end of a request.
+/// The result of a finished request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finish {
-    /// Why.
+    /// Why the request finished.
     pub reason: Reason,
-    /// The blocks kept for a decoding server, of a [`Source::Produce`] request.
+    /// The blocks kept for a decoding server, if the request was a [`Source::Produce`].
     pub leased: Option<Vec<BlockId>>,
 }
 
-/// What happened in a step, in order.
+/// Something that happened in a step. Events of one request are in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The prompt is computed; the first token follows.
+    /// The prompt is computed. The first token follows in the same step.
     PrefillDone {
-        /// Of which request.
+        /// The id of the request.
         id: RequestId,
-        /// From where.
+        /// How the KV of the prompt got into the cache.
         prefilled: Prefilled,
     },
     /// One token was written.
     Token {
-        /// By which request.
+        /// The id of the request.
         id: RequestId,
-        /// The token.
+        /// The token that was written.
         token: Token,
     },
-    /// The request is over.
+    /// The request has finished.
     Finished {
-        /// Which one.
+        /// The id of the request.
         id: RequestId,
-        /// How.
+        /// The result.
         finish: Finish,
     },
 }
 
-/// Time since the engine started.
+/// A point in engine time, counted from the engine's start.
 pub type Time = Duration;

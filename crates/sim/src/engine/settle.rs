@@ -1,14 +1,15 @@
-//! What a step has done: tokens written, requests ended, and all of it counted.
+//! Applies the results of a step: writes tokens, finishes requests, and counts both.
 
 use crate::engine::lease::Lease;
 use crate::engine::request::{Event, Finish, Prefilled, Reason, Source, Time};
 use crate::engine::{Engine, Sequence};
 
 impl Engine {
-    /// Counts the start of a request, the first time it starts.
+    /// Counts the start of a request.
     pub(super) fn note_start(&mut self, now: Time, at: usize, cached: u32) {
         let sequence = &mut self.running[at];
         if sequence.times.scheduled.is_some() {
+            // vLLM counts a preempted request once, at its first start.
             return;
         }
         let tokens = sequence.prompt().tokens;
@@ -18,6 +19,7 @@ impl Engine {
         stats.prefix_cache_hits += u64::from(cached);
         stats.queue_time.observe_time(now.saturating_sub(sequence.times.arrived));
         sequence.prefilled = Prefilled { cached, created: tokens / block * block - cached };
+        // vLLM reports the cache hits of the prefill server, so that usage does not depend on the decoding server.
         if let Source::Pulled { remote_cached, .. } = sequence.request.source {
             stats.external_cache_queries += u64::from(tokens - cached);
             stats.external_cache_hits += u64::from(tokens - cached);
@@ -43,7 +45,7 @@ impl Engine {
         stats.request_prompt_tokens.observe(tokens as f64);
     }
 
-    /// Books the computed tokens of one request; says if it is over.
+    /// Adds the computed tokens of one request. Returns the reason if the request has finished.
     pub(super) fn settle(
         &mut self,
         at: usize,
@@ -53,21 +55,24 @@ impl Engine {
         let block_size = self.config.block_size;
         let sequence = &mut self.running[at];
         if sequence.scheduled == 0 {
+            // The budget of the step was spent before this request.
             return None;
         }
         sequence.computed += std::mem::take(&mut sequence.scheduled);
         let whole = (sequence.computed / block_size) as usize;
+        // Only full blocks enter the prefix cache: a partial one has no hash.
         for block in sequence.registered..whole {
             self.pool.register(sequence.blocks[block], sequence.hashes[block]);
         }
         sequence.registered = sequence.registered.max(whole);
         if sequence.computed < sequence.known {
+            // Later steps compute the rest of the prompt.
             return None;
         }
         self.write(at, now, events)
     }
 
-    /// Writes one token of a request whose KV is complete.
+    /// Writes one token of a request whose KV is complete. Returns the reason if it was the last one.
     fn write(&mut self, at: usize, now: Time, events: &mut Vec<Event>) -> Option<Reason> {
         let sequence = &mut self.running[at];
         let id = sequence.id;
@@ -92,7 +97,7 @@ impl Engine {
         sequence.ends_here().then_some(Reason::Stop)
     }
 
-    /// Ends a request: frees its blocks, or leases those of its prompt.
+    /// Finishes a request: frees its blocks, or leases those of its prompt to a decoding server.
     pub(super) fn finish(
         &mut self,
         now: Time,
@@ -101,6 +106,7 @@ impl Engine {
         events: &mut Vec<Event>,
     ) {
         let leased = (sequence.request.source == Source::Produce).then(|| {
+            // A decoding server reads the prompt's KV only. The block of the written token is freed.
             let keep = sequence.prompt().tokens.div_ceil(self.config.block_size) as usize;
             let rest = sequence.blocks.split_off(keep.min(sequence.blocks.len()));
             self.pool.release(&rest);
@@ -126,6 +132,7 @@ impl Engine {
         let started = sequence.times.scheduled.unwrap_or(now);
         let first = sequence.times.first_token.unwrap_or(now);
         let decoding = now.saturating_sub(first);
+        // The first token ends the prefill, so n tokens have n − 1 gaps between them.
         let gaps = sequence.written().saturating_sub(1);
         stats.e2e_latency.observe_time(now.saturating_sub(sequence.times.arrived));
         stats.inference_time.observe_time(now.saturating_sub(started));

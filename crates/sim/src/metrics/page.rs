@@ -1,13 +1,13 @@
-//! The Prometheus text format, as the Python client under vLLM writes it.
+//! The Prometheus text format as vLLM's Python client writes it.
 
 use std::fmt::Write as _;
 
 use crate::stats::Histogram;
 
-/// A metrics page being written.
+/// A metrics page that is being written.
 pub(super) struct Page {
     out: String,
-    /// `engine="0",model_name="…"`; a label that sorts before the others goes in between.
+    /// The value of the label `model_name`.
     model: String,
     created: f64,
 }
@@ -25,7 +25,7 @@ impl Page {
         &self.model
     }
 
-    /// One sample with all its labels.
+    /// Writes one sample with all its labels.
     pub(super) fn line(&mut self, name: &str, labels: &str, value: f64) {
         let _ = writeln!(self.out, "vllm:{name}{{{labels}}} {value:?}");
     }
@@ -35,12 +35,12 @@ impl Page {
         let _ = writeln!(self.out, "# TYPE vllm:{name} {kind}");
     }
 
-    /// One sample; `label` is an extra label as `(name, value)`.
+    /// Writes one sample; `label` is an extra label as `(name, value)`.
     fn sample(&mut self, name: &str, label: Option<(&str, &str)>, value: f64) {
         let model = &self.model;
         let labels = match label {
             None => format!(r#"engine="0",model_name="{model}""#),
-            // Labels are sorted by name, as the Python client does.
+            // The Python client sorts labels by name.
             Some((label, of)) if label < "model_name" => {
                 format!(r#"engine="0",{label}="{of}",model_name="{model}""#)
             }

@@ -1,5 +1,5 @@
-//! vLLM's administrative paths, as far as their effect can be seen: a router must not let them
-//! through, and a test of that needs a server on which they work.
+//! vLLM's administrative paths, as far as clients can observe them. A router must block them, and a test of that needs
+//! a server on which they work.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -10,7 +10,7 @@ use crate::wire::body::{members, parse_value};
 use crate::wire::error::ApiError;
 use crate::wire::reply::Reply;
 
-/// What an administrator can do.
+/// An administrative action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Sleep,
@@ -48,7 +48,7 @@ impl Action {
     }
 }
 
-/// Does it.
+/// Carries out an action.
 pub(super) fn act(
     app: &App,
     action: Action,

@@ -1,5 +1,5 @@
-//! Answers of the generating endpoints that are sent whole, and what streams share with them:
-//! members in vLLM's order.
+//! Answers of the generating paths that are not streamed, and what streams share with them. Members are in vLLM's
+//! order.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use crate::engine::request::{Prefilled, Reason};
 use crate::text::{Token, detokenize};
 use crate::wire::body::{Api, Generation};
 
-/// vLLM's name for the build, which ends up in every answer.
+/// The `system_fingerprint` of every answer.
 pub(super) const FINGERPRINT: &str = "vllm-0.32.0-qoe-sim";
 
-/// What all answers of one request have in common.
+/// The part that all answers to one request share.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) api: Api,
@@ -45,7 +45,7 @@ impl Head {
         }
     }
 
-    /// Choices of the whole request.
+    /// The number of choices of the whole request.
     pub(crate) fn choices(&self) -> usize {
         self.prompts.len() * self.samples
     }
@@ -76,7 +76,7 @@ impl Head {
         )
     }
 
-    /// The whole answer, not streamed.
+    /// The body of an answer that is not streamed.
     pub(crate) fn whole(&self, choices: &[Choice], kv: Option<&Value>) -> String {
         let mut out = self.opening(false);
         for (index, choice) in choices.iter().enumerate() {
@@ -149,7 +149,7 @@ impl Head {
         )
     }
 
-    /// Invented but steady log probabilities, in the shape of the API that is spoken.
+    /// Invented but deterministic log probabilities, in the format of the request's API.
     pub(super) fn logprobs(&self, tokens: &[Token]) -> String {
         if !self.logprobs {
             return "null".to_owned();
@@ -162,7 +162,7 @@ impl Head {
     }
 }
 
-/// What has been written of one choice.
+/// One choice, as far as it is written.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
     pub(crate) tokens: Vec<Token>,
@@ -170,7 +170,7 @@ pub(crate) struct Choice {
     pub(crate) reason: Option<Reason>,
 }
 
-/// The prompts' caching, each counted once however many samples it has.
+/// The cache counts of all prompts. A prompt with several samples counts once.
 pub(super) fn sum_prefilled(choices: &[Choice], samples: usize) -> Prefilled {
     choices.iter().step_by(samples).fold(Prefilled::default(), |sum, choice| Prefilled {
         cached: sum.cached + choice.prefilled.cached,

@@ -1,4 +1,4 @@
-//! Request bodies of the generating endpoints: parsed and checked into a [`Generation`].
+//! Request bodies of the generating paths, parsed and validated into a [`Generation`].
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,14 +8,14 @@ use crate::text::{Token, tokenize};
 use crate::wire::error::ApiError;
 use crate::wire::template::chat_prompt;
 
-/// Which of the two APIs is spoken.
+/// The two generating APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
     Chat,
     Completion,
 }
 
-/// What `stream_options` asks for.
+/// The field `stream_options`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct StreamOptions {
@@ -54,7 +54,7 @@ struct Body {
     add_generation_prompt: Option<bool>,
     continue_final_message: Option<bool>,
     kv_transfer_params: Option<Value>,
-    /// How many members there are: error messages say it.
+    /// The number of members, which error messages contain.
     #[serde(skip)]
     members: usize,
 }
@@ -65,23 +65,23 @@ impl Body {
     }
 }
 
-/// What an error message says of a whole body.
+/// The description of a whole body in an error message.
 pub(crate) fn members(body: &Value) -> String {
     format!("<dict of {} items>", body.as_object().map_or(0, serde_json::Map::len))
 }
 
-/// A request that can be served.
+/// A validated request.
 #[derive(Debug)]
 pub(crate) struct Generation {
     pub(crate) api: Api,
     pub(crate) model: String,
     pub(crate) prompts: Vec<Vec<Token>>,
-    /// Samples of each prompt.
+    /// The number of samples of each prompt.
     pub(crate) samples: u32,
-    /// The most tokens each sample of each prompt may have.
+    /// The maximum number of tokens in each sample, by prompt.
     pub(crate) max_tokens: Vec<u32>,
     pub(crate) min_tokens: u32,
-    /// Nobody said when to end: the model does.
+    /// Whether the model decides when the answer ends, because the request does not.
     pub(crate) until_end: bool,
     pub(crate) stream: bool,
     pub(crate) stream_options: StreamOptions,
@@ -91,13 +91,13 @@ pub(crate) struct Generation {
     pub(crate) priority: i64,
 }
 
-/// The parsed body: its KV parameters, which act even if the rest is refused, and the rest.
+/// A parsed body. The KV parameters take effect even if the rest is refused.
 pub(crate) struct Parsed {
     pub(crate) kv: Option<Value>,
     pub(crate) generation: Result<Generation, ApiError>,
 }
 
-/// Parses and checks a body.
+/// Parses and validates the body of a generating request.
 pub(crate) fn parse(api: Api, bytes: &[u8], catalog: &Catalog) -> Result<Parsed, ApiError> {
     let mut body: Body =
         serde_json::from_slice(bytes).map_err(|error| json_error(bytes, &error))?;
@@ -108,7 +108,7 @@ pub(crate) fn parse(api: Api, bytes: &[u8], catalog: &Catalog) -> Result<Parsed,
     Ok(Parsed { kv, generation: check(api, body, catalog) })
 }
 
-/// Parses any other endpoint's body.
+/// Parses the body of any other request.
 pub(crate) fn parse_value(bytes: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| json_error(bytes, &error))
 }
@@ -121,7 +121,7 @@ fn json_error(bytes: &[u8], error: &serde_json::Error) -> ApiError {
     ApiError::bad_json(lines.map(<[u8]>::len).sum::<usize>() + error.column())
 }
 
-/// The model that is asked for, which must be one of ours.
+/// The requested model. It must be in the catalog.
 pub(crate) fn check_model(asked: Option<String>, catalog: &Catalog) -> Result<String, ApiError> {
     let Some(model) = asked else { return Ok(catalog.models.first().cloned().unwrap_or_default()) };
     match catalog.models.contains(&model) || catalog.loras.contains(&model) {
@@ -195,7 +195,7 @@ fn completion(prompt: PromptInput) -> Result<Vec<Vec<Token>>, ApiError> {
     Ok(prompts)
 }
 
-/// How many tokens may be written after a prompt of `prompt` tokens.
+/// The maximum number of tokens to write after a prompt of `prompt` tokens.
 fn limit(api: Api, asked: Option<i64>, prompt: usize, longest: u32) -> Result<u32, ApiError> {
     let longest = i64::from(longest);
     let room = longest - i64::try_from(prompt).unwrap_or(i64::MAX);

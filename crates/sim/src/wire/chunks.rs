@@ -1,6 +1,6 @@
-//! Events of a stream, byte for byte in vLLM's member order.
+//! Events of a stream, with members in vLLM's order.
 //!
-//! They are put together from a prepared opening: a token costs a few copies and no JSON tree.
+//! Each event begins with a prepared opening, so a token costs a few copies and no JSON tree.
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ impl Chunks {
         Self { head, opening, choices, scratch: Vec::new() }
     }
 
-    /// The first event of a choice: a chat's role, or the prompt that is echoed.
+    /// Writes the first event of a choice: the role of a chat, or the prompt that is echoed.
     pub(crate) fn first(&mut self, out: &mut BytesMut, index: usize, prefilled: Prefilled) {
         self.choices[index].prefilled = prefilled;
         if self.head.api == Api::Chat {
@@ -46,7 +46,7 @@ impl Chunks {
         }
     }
 
-    /// One token; `reason` and `last` (of the whole request) if it is the choice's last.
+    /// Writes one token. For the last token of a choice, `end` has the reason and whether all choices have ended.
     pub(crate) fn token(
         &mut self,
         out: &mut BytesMut,
@@ -97,7 +97,7 @@ impl Chunks {
         out.put_slice(b"}\n\n");
     }
 
-    /// The usage event, if it was asked for, and the end of the stream.
+    /// Writes the usage event, if it was requested, and the end of the stream.
     pub(crate) fn end(&self, out: &mut BytesMut) {
         if self.head.include_usage {
             self.begin(out);
@@ -118,7 +118,7 @@ impl Chunks {
         out.put_slice(b"data: [DONE]\n\n");
     }
 
-    /// An error in the middle of a stream.
+    /// Writes an error and the end of the stream.
     pub(crate) fn failed(out: &mut BytesMut, body: &str) {
         out.put_slice(b"data: ");
         out.put_slice(body.as_bytes());

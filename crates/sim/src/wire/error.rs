@@ -1,4 +1,4 @@
-//! Errors as vLLM words them.
+//! Errors with vLLM's texts.
 
 use http::StatusCode;
 use serde_json::json;
@@ -22,7 +22,7 @@ impl ApiError {
         self
     }
 
-    /// The body is no JSON; `at` is the offset of the first bad byte.
+    /// The body is not JSON. `at` is the offset of the first invalid byte.
     pub(crate) fn bad_json(at: usize) -> Self {
         let message = format!(
             "1 validation error:\n  {{'type': 'json_invalid', 'loc': 'body.{at}', 'msg': 'JSON \
@@ -31,8 +31,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "Bad Request", message).about(format!("body.{at}"))
     }
 
-    /// A member of the body is missing or has the wrong type.
-    /// `input` shows what was there.
+    /// A member of the body is missing or has the wrong type. `input` describes the value found.
     pub(crate) fn bad_member(name: &str, kind: &str, what: &str, input: &str) -> Self {
         let message = format!(
             "1 validation error:\n  {{'type': '{kind}', 'loc': 'body.{name}', 'msg': '{what}', \
@@ -41,25 +40,25 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "Bad Request", message).about(format!("body.{name}"))
     }
 
-    /// A member that has to be there is not; `input` shows what is.
+    /// A required member is missing. `input` describes the body.
     pub(crate) fn missing(name: &str, input: &str) -> Self {
         Self::bad_member(name, "missing", "Field required", input)
     }
 
-    /// A parameter has a value that cannot be served.
+    /// A parameter has an unsupported value.
     pub(crate) fn bad_value(param: &str, value: impl std::fmt::Display, what: &str) -> Self {
         let message = format!("{what} (parameter={param}, value={value})");
         Self::new(StatusCode::BAD_REQUEST, "BadRequestError", message).about(param)
     }
 
-    /// The model is not served here.
+    /// The server does not have the model.
     pub(crate) fn unknown_model(model: &str, known: &[String]) -> Self {
         let message =
             format!("The model `{model}` does not exist. Valid aliases: {}.", known.join(", "));
         Self::new(StatusCode::NOT_FOUND, "NotFoundError", message).about("model")
     }
 
-    /// A stored object is not here.
+    /// The server does not have the stored object.
     pub(crate) fn not_found(message: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFoundError", message)
     }
@@ -71,7 +70,7 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", message)
     }
 
-    /// The engine process is gone.
+    /// The engine process has died.
     pub(crate) fn engine_dead() -> Self {
         let message =
             "EngineCore encountered an issue. See stack trace (above) for the root cause.";
@@ -84,7 +83,7 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
     }
 
-    /// A fault that a test asked for.
+    /// A fault that a test injected.
     pub(crate) fn injected(status: StatusCode) -> Self {
         match status {
             StatusCode::SERVICE_UNAVAILABLE => Self::busy(),
@@ -92,7 +91,7 @@ impl ApiError {
         }
     }
 
-    /// `{"error":{…}}`
+    /// The body of the answer, `{"error":{…}}`.
     pub(crate) fn body(&self) -> String {
         let error = json!({
             "message": self.message,

@@ -1,4 +1,4 @@
-//! `/v1/chat/completions` and `/v1/completions`.
+//! The generating paths, `/v1/chat/completions` and `/v1/completions`.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -22,7 +22,8 @@ use crate::wire::error::ApiError;
 use crate::wire::reply::Reply;
 use crate::wire::stream::SseBody;
 
-/// How long a server that was reached before is tried when it refuses connections.
+/// How long to retry a prefill server that refuses connections and was reached before. Its process has ended then, and
+/// a real connector notices the broken connection at once.
 const KNOWN_PEER_PATIENCE: Duration = Duration::from_millis(30);
 
 /// Serves one generating request.
@@ -42,14 +43,17 @@ pub(super) async fn generate(
     let Parsed { kv, generation } = parse(api, body, &app.catalog())?;
     let intent = match app.config.has_connector() {
         true => Intent::of(kv.as_ref()),
+        // Without a connector vLLM ignores the parameters.
         false => Intent::Local,
     };
     let generation = match (generation, &intent) {
         (generation, Intent::Lethal) => {
+            // A real engine crashes on such parameters, even in a request that is refused for another reason.
             app.die();
             return Err(generation.err().unwrap_or_else(ApiError::engine_dead));
         }
-        // The KV of a request that is refused is let go all the same, as vLLM does.
+        // vLLM frees the KV of a refused request too. Without it the prefill server keeps the blocks until the lease
+        // ends.
         (Err(error), Intent::Pull(remote)) => {
             drop(fetch(app, remote).await);
             return Err(error);
@@ -59,7 +63,7 @@ pub(super) async fn generate(
     run(app, generation, intent, headers).await
 }
 
-/// Runs a checked request, its KV fetched first where it lies elsewhere.
+/// Runs a validated request, after fetching its KV if a prefill server has it.
 async fn run(
     app: &App,
     generation: Generation,
@@ -91,7 +95,7 @@ fn api_prefix(api: Api) -> &'static str {
     }
 }
 
-/// `chatcmpl-<X-Request-Id>`, or a fresh id.
+/// The id of the answer, such as `chatcmpl-<X-Request-Id>`, with a new id if the header is missing.
 fn answer_id(app: &App, api: Api, headers: &HeaderMap) -> String {
     let prefix = api_prefix(api);
     let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
@@ -109,14 +113,14 @@ fn refusal(error: SubmitError) -> ApiError {
     }
 }
 
-/// Fetches KV from a prefill server; what goes wrong is counted.
+/// Fetches KV from a prefill server, and counts failures.
 async fn fetch(app: &App, remote: &Remote) -> Result<Pulled, ApiError> {
     let peer = (remote.host.clone(), remote.port);
     let known = lock(&app.peers).contains(&peer);
     let slow = app.config.pull_timeout;
     let patience = Patience { gone: if known { KNOWN_PEER_PATIENCE } else { slow }, slow };
     let pulled = match remote.engine_id == app.engine_id {
-        // A real connector cannot connect to itself.
+        // A real connector cannot connect to itself, so such a request fails.
         true => None,
         false => pull(remote, patience)
             .await
@@ -131,7 +135,7 @@ async fn fetch(app: &App, remote: &Remote) -> Result<Pulled, ApiError> {
     Ok(pulled)
 }
 
-/// The engine's requests: every sample of every prompt. Ids are given when they are submitted.
+/// The requests to the engine: every sample of every prompt. `submit` assigns their ids.
 fn requests(
     app: &App,
     generation: &Generation,
@@ -175,10 +179,10 @@ fn source(app: &App, intent: &Intent, pulled: Option<&Pulled>, prompt: &Prompt) 
     }
 }
 
-/// Which choice keeps blocks, and which.
+/// The index of the choice that keeps blocks for a decoding server, and those blocks.
 type Leased = Option<(usize, Vec<u32>)>;
 
-/// Waits for all choices.
+/// Collects the outputs until all choices have ended.
 async fn collect(
     ticket: &Ticket,
     count: usize,
@@ -192,6 +196,7 @@ async fn collect(
         for output in outputs.drain(..) {
             match output {
                 Output::Prefilled(at, prefilled) => {
+                    // The KV has been read, so the prefill server may free it while decoding continues.
                     pulled = None;
                     choices[at].prefilled = prefilled;
                 }
@@ -209,7 +214,7 @@ async fn collect(
     Ok((choices, leased))
 }
 
-/// The parameters that hand the kept KV of choice `at` to a decoding server.
+/// The `kv_transfer_params` with which a decoding server fetches the KV of choice `at`.
 fn offer(
     app: &App,
     head: &Head,

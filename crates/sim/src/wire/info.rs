@@ -1,4 +1,4 @@
-//! What a server says about itself, and the small endpoints beside the generating ones.
+//! Information about a server, and the small paths beside the generating ones.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ use crate::wire::error::ApiError;
 use crate::wire::reply::Reply;
 use crate::wire::template::chat_prompt;
 
-/// Length of an embedding.
+/// The number of dimensions of an embedding.
 const DIMENSIONS: usize = 64;
 
-/// `/v1/models`: the models and their adapters.
+/// Answers `/v1/models` with the models and their adapters.
 pub(super) fn models(app: &App) -> Reply {
     let catalog = app.catalog();
     let base = catalog.models.first();
@@ -51,13 +51,13 @@ fn card(app: &App, name: &str, parent: Option<&String>, longest: Option<u32>) ->
     })
 }
 
-/// `/load`: requests being served.
+/// Answers `/load` with the number of requests in the engine.
 pub(super) fn load(app: &App) -> Reply {
     let load = app.driver.with_engine(|engine, _| engine.running() + engine.waiting().0);
     Reply::value(&json!({ "server_load": load }))
 }
 
-/// `/tokenize`, of a prompt or of messages.
+/// Answers `/tokenize` for a prompt or for messages.
 pub(super) fn tokenize(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     let body = parse_value(body)?;
     let text = match (body.get("prompt"), body.get("messages")) {
@@ -74,7 +74,7 @@ pub(super) fn tokenize(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     })))
 }
 
-/// `/detokenize`
+/// Answers `/detokenize`.
 pub(super) fn detokenize(body: &Bytes) -> Result<Reply, ApiError> {
     let body = parse_value(body)?;
     let Some(tokens) = body.get("tokens").and_then(Value::as_array) else {
@@ -84,7 +84,7 @@ pub(super) fn detokenize(body: &Bytes) -> Result<Reply, ApiError> {
     Ok(Reply::value(&json!({"prompt": text::detokenize(&tokens)})))
 }
 
-/// `/v1/embeddings`: a unit vector that depends on the text alone.
+/// Answers `/v1/embeddings` with unit vectors that depend on the texts alone.
 pub(super) fn embeddings(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     let body = parse_value(body)?;
     let asked = body.get("model").and_then(Value::as_str).map(str::to_owned);

@@ -1,5 +1,5 @@
-//! Log probabilities. The simulator has none, so it invents one from each token: steady, so that
-//! two servers agree, and in the two shapes of the API.
+//! Log probabilities in the formats of both APIs. The simulator has none, so it derives one from each token. Two
+//! servers therefore agree.
 
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ fn bytes(token: Token) -> Vec<u8> {
     bytes
 }
 
-/// `{"content":[{"token","logprob","bytes","top_logprobs"}]}`
+/// The format of chats, `{"content":[{"token","logprob","bytes","top_logprobs"}]}`.
 pub(super) fn chat(tokens: &[Token]) -> Value {
     let entry = |token: Token| {
         let bytes = bytes(token);
@@ -32,7 +32,7 @@ pub(super) fn chat(tokens: &[Token]) -> Value {
     json!({ "content": content })
 }
 
-/// `{"text_offset","token_logprobs","tokens","top_logprobs"}`
+/// The format of completions, `{"text_offset","token_logprobs","tokens","top_logprobs"}`.
 pub(super) fn completion(tokens: &[Token]) -> Value {
     let texts: Vec<String> =
         tokens.iter().map(|token| String::from_utf8_lossy(&bytes(*token)).into_owned()).collect();

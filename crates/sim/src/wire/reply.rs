@@ -1,4 +1,4 @@
-//! One answer: a status, a body, and how it is sent.
+//! An answer and its body, whole or streamed.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use crate::wire::stream::SseBody;
 
-/// A body that is there, or one that is still being written.
+/// The body of an answer, whole or still being written.
 #[derive(Debug)]
 pub(crate) enum ReplyBody {
     Full(Full<Bytes>),
     Stream(Box<SseBody>),
 }
 
-/// An answer.
+/// An answer of the server.
 #[derive(Debug)]
 pub(crate) struct Reply {
     status: StatusCode,
@@ -59,13 +59,13 @@ impl Reply {
         Self::new(StatusCode::OK, content_type, ReplyBody::Stream(Box::new(body)))
     }
 
-    /// Says which method the path has.
+    /// Adds the header `allow` with the method of the path.
     pub(crate) fn allowing(mut self, method: &Method) -> Self {
         self.allow = HeaderValue::from_str(method.as_str()).ok();
         self
     }
 
-    /// The body, waited for.
+    /// Waits for the whole body and returns it.
     pub(crate) async fn into_bytes(self) -> Bytes {
         let Ok(body) = self.body.collect().await;
         body.to_bytes()

@@ -1,4 +1,4 @@
-//! `/v1/responses`, not streamed, and its memory: a response is known to this server only.
+//! The path `/v1/responses`, without streaming. Each server keeps its own responses.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -10,18 +10,18 @@ use crate::wire::error::ApiError;
 use crate::wire::generate;
 use crate::wire::reply::Reply;
 
-/// A response that was made here, with its conversation.
+/// The stored response with this id, and the conversation up to it.
 fn stored(app: &App, id: &str) -> Result<(Value, Vec<Value>), ApiError> {
     let missing = || ApiError::not_found(format!("Response with id '{id}' not found."));
     app.stored.get(id).ok_or_else(missing)
 }
 
-/// `GET /v1/responses/{id}`
+/// Answers `GET /v1/responses/{id}`.
 pub(super) fn get(app: &App, id: &str) -> Result<Reply, ApiError> {
     stored(app, id).map(|(response, _)| Reply::value(&response))
 }
 
-/// `POST /v1/responses`
+/// Answers `POST /v1/responses`.
 pub(super) async fn create(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     let body = parse_value(body)?;
     if body.get("stream").and_then(Value::as_bool) == Some(true) {
@@ -44,7 +44,7 @@ pub(super) async fn create(app: &App, body: &Bytes) -> Result<Reply, ApiError> {
     Ok(Reply::value(&response))
 }
 
-/// The messages of `input`: a text, or a list of them.
+/// The messages of `input`, which is a text or a list of messages.
 fn input(body: &Value) -> Result<Vec<Value>, ApiError> {
     match body.get("input") {
         Some(Value::String(text)) => Ok(vec![json!({"role": "user", "content": text})]),
@@ -53,7 +53,7 @@ fn input(body: &Value) -> Result<Vec<Value>, ApiError> {
     }
 }
 
-/// The conversation's next message, by way of the chat endpoint.
+/// Generates the next message of the conversation through the chat handler.
 async fn answer(
     app: &App,
     model: &str,

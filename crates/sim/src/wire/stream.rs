@@ -1,4 +1,4 @@
-//! A streamed answer: what the engine has written since the last look goes out as one piece.
+//! A streamed answer. All tokens since the last poll are sent as one chunk.
 
 use std::task::{Context, Poll};
 
@@ -10,11 +10,11 @@ use crate::side::Pulled;
 use crate::wire::chunks::Chunks;
 use crate::wire::error::ApiError;
 
-/// Server-sent events of one request. Dropped early (the client left), it aborts the request.
+/// The server-sent events of one request. Dropping it early, when the client disconnects, aborts the request.
 #[derive(Debug)]
 pub(crate) struct SseBody {
     ticket: Ticket,
-    /// Held until the first token: then the KV has been read.
+    /// The KV transfer, held until the KV has been read.
     pulled: Option<Pulled>,
     chunks: Chunks,
     outputs: Vec<Output>,
@@ -40,7 +40,7 @@ impl SseBody {
         self.done
     }
 
-    /// The next piece; `None` after the end.
+    /// The next chunk, or `None` after the end.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
         while !self.done {
             if self.ticket.outbox.poll_take(cx, &mut self.outputs).is_pending() {
@@ -58,6 +58,7 @@ impl SseBody {
         for output in std::mem::take(&mut self.outputs) {
             match output {
                 Output::Prefilled(choice, prefilled) => {
+                    // The KV has been read, so the prefill server may free it while decoding continues.
                     self.pulled = None;
                     self.chunks.first(&mut self.buffer, choice, prefilled);
                 }

@@ -1,12 +1,12 @@
-//! The chat template: messages to one prompt.
+//! The chat template, which turns messages into one prompt.
 //!
-//! Every message starts with a line break, where the tokenizer cuts, so a conversation that goes on
-//! shares its beginning, token for token, with the prompts before it.
+//! Every message starts with a line break, where the tokenizer splits. The next turn of a conversation therefore begins
+//! with exactly the tokens of the turn before.
 
 use serde_json::Value;
 
-/// The prompt of a conversation. `open`: the last message is not over, the answer goes on from it.
-/// `answer`: the prompt ends where an assistant's message begins.
+/// The prompt of a conversation. With `open`, the answer continues the last message. With `answer`, the prompt ends
+/// with the header of an assistant's message.
 pub(super) fn chat_prompt(messages: &[Value], open: bool, answer: bool) -> String {
     let mut prompt = String::new();
     for message in messages {
@@ -14,7 +14,7 @@ pub(super) fn chat_prompt(messages: &[Value], open: bool, answer: bool) -> Strin
         prompt.push_str("\n<|");
         prompt.push_str(role);
         prompt.push_str("|>");
-        // An assistant's text follows directly, as it does where the model writes it.
+        // The model writes its text directly after the header, so an earlier answer must follow it directly too.
         if role != "assistant" {
             prompt.push('\n');
         }
@@ -26,7 +26,7 @@ pub(super) fn chat_prompt(messages: &[Value], open: bool, answer: bool) -> Strin
     prompt
 }
 
-/// Text, or a list of parts; parts that are not text count by their JSON.
+/// Appends a text, or the texts of a list of parts. Other parts are appended as JSON.
 fn push_content(prompt: &mut String, content: Option<&Value>) {
     match content {
         Some(Value::String(text)) => prompt.push_str(text),

@@ -72,7 +72,7 @@ async fn the_wrong_kv_makes_the_wrong_text() {
     let params = prefill(&p, &one).await;
     let right = post(&d, CHAT, &with(one, "kv_transfer_params", params.clone())).await;
     let right = right.json().await;
-    // Read once, the content is still found for a while: as silently wrong as with vLLM.
+    // After the first read the content is still found for a while, as wrong without an error as with vLLM.
     let wrong = post(&d, CHAT, &with(other.clone(), "kv_transfer_params", params)).await;
     assert_eq!(wrong.status, 200);
     let wrong = wrong.json().await;
@@ -131,7 +131,7 @@ async fn incomplete_params_kill_the_engine() {
     assert!(d.is_dead());
     d.stopped().await;
     let next = request(http::Method::GET, "/health", "");
-    // The listener closes in its own task: who got in before is told.
+    // The listener closes in its own task, so a connection that was accepted before it still gets an answer.
     if let Ok(answer) = send(&d, next).await {
         assert_eq!(answer.status, 500);
     }

@@ -41,7 +41,7 @@ fn capture(name: &str) -> Capture {
 }
 
 /// Says where `ours` has another shape than `theirs`. A null fits everything: a member that is
-/// null in one exchange has a value in another. vLLM shows `prompt_tokens_details` only if told to.
+/// null in one exchange has a value in another. vLLM has `prompt_tokens_details` only if a flag enables it.
 fn difference(ours: &Value, theirs: &Value, path: &str) -> Option<String> {
     match (ours, theirs) {
         (Value::Null, _) | (_, Value::Null) => None,

@@ -74,7 +74,7 @@ async fn what_cannot_be_served_is_refused_with_a_sentence() {
     );
     let same_header = object("two of the headers have the same name: give each its own");
     let other_meaning = object(
-        "a header has another meaning in HTTP already: take a name of your own, such as x-request-priority",
+        "a header name is reserved by HTTP or by the router: choose another name, such as x-request-priority",
     );
     let weights =
         object("weights belong to the policy Weighted: set type to Weighted, or remove weights");
@@ -83,7 +83,7 @@ async fn what_cannot_be_served_is_refused_with_a_sentence() {
     );
     let zero = json!({"ttft": 0, "prefixMiss": 0, "queue": 0});
     let all_zero =
-        object("all weights are 0, so nothing could be compared: set one of them above 0");
+        object("all weights are 0, so endpoints cannot be compared: set at least one above 0");
     let bounds = object("minReplicas is above maxReplicas: swap them, or leave one out");
     for (patch, field, message) in [
         (json!({"endpoints": {"selector": {"matchLabels": null}}}), "spec", no_pods.as_str()),

@@ -124,7 +124,7 @@ async fn a_route_that_cannot_be_read_stops_nobody_else() {
         space.api.smuggle("qoe-router.io/qoeroutes", &odd(name, spec)).await;
     }
     for (name, why) in [
-        ("range", "spec.slo.ttftMilliseconds: 0 is out of range: from 1 to 600000."),
+        ("range", "spec.slo.ttftMilliseconds: 0 is out of range: use 1 to 600000."),
         (
             "type",
             "spec cannot be read: invalid type: string \"1s\", expected u32: is the CRD of this release?.",

@@ -1,12 +1,12 @@
-//! What a report says of itself before its tables.
+//! The introduction of a report.
 
-/// What stands around the experiments.
+/// The texts around the experiments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// The title.
     pub title: String,
-    /// Paragraphs below it: what this is, what holds for all experiments.
+    /// Paragraphs below the title, about all experiments.
     pub lines: Vec<String>,
-    /// The commands that give the same again.
+    /// The commands that reproduce the report.
     pub reproduce: Vec<String>,
 }

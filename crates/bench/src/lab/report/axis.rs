@@ -1,4 +1,4 @@
-//! Axes: from values to places, and where the ticks are.
+//! Axes: the position of values, and the ticks.
 
 /// One axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -6,31 +6,31 @@ pub(super) struct Axis {
     pub(super) label: String,
     pub(super) low: f64,
     pub(super) high: f64,
-    /// Logarithmic; then `low` is above 0.
+    /// Whether the axis is logarithmic. `low` is above 0 then.
     pub(super) log: bool,
 }
 
 impl Axis {
-    /// From 0 to a little above the largest of `values`.
+    /// An axis from 0 to a little above the largest of `values`.
     pub(super) fn from_zero(label: &str, values: impl Iterator<Item = f64>) -> Self {
         let most = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
         let high = if most > 0.0 { most * 1.05 } else { 1.0 };
         Self { label: label.to_owned(), low: 0.0, high, log: false }
     }
 
-    /// 0 to 100 %.
+    /// An axis from 0 to 100 %.
     pub(super) fn percent(label: &str) -> Self {
         Self { label: label.to_owned(), low: 0.0, high: 100.0, log: false }
     }
 
-    /// From the smallest to the largest of `values`.
+    /// An axis from the smallest to the largest of `values`.
     pub(super) fn range(label: &str, values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
         let (low, high) = if low < high { (low, high) } else { (low.min(0.0), low.max(0.0) + 1.0) };
         Self { label: label.to_owned(), low, high, log: false }
     }
 
-    /// Logarithmic, from the smallest to the largest of `values`, rounded to 1, 2 or 5 times a power of ten.
+    /// A logarithmic axis from the smallest to the largest of `values`, rounded to 1, 2 or 5 times a power of ten.
     pub(super) fn log(label: &str, values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values
             .filter(|&value| value > 0.0)
@@ -42,7 +42,7 @@ impl Axis {
         Self { label: label.to_owned(), low: below, high, log: true }
     }
 
-    /// Where a value is: 0 at the low end, 1 at the high end.
+    /// The position of a value: 0 at the low end, 1 at the high end.
     pub(super) fn place(&self, value: f64) -> f64 {
         let share = if self.log {
             (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
@@ -52,7 +52,7 @@ impl Axis {
         share.clamp(0.0, 1.0)
     }
 
-    /// Values with a tick, about six.
+    /// The values with a tick, about six.
     pub(super) fn ticks(&self) -> Vec<f64> {
         if self.log {
             let ticks = round_ticks(self.low, self.high);
@@ -67,19 +67,19 @@ impl Axis {
     }
 }
 
-/// 1, 2 and 5 times the powers of ten from `low` to `high`.
+/// The values 1, 2 and 5 times powers of ten from `low` to `high`.
 fn round_ticks(low: f64, high: f64) -> Vec<f64> {
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
     let decades = (first..=last).flat_map(|decade| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(decade)));
     decades.filter(|tick| (low * 0.999..=high * 1.001).contains(tick)).collect()
 }
 
-/// The next of 1, 2, 5 times a power of ten.
+/// The next value of the form 1, 2 or 5 times a power of ten.
 fn step(least: f64) -> f64 {
     round_ticks(least, least * 10.0).first().copied().unwrap_or(1.0)
 }
 
-/// A tick's value without needless digits.
+/// The value of a tick without needless digits.
 pub(super) fn show(tick: f64) -> String {
     let text = format!("{tick:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

@@ -1,4 +1,4 @@
-//! A picture of bars, as SVG. Writing to a string cannot fail.
+//! Bar charts as SVG. Writing to a string cannot fail.
 
 use std::fmt::Write as _;
 
@@ -6,18 +6,18 @@ use crate::lab::report::axis::Axis;
 use crate::lab::report::frame::{HEIGHT, LEFT, TOP, WIDTH, frame_y, height, legend, open};
 use crate::lab::report::style::{colour, escape, letter};
 
-/// Groups of bars, 0 to 100 %.
+/// A chart of groups of bars from 0 to 100 %.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bars {
     pub(super) title: String,
     pub(super) y: Axis,
-    /// Name of each group, and the value of each series in it.
+    /// The name of each group, and the value of each series in it.
     pub(super) groups: Vec<(String, Vec<Option<f64>>)>,
     pub(super) labels: Vec<String>,
 }
 
 impl Bars {
-    /// The picture, as it stands in a page.
+    /// The SVG element of the picture.
     pub(super) fn svg(&self) -> String {
         let mut svg = open(&self.title);
         frame_y(&mut svg, &self.y);

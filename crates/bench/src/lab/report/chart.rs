@@ -1,4 +1,4 @@
-//! A picture of lines, as SVG. Writing to a string cannot fail.
+//! Line charts as SVG. Writing to a string cannot fail.
 
 use std::fmt::Write as _;
 
@@ -6,31 +6,31 @@ use crate::lab::report::axis::{self, Axis};
 use crate::lab::report::frame::{HEIGHT, LEFT, TOP, WIDTH, frame_y, height, legend, open};
 use crate::lab::report::style::{colour, dash, escape};
 
-/// Lines over two axes.
+/// A chart of lines over two axes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Chart {
     pub(super) title: String,
     pub(super) x: Axis,
     pub(super) y: Axis,
-    /// A level of `y` to show.
+    /// A level of `y` to mark.
     pub(super) level: Option<f64>,
     pub(super) series: Vec<Series>,
 }
 
-/// One line; its slot gives colour and dashes.
+/// One line. Its slot determines colour and dashes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Series {
     pub(super) slot: usize,
     pub(super) label: String,
     pub(super) points: Vec<(f64, f64)>,
-    /// (x, least y, most y), where there is an interval.
+    /// The intervals as (x, lowest y, highest y), where there are any.
     pub(super) band: Vec<(f64, f64, f64)>,
-    /// Whether each point is a measurement, to be marked.
+    /// Whether to mark each point, because it is a measurement.
     pub(super) dots: bool,
 }
 
 impl Chart {
-    /// The picture, as it stands in a page.
+    /// The SVG element of the picture.
     pub(super) fn svg(&self) -> String {
         let mut svg = open(&self.title);
         frame_y(&mut svg, &self.y);
@@ -45,7 +45,7 @@ impl Chart {
             );
         }
         self.series.iter().for_each(|series| self.band(&mut svg, series));
-        // The first one is drawn last: it is what the picture is about.
+        // The first series is the subject of the picture, so it is drawn last, above the others.
         self.series.iter().rev().for_each(|series| self.line(&mut svg, series));
         for (row, series) in self.series.iter().enumerate() {
             legend(&mut svg, row, series.slot, &series.label, true);

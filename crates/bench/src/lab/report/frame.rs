@@ -1,4 +1,4 @@
-//! What all pictures have in common: size, title, the upright axis, and the legend. Writing to a string cannot fail.
+//! The parts that all pictures share: size, title, vertical axis, and legend. Writing to a string cannot fail.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ pub(super) const HEIGHT: f64 = 220.0;
 const TOTAL: (f64, f64) = (700.0, 310.0);
 const LEGEND: f64 = LEFT + WIDTH + 22.0;
 
-/// A picture as a file of its own, with its style.
+/// Converts a picture to a self-contained SVG file with its style.
 pub(super) fn standalone(svg: &str) -> String {
     let style = format!("<style>{PICTURE}</style>");
     match svg.split_once('>') {

@@ -1,4 +1,4 @@
-//! One page with everything in it: no script, no other file, no request to anywhere.
+//! A self-contained HTML page without scripts, other files or requests.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::lab::report::style::{PAGE, PICTURE, escape};
 use crate::lab::report::tables;
 use crate::lab::results::{Experiment, Promise};
 
-/// The page. Writing to a string cannot fail.
+/// Renders the page. Writing to a string cannot fail.
 #[must_use]
 pub fn html(about: &About, experiments: &[Experiment]) -> String {
     let title = escape(&about.title);

@@ -1,37 +1,38 @@
-//! Where our policy is worse than the best of the others: found by rule, so that none is left out.
+//! The figures in which the product's default is worse than the best other policy, found by a rule so that none is
+//! omitted.
 
 use crate::lab::confidence::Confidence;
 use crate::lab::results::{Experiment, Point, Promise, Sweep};
 use crate::lab::summary::figures::{Better, FIGURES, Figure};
 use crate::table::Table;
 
-/// A figure of ours that is worse.
+/// A figure in which the default policy is worse.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Loss {
-    /// Which figure.
+    /// The figure.
     pub(super) figure: &'static str,
-    /// At which rates; none of the rate that keeps the promise itself.
+    /// The rates at which it is worse. Empty if the figure is itself a rate.
     pub(super) rates: Vec<f64>,
-    /// At which of them it is worst, relative to the best of the others.
+    /// The rate at which it is worst, relative to the best other policy.
     pub(super) worst: Option<f64>,
-    /// Ours, there.
+    /// The default's value at that rate.
     pub(super) ours: String,
-    /// The best of the others, there.
+    /// The best other value at that rate.
     pub(super) best: String,
-    /// Who has the best.
+    /// The policy with the best value.
     pub(super) whose: String,
 }
 
-/// A difference of less than this share is none.
+/// Differences below this share are not losses.
 const LEAST: f64 = 0.02;
 
-/// The rule, for readers.
+/// The rule, as reports print it.
 pub(super) const RULE: &str = "A figure is listed where the product's default is worse than the best of all other \
      policies, whichever that is for the figure, by more than 2 % and by more than the 95 % interval of the difference \
      between the two (by seed, as all policies play the same requests); differences that nobody would notice (such as 0.2 ms \
      of ITL, 2 ms of TTFT or half a percent of the requests) are left out. Without several seeds there is no interval.";
 
-/// All losses of an experiment: one for each figure, as it is at its worst rate.
+/// All losses of an experiment, one per figure, at its worst rate.
 pub(super) fn losses(experiment: &Experiment) -> Vec<Loss> {
     let Some(ours) = experiment.sweeps.iter().find(|sweep| sweep.ours) else { return Vec::new() };
     let others: Vec<&Sweep> = experiment.sweeps.iter().filter(|sweep| !sweep.ours).collect();
@@ -40,7 +41,7 @@ pub(super) fn losses(experiment: &Experiment) -> Vec<Loss> {
     limits.chain(figures.filter_map(|f| loss(f, ours, &others))).collect()
 }
 
-/// The rate that keeps the promise, where another policy's is higher.
+/// The loss in goodput rate, if another policy has a higher one.
 fn limit<'a>(promise: Promise, ours: &Sweep, others: &[&'a Sweep]) -> Option<Loss> {
     let own = ours.goodput_rate(promise)?;
     let limit = |sweep: &&'a Sweep| Some((*sweep, sweep.goodput_rate(promise)?));
@@ -59,7 +60,7 @@ fn limit<'a>(promise: Promise, ours: &Sweep, others: &[&'a Sweep]) -> Option<Los
     })
 }
 
-/// A figure at one rate, ours and the best of the others.
+/// A figure of the default and of the best other policy at one rate.
 struct Pair<'a> {
     rate: f64,
     ours: Confidence,
@@ -71,6 +72,7 @@ fn loss(figure: &Figure, ours: &Sweep, others: &[&Sweep]) -> Option<Loss> {
     let lost: Vec<Pair<'_>> =
         ours.points.iter().filter_map(|point| lost_at(figure, point, others)).collect();
     let by = |pair: &Pair<'_>| {
+        // A best value of 0 would make every loss infinite, so the noise of the figure bounds the divisor.
         let least = pair.best.mean.abs().max(figure.noise).max(f64::MIN_POSITIVE);
         figure.worse_by(pair.ours.mean, pair.best.mean) / least
     };
@@ -85,7 +87,7 @@ fn loss(figure: &Figure, ours: &Sweep, others: &[&Sweep]) -> Option<Loss> {
     })
 }
 
-/// The figure at our `point`, if it is lost there.
+/// Compares a figure at `point`. Returns it if it is a loss.
 fn lost_at<'a>(figure: &Figure, point: &Point, others: &[&'a Sweep]) -> Option<Pair<'a>> {
     let ours = point.figure(figure)?;
     let there = |sweep: &&'a Sweep| {
@@ -97,20 +99,22 @@ fn lost_at<'a>(figure: &Figure, point: &Point, others: &[&'a Sweep]) -> Option<P
         .filter_map(there)
         .min_by(|one, two| figure.worse_by(one.2.mean, two.2.mean).total_cmp(&0.0))?;
     let spread = difference(figure, point, other).and_then(|difference| difference.half);
+    // A loss exceeds the interval, the least share, and what users could notice.
     let threshold = spread.unwrap_or(0.0).max(LEAST * best.mean.abs()).max(figure.noise);
     let lost = figure.worse_by(ours.mean, best.mean) > threshold;
     lost.then_some(Pair { rate: point.rate, ours, best, whose })
 }
 
-/// The difference by seed.
+/// The difference between two policies, paired by seed.
 fn difference(figure: &Figure, ours: &Point, other: &Point) -> Option<Confidence> {
     let pairs = ours.runs.iter().zip(&other.runs);
+    // All policies play the same requests, so pairing by seed removes the variance between seeds.
     let by_seed = pairs
         .filter_map(|(one, two)| Some(figure.worse_by((figure.value)(one)?, (figure.value)(two)?)));
     Confidence::of(by_seed.collect())
 }
 
-/// The losses as a table.
+/// Renders the losses as a table.
 pub(super) fn table(losses: &[Loss]) -> Table {
     let head = ["figure", "lost at requests/s", "worst at", "ours there", "best there", "whose"];
     let mut table = Table::new(&head);

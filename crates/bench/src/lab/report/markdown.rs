@@ -1,4 +1,4 @@
-//! The same as a document of the repository, with its pictures as files beside it.
+//! The report as a Markdown document, with its pictures as files beside it.
 
 use std::fmt::Write as _;
 
@@ -9,16 +9,16 @@ use crate::lab::report::plots::plots;
 use crate::lab::report::tables;
 use crate::lab::results::{Experiment, Promise};
 
-/// A document and its pictures.
+/// A Markdown document and its pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// The markdown.
+    /// The Markdown text.
     pub text: String,
-    /// The pictures: file name and SVG.
+    /// The file name and the SVG of each picture.
     pub pictures: Vec<(String, String)>,
 }
 
-/// The document; it looks for its pictures in `folder`. Writing to a string cannot fail.
+/// Renders the document, with links to pictures in `folder`. Writing to a string cannot fail.
 #[must_use]
 pub fn markdown(about: &About, experiments: &[Experiment], folder: &str) -> Document {
     let mut document = Document { text: format!("# {}\n\n", about.title), pictures: Vec::new() };

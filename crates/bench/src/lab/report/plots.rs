@@ -9,19 +9,19 @@ use crate::lab::results::{ATTAINMENT, Experiment, Point, Sweep};
 use crate::lab::summary::summarize::{PRIORITIES, Summary};
 use crate::stats::Sample;
 
-/// One picture; with the experiment's name, `name` is that of its file.
+/// One picture. The name of its file consists of the experiment's name and `name`.
 pub(super) struct Plot {
     pub(super) name: &'static str,
     pub(super) title: String,
     pub(super) svg: String,
-    /// Whether no policy has anything in it.
+    /// Whether it contains no data.
     empty: bool,
 }
 
-/// As many points of a curve as the eye tells apart.
+/// The number of points per curve. More cannot be distinguished at this size.
 const STEPS: u32 = 200;
 
-/// All pictures of an experiment that has points.
+/// All pictures of an experiment, without those that have no data.
 pub(super) fn plots(experiment: &Experiment) -> Vec<Plot> {
     let Some(rate) = experiment.focus() else { return Vec::new() };
     let mut plots = Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn plots(experiment: &Experiment) -> Vec<Plot> {
     plots
 }
 
-/// The lines of all policies that have a point at `rate`.
+/// One line for each policy with a point at `rate`.
 fn lines(
     experiment: &Experiment,
     rate: f64,
@@ -115,7 +115,7 @@ fn distribution(
         let values = point.sample.outcomes.iter().filter_map(value).collect();
         curve(&Sample::new(values))
     });
-    // What only one in a thousand waits for would press all others to the left.
+    // The slowest requests would compress the rest of the curve to the left.
     let shown = |series: &Series| {
         series
             .points
@@ -130,7 +130,7 @@ fn distribution(
     Plot::of(name, Chart { title, x, y, level: None, series })
 }
 
-/// A cumulative distribution: (milliseconds, percent that waited no longer).
+/// A cumulative distribution as (milliseconds, percent of requests within them).
 fn curve(sample: &Sample) -> Vec<(f64, f64)> {
     let point = |step: u32| {
         let percent = f64::from(step) / f64::from(STEPS) * 100.0;
@@ -153,7 +153,7 @@ fn time_line(
     Plot::of(name, Chart { title, x, y, level: None, series })
 }
 
-/// The moments, folded to the highest of each stretch where there are too many.
+/// The values over time. Long runs are reduced to the maximum of each interval, so that peaks stay visible.
 fn course(moments: &[Moment], value: fn(&Moment) -> u32) -> Vec<(f64, f64)> {
     let stretch = moments.len().div_ceil(STEPS as usize).max(1);
     let highest = |moments: &[Moment]| {

@@ -1,16 +1,16 @@
-//! Colours and dashes: the same for every picture, on light and dark ground.
+//! Colours and dashes of all pictures, for light and dark backgrounds.
 //!
-//! The colours are those of Okabe and Ito, which people with any kind of colour vision tell apart, darker on light
-//! ground and lighter on dark; dashes tell them apart without any.
+//! The colours are those of Okabe and Ito, which are distinguishable with any kind of colour vision. They are darker on
+//! light backgrounds and lighter on dark ones. Dashes distinguish series without colour.
 
-/// Series that have their own colour; further ones begin again with other dashes.
+/// The number of colours. Further series reuse them with other dashes.
 const COLOURS: usize = 8;
 
-/// One dash pattern per series; the first, which is ours, is unbroken.
+/// One dash pattern per series. The first series is the product's default, with an unbroken line.
 const DASHES: [&str; 8] =
     ["none", "7 3", "2 3", "9 3 2 3", "14 4", "5 2 1 2 1 2", "4 4", "12 3 4 3"];
 
-/// Style of the pictures; the page adds [`PAGE`].
+/// The style of pictures. The page adds [`PAGE`].
 pub(super) const PICTURE: &str = "\
 .plot{--ground:#fff;--ink:#222;--faint:#666;--grid:#e2e2e2;--c0:#0060a8;--c1:#c24e00;--c2:#007a59;--c3:#a8447f;--c4:#8a6a00;--c5:#555;--c6:#2aa0d8;--c7:#111;\
 font-family:system-ui,sans-serif;font-size:12px}
@@ -23,7 +23,7 @@ font-family:system-ui,sans-serif;font-size:12px}
 .plot .title{font-weight:600;font-size:13px}.plot .end{text-anchor:end}.plot .middle{text-anchor:middle}
 ";
 
-/// Style of the page.
+/// The style of the page.
 pub(super) const PAGE: &str = "\
 :root{color-scheme:light dark}
 body{margin:0 auto;max-width:76rem;padding:1rem 1.25rem 4rem;font:15px/1.5 system-ui,sans-serif;background:#fff;color:#222}
@@ -47,12 +47,12 @@ pub(super) fn dash(slot: usize) -> &'static str {
     DASHES[slot % DASHES.len()]
 }
 
-/// The letter of a series, where a colour alone would have to be recognised.
+/// The letter of a series, so that bars are not identified by colour alone.
 pub(super) fn letter(slot: usize) -> char {
     char::from_u32('A' as u32 + slot as u32).filter(char::is_ascii_uppercase).unwrap_or('*')
 }
 
-/// Text as it may stand in HTML and SVG.
+/// Escapes text for HTML and SVG.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -4,7 +4,7 @@ use crate::lab::results::{Experiment, Limit, Promise, Sweep};
 use crate::lab::summary::figures::{FIGURES, Figure};
 use crate::table::Table;
 
-/// Policies with their key figures at the focus.
+/// The key figures of all policies at the focus rate.
 pub(super) fn key(experiment: &Experiment) -> Table {
     let figures = || FIGURES.iter().filter(|figure| figure.key);
     let mut head = vec!["policy"];
@@ -18,7 +18,7 @@ pub(super) fn key(experiment: &Experiment) -> Table {
     table
 }
 
-/// All figures at the focus, with their intervals: one row per figure.
+/// All figures at the focus rate with their intervals, one row per figure.
 pub(super) fn full(experiment: &Experiment) -> Table {
     let labels = experiment.sweeps.iter().map(|sweep| sweep.label.as_str());
     let mut table = Table::new(&["figure"].into_iter().chain(labels).collect::<Vec<_>>());
@@ -35,7 +35,7 @@ pub(super) fn full(experiment: &Experiment) -> Table {
     table
 }
 
-/// How many kept a promise, at every rate.
+/// The share of requests that met `promise`, at every rate.
 pub(super) fn rates(experiment: &Experiment, promise: Promise) -> Table {
     let rates = experiment.rates();
     let names: Vec<String> = rates.iter().map(|rate| format!("{rate}/s")).collect();
@@ -65,7 +65,7 @@ fn cell(experiment: &Experiment, sweep: &Sweep, figure: &Figure, interval: bool)
     if interval { figure.show_interval(value) } else { figure.show(value.map(|value| value.mean)) }
 }
 
-/// How busy each role's endpoints were, and how full, in the first seed.
+/// The busy time and KV use of each role's endpoints, in the first seed.
 fn roles(experiment: &Experiment) -> Vec<Vec<String>> {
     let cells = |role: &str| {
         let of = |sweep: &Sweep| {
@@ -83,7 +83,7 @@ fn roles(experiment: &Experiment) -> Vec<Vec<String>> {
     rows.into_iter().filter(|row| row[1..].iter().any(|cell| cell != "–")).collect()
 }
 
-/// The most frequent reasons, in the first seed.
+/// The most frequent reasons of plans, in the first seed.
 fn reasons(experiment: &Experiment) -> Vec<String> {
     let of = |sweep: &Sweep| {
         let run = experiment.focus().and_then(|rate| sweep.at(rate)?.runs.first());

@@ -104,7 +104,7 @@ fn the_page_is_whole_and_needs_nothing_else() {
     assert!(
         page.contains("prefers-color-scheme:dark") && page.contains("&lt; 14,050 tokens &amp;")
     );
-    // To be looked at, where somebody wants to.
+    // Writes the page to a file, to view it in a browser.
     if let Ok(path) = std::env::var("QOE_LAB_PAGE") {
         write_html(&about(), &[experiment()], Path::new(&path)).unwrap();
     }

@@ -1,37 +1,37 @@
-//! The figures by which policies are compared, in the units in which they are shown.
+//! The figures for comparing policies, in the units of the reports.
 
 use crate::lab::confidence::Confidence;
 use crate::lab::summary::summarize::Summary;
 
-/// Which way a figure is better.
+/// The direction in which a figure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     /// More is better.
     More,
     /// Less is better.
     Less,
-    /// Neither: it tells how a result came about.
+    /// Neither direction is better. The figure explains a result.
     Neither,
 }
 
-/// One figure of a summary.
+/// The definition of a figure.
 #[derive(Clone, Copy, Debug)]
 pub struct Figure {
-    /// What it is, with its unit.
+    /// The name with the unit.
     pub name: &'static str,
-    /// Digits behind the point.
+    /// The number of decimals.
     pub digits: usize,
-    /// Which way it is better.
+    /// The direction in which it is better.
     pub better: Better,
-    /// Differences below this are of no interest, in the figure's unit.
+    /// Differences below this do not matter, in the unit of the figure.
     pub noise: f64,
-    /// Whether it is in the short tables too.
+    /// Whether the short tables contain it.
     pub key: bool,
-    /// The figure; `None` where the run has none.
+    /// Reads the figure from a summary. `None`: the run does not have it.
     pub value: fn(&Summary) -> Option<f64>,
 }
 
-/// All of them, in order.
+/// All figures, in the order of the tables.
 pub const FIGURES: [Figure; 28] = [
     key("SLA met %", 1, Better::More, 0.5, |s| Some(s.sla_met * 100.0)),
     key("smooth %", 1, Better::More, 0.5, |s| Some(s.smooth * 100.0)),
@@ -100,19 +100,19 @@ fn preemptions(summary: &Summary) -> f64 {
 }
 
 impl Figure {
-    /// The figure over several seeds; `None` where no run has it.
+    /// The figure over several seeds. `None`: no run has it.
     #[must_use]
     pub fn over(&self, runs: &[Summary]) -> Option<Confidence> {
         Confidence::of(runs.iter().filter_map(self.value).collect())
     }
 
-    /// A value in the figure's digits, or a dash.
+    /// A value with the decimals of the figure, or a dash.
     #[must_use]
     pub fn show(&self, value: Option<f64>) -> String {
         value.map_or_else(|| "–".to_owned(), |value| format!("{value:.*}", self.digits))
     }
 
-    /// Mean and half interval in the figure's digits, or a dash.
+    /// The mean and the half interval with the decimals of the figure, or a dash.
     #[must_use]
     pub fn show_interval(&self, value: Option<Confidence>) -> String {
         let mean = self.show(value.map(|value| value.mean));
@@ -122,7 +122,7 @@ impl Figure {
         }
     }
 
-    /// By how much `one` is worse than `other`, in the figure's unit; not above 0 if it is not.
+    /// By how much `one` is worse than `other`, in the unit of the figure. Not above 0 if it is not worse.
     #[must_use]
     pub fn worse_by(&self, one: f64, other: f64) -> f64 {
         match self.better {

@@ -1,4 +1,4 @@
-//! The figures of one run, from its outcomes.
+//! Computes the figures of one run from its outcomes.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use crate::lab::outcome::{Outcome, REFUSED, Run, Use};
 use crate::lab::summary::GIB;
 use crate::stats::Sample;
 
-/// What a run's users saw, and what it took.
+/// The figures of one run: latencies, SLO attainment, and resource use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// Requests that arrived.
+    /// The number of requests that arrived.
     pub requests: usize,
-    /// Of them: answered whole.
+    /// The number of requests that were answered completely.
     pub served: usize,
-    /// Refused by admission.
+    /// The number of requests that admission refused.
     pub refused: usize,
-    /// Lost with their endpoint, or never ended.
+    /// The number of requests that were lost with their endpoint or never ended.
     pub lost: usize,
     /// Seconds to the first token.
     pub ttft: Percentiles,
@@ -35,49 +35,49 @@ pub struct Summary {
     pub sla_met: f64,
     /// Share of all requests that met both targets without a long pause.
     pub smooth: f64,
-    /// The same of high, medium and low priority; `None` where there were none.
+    /// The share that met both targets, by priority as in [`PRIORITIES`]. `None`: there were no such requests.
     pub sla_by_priority: [Option<f64>; 3],
     /// Requests that met both targets, per second in which requests arrived.
     pub goodput: f64,
-    /// Share of the served that were prefilled on one endpoint and decoded on another.
+    /// Share of the served requests that were prefilled on one endpoint and decoded on another.
     pub handed_off: f64,
-    /// GiB of KV that were moved.
+    /// The KV that was transferred, in GiB.
     pub moved_gib: f64,
     /// Share of the prompt tokens that were found in a prefix cache.
     pub prefix_hits: f64,
     /// How the endpoints of each role were used.
     pub roles: Vec<RoleUse>,
-    /// Why plans were as they were, and how often, most frequent first.
+    /// The reasons of plans with their counts, most frequent first.
     pub reasons: Vec<(&'static str, usize)>,
     /// Median of |forecast − TTFT| ÷ TTFT, where there was a forecast.
     pub ttft_error: Option<f64>,
-    /// The same of ITL.
+    /// Median of |forecast − ITL| ÷ ITL, where there was a forecast.
     pub itl_error: Option<f64>,
 }
 
-/// Three percentiles, seconds; `None` of nothing.
+/// Three percentiles in seconds. `None`: there are no values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Percentiles {
     /// The median.
     pub p50: Option<f64>,
-    /// What 90 % do not exceed.
+    /// The 90th percentile.
     pub p90: Option<f64>,
-    /// What 99 % do not exceed.
+    /// The 99th percentile.
     pub p99: Option<f64>,
 }
 
 /// How the endpoints of one role were used.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoleUse {
-    /// `prefill`, `decoding` or `mixed`.
+    /// The role: `prefill`, `decoding` or `mixed`.
     pub role: &'static str,
-    /// How many there were.
+    /// The number of endpoints.
     pub endpoints: usize,
-    /// Share of the time in which they computed, mean.
+    /// The mean share of time that they computed.
     pub busy: f64,
-    /// Share of their KV blocks that were held, mean.
+    /// The mean share of their KV blocks in use.
     pub kv_use: f64,
-    /// Requests put back for want of KV, all together.
+    /// The number of preemptions for lack of KV blocks, over all endpoints.
     pub preemptions: u64,
 }
 
@@ -85,7 +85,7 @@ pub struct RoleUse {
 pub const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
 
 impl Summary {
-    /// Sums up a run; a token's KV has `bytes_per_token` bytes.
+    /// Summarizes a run. The KV of one token has `bytes_per_token` bytes.
     #[must_use]
     pub fn of(run: &Run, bytes_per_token: f64) -> Self {
         let all = run.outcomes.as_slice();
@@ -106,12 +106,14 @@ impl Summary {
             ttft: Percentiles::of(&of(|outcome| outcome.ttft)),
             itl: Percentiles::of(&of(|outcome| outcome.itl)),
             gap: Percentiles::of_histogram(&run.gaps),
+            // A lost request has no end whose time could count.
             e2e: Percentiles::of(&of(|outcome| outcome.served.then_some(outcome.e2e))),
             qoe_mean: qoe.mean().unwrap_or_default(),
             qoe_p10: qoe.percentile(10.0).unwrap_or_default(),
             sla_met: share(met as f64, all.len() as f64),
             smooth: share(count(|outcome| outcome.smooth) as f64, all.len() as f64),
             sla_by_priority: PRIORITIES.map(|priority| sla_met(all, priority)),
+            // The time after the last arrival does not count, or longer answers would lower the rate.
             goodput: share(met as f64, run.arrivals_seconds),
             handed_off: share(count(|o| o.served && o.handoff) as f64, served as f64),
             moved_gib: tokens(|outcome| outcome.moved_tokens) * bytes_per_token / GIB,
@@ -130,7 +132,7 @@ impl Percentiles {
         Self { p50, p90, p99 }
     }
 
-    /// Of a histogram: the upper bound of the bucket that the rank falls into.
+    /// The percentiles of a histogram: the upper bound of the bucket with the rank.
     fn of_histogram(buckets: &[(f64, u64)]) -> Self {
         let total: u64 = buckets.iter().map(|(_, count)| count).sum();
         let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|part| {
@@ -146,7 +148,7 @@ impl Percentiles {
     }
 }
 
-/// A part of a whole; 0 of nothing.
+/// `part ÷ whole`, or 0 if `whole` is 0.
 fn share(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
@@ -157,8 +159,9 @@ fn sla_met(all: &[Outcome], priority: Priority) -> Option<f64> {
     (some().next().is_some()).then(|| share(met as f64, some().count() as f64))
 }
 
-/// Relative error of a forecast.
+/// The relative error of a forecast.
 fn error(forecast: Option<f64>, actual: Option<f64>) -> Option<f64> {
+    // An error relative to 0 is undefined.
     let actual = actual.filter(|&actual| actual > 0.0)?;
     Some((forecast? - actual).abs() / actual)
 }

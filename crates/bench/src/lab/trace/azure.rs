@@ -9,7 +9,7 @@ use crate::lab::trace::row::Row;
 /// The first line of every such file.
 pub(super) const HEAD: &str = "TIMESTAMP,ContextTokens,GeneratedTokens";
 
-/// One request. Its time is that since the beginning of 2000: all that matters are differences.
+/// Parses one request. Its time counts from the beginning of 2000; only differences are used.
 pub(super) fn row(line: &str) -> Result<Row, String> {
     let cells: Vec<&str> = line.split(',').map(str::trim).collect();
     let [time, prompt, output] = cells[..] else {

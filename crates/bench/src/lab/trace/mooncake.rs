@@ -8,7 +8,7 @@ use crate::lab::trace::row::{BLOCK, Row};
 
 #[derive(Deserialize)]
 struct Line {
-    /// Milliseconds.
+    /// The time of arrival, in milliseconds.
     timestamp: u64,
     input_length: u32,
     output_length: u32,
@@ -17,7 +17,7 @@ struct Line {
 
 const EXPECTED: &str = r#"expected {"timestamp": ms, "input_length": tokens, "output_length": tokens, "hash_ids": [block, …]}"#;
 
-/// One request.
+/// Parses one request.
 pub(super) fn row(line: &str) -> Result<Row, String> {
     let line: Line = serde_json::from_str(line).map_err(|error| format!("{error}; {EXPECTED}"))?;
     let blocks = line.input_length.div_ceil(BLOCK) as usize;
@@ -31,7 +31,7 @@ pub(super) fn row(line: &str) -> Result<Row, String> {
     Ok(Row {
         at: Duration::from_millis(line.timestamp),
         prompt_tokens: line.input_length,
-        // Some answers of the trace are empty; the lab's have a token at least.
+        // Some answers of the trace are empty, but an arrival has at least one output token.
         output_tokens: line.output_length.max(1),
         blocks: line.hash_ids,
     })

@@ -1,4 +1,4 @@
-//! How a trace becomes arrivals: a window of it, at another speed.
+//! Converts a window of a trace to arrivals, at another speed.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use crate::lab::trace::rows::Trace;
 use crate::lab::workload::draft::Draft;
 use crate::lab::workload::promises::Promises;
 
-/// What of a trace is played, and how fast.
+/// The window of a trace to play, and its speed.
 ///
-/// Time is compressed: at `speed` 2 there are twice as many requests a second, and bursts are as sharp, relative to
-/// the rate, as they were. Pauses within conversations shrink alike.
+/// Time is compressed: `speed` 2 doubles the requests per second. Bursts keep their shape relative to the rate, and
+/// pauses within conversations shrink too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Replay {
-    /// Requests a second, in multiples of the trace's.
+    /// The rate, in multiples of the trace's.
     pub speed: f64,
-    /// The part of the trace that is played: from here, in the trace's time …
+    /// The start of the window, in the time of the trace.
     pub from: Duration,
-    /// … so long, in the trace's time.
+    /// The length of the window, in the time of the trace.
     pub span: Duration,
-    /// Who is promised what.
+    /// The priorities, targets and stated lengths of requests.
     pub promises: Promises,
-    /// Fixes priorities, stated lengths, and the words of prompts that the trace says nothing of.
+    /// The seed of everything that the trace lacks: priorities, stated lengths, and words of prompts without block ids.
     pub seed: u64,
 }
 
@@ -40,13 +40,14 @@ impl Default for Replay {
     }
 }
 
-/// Keeps block ids of traces apart from all other words.
+/// Separates the block ids of traces from all other seeds of words.
 const BLOCKS: u64 = 0xB10C;
 
 impl Replay {
-    /// The arrivals, in order of time.
+    /// The arrivals in order of time.
     #[must_use]
     pub fn arrivals(&self, trace: &Trace) -> Vec<Arrival> {
+        // Separate streams keep the words of prompts the same when priorities change.
         let (mut words, mut labels) = (Draw::new(self.seed, 2), Draw::new(self.seed, 3));
         let mut ends = HashSet::new();
         let until = self.from.saturating_add(self.span);
@@ -61,7 +62,7 @@ impl Replay {
         .collect()
     }
 
-    /// The speed at which `trace`'s window has `rate` requests a second on average.
+    /// The speed at which `trace`'s window has `rate` requests per second on average.
     #[must_use]
     pub fn speed_for(&self, trace: &Trace, rate: f64) -> f64 {
         let until = self.from.saturating_add(self.span);
@@ -72,9 +73,10 @@ impl Replay {
     }
 }
 
-/// The prompt of a row: its blocks, the last one cut; or words that nobody else says.
+/// The prompt of a row: its blocks, the last one truncated. Without blocks: words that no other prompt has.
 fn prompt(row: &Row, words: &mut Draw) -> Vec<Piece> {
     if row.blocks.is_empty() {
+        // The trace does not tell what prompts share, so nothing is shared.
         return vec![Piece { content: Content::Words(words.word()), tokens: row.prompt_tokens }];
     }
     let piece = |(index, &block): (usize, &u64)| Piece {
@@ -84,11 +86,12 @@ fn prompt(row: &Row, words: &mut Draw) -> Vec<Piece> {
     row.blocks.iter().enumerate().map(piece).collect()
 }
 
-/// Whether the row begins with all full blocks of an earlier prompt, two at least: most likely its next turn. One
-/// block alone is a system prompt. `ends` are the last full blocks of all earlier prompts.
+/// Whether the row begins with all full blocks of an earlier prompt, at least two, and so is most likely the next turn.
+/// A single shared block is a system prompt. `ends` are the last full blocks of all earlier prompts.
 fn goes_on(row: &Row, ends: &mut HashSet<u64>) -> bool {
     let full = (row.prompt_tokens / BLOCK) as usize;
     let goes_on = row.blocks.iter().take(full).skip(1).any(|block| ends.contains(block));
+    // A prompt of one block would make every later one with the same system prompt its next turn.
     if full > 1 {
         ends.extend(row.blocks.get(full - 1));
     }

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-/// One request of a trace.
+/// The times and lengths of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
-    /// When, from the first request on.
+    /// The time since the first request.
     pub at: Duration,
-    /// Tokens of its prompt, at least one.
+    /// The length of the prompt in tokens, at least one.
     pub prompt_tokens: u32,
-    /// Tokens of its answer, at least one.
+    /// The length of the answer in tokens, at least one.
     pub output_tokens: u32,
-    /// Its prompt's blocks of 512 tokens, where the trace has them. An id stands for a block *and all before it*.
+    /// The ids of the prompt's blocks of 512 tokens, if the trace has them. An id identifies a block *and all before
+    /// it*.
     pub blocks: Vec<u64>,
 }
 
-/// Tokens of a block in the Mooncake trace.
+/// The number of tokens in a block of the Mooncake trace.
 pub const BLOCK: u32 = 512;

@@ -1,4 +1,4 @@
-//! A trace: requests with their times, lengths and blocks.
+//! Reads traces: requests with their times, lengths and blocks.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -16,31 +16,31 @@ pub struct Trace {
     pub(super) rows: Vec<Row>,
 }
 
-/// Why a trace cannot be used.
+/// Why a trace cannot be read.
 #[derive(Debug, Error)]
 pub enum TraceError {
     /// The file cannot be read.
     #[error("{path}: cannot read the trace", path = path.display())]
     Read {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A line is not one of a trace.
     #[error("{path}, line {line}: {fault}", path = path.display())]
     Line {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// The number of the line, from 1.
         line: usize,
         /// What is wrong, and what is expected.
         fault: String,
     },
-    /// There is no request in it.
+    /// The file has no requests.
     #[error("{path}: no requests; expected the lines of an Azure (CSV) or Mooncake (JSONL) trace", path = path.display())]
     Empty {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
     },
 }
@@ -49,13 +49,13 @@ impl Trace {
     /// Reads a trace from a file.
     ///
     /// # Errors
-    /// The file cannot be read, or a line is not what it should be; the message names file and line.
+    /// The file cannot be read, or a line is invalid. The message contains file and line.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let file = File::open(path).map_err(|source| read_error(path, source))?;
         Self::read(file, path)
     }
 
-    /// Reads a trace; `path` is for messages.
+    /// Reads a trace from `from`. `path` is for messages.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -83,7 +83,7 @@ impl Trace {
                 None => {
                     let found = Format::of(line).map_err(fault)?;
                     format = Some(found);
-                    // An Azure trace begins with the names of its columns.
+                    // The first line of an Azure trace has the names of the columns.
                     if found == Format::Mooncake {
                         rows.push(Self::row(found, line).map_err(fault)?);
                     }
@@ -100,7 +100,7 @@ impl Trace {
         }
     }
 
-    /// The rows by time, the first at zero; `None` of no rows.
+    /// Sorts the rows by time and moves the first one to zero. `None`: there are no rows.
     fn of(mut rows: Vec<Row>) -> Option<Self> {
         rows.sort_by_key(|row| row.at);
         let first = rows.first()?.at;
@@ -108,7 +108,7 @@ impl Trace {
         Some(Self { rows })
     }
 
-    /// Its requests.
+    /// The requests in order of time.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
         &self.rows
@@ -119,7 +119,7 @@ fn read_error(path: &Path, source: io::Error) -> TraceError {
     TraceError::Read { path: path.to_owned(), source }
 }
 
-/// How a trace is written.
+/// The formats of traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Azure,

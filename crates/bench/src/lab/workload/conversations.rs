@@ -1,4 +1,4 @@
-//! Conversations of several turns: each turn's prompt is everything said before, the answers included.
+//! Conversations of several turns. The prompt of each turn contains all earlier questions and answers.
 
 use crate::lab::arrival::{Content, Piece};
 use crate::lab::draw::Draw;
@@ -6,20 +6,20 @@ use crate::lab::workload::documents::ANSWER_PACE;
 use crate::lab::workload::draft::Draft;
 use crate::lab::workload::length::Length;
 
-/// Applications, turns and lengths.
+/// The applications, turns and lengths of conversations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conversations {
-    /// How many applications there are; each has its system prompt.
+    /// The number of applications, each with its own system prompt.
     pub applications: u32,
-    /// Tokens of a system prompt.
+    /// The length of a system prompt.
     pub system: Length,
-    /// Tokens of what the user says in one turn.
+    /// The length of a user's message in one turn.
     pub question: Length,
-    /// Tokens of an answer.
+    /// The length of an answer.
     pub answer: Length,
-    /// Least and most turns; all counts between are as likely.
+    /// The minimum and maximum number of turns, uniformly distributed.
     pub turns: (u32, u32),
-    /// Least and most seconds from the end of an answer to the next turn.
+    /// The minimum and maximum seconds from the end of an answer to the next turn.
     pub think: (f64, f64),
 }
 
@@ -37,13 +37,12 @@ impl Default for Conversations {
 }
 
 impl Conversations {
-    /// Turns of a conversation, on average.
+    /// The mean number of turns of a conversation.
     pub(super) fn mean_turns(&self) -> f64 {
         f64::midpoint(f64::from(self.turns.0), f64::from(self.turns.1))
     }
 
-    /// Seconds that hardly any conversation exceeds. So much earlier than the workload they begin to begin, so that
-    /// its first second has turns of all ages, like its last.
+    /// A duration in seconds that hardly any conversation exceeds.
     pub(super) fn longest(&self) -> f64 {
         let answer = match self.answer {
             Length::Lognormal { p99, .. } => p99,
@@ -62,12 +61,13 @@ impl Conversations {
             let system = systems[draw.between(1, systems.len() as u32) as usize - 1];
             all.extend(self.one(start, system, draw));
         }
+        // Conversations begin before the workload and end after it. Only turns within it are requests.
         all.retain(|draft| (0.0..seconds).contains(&draft.at));
         all.sort_by(|one, two| one.at.total_cmp(&two.at));
         all
     }
 
-    /// One conversation.
+    /// Draws one conversation.
     fn one(&self, start: f64, system: Piece, draw: &mut Draw) -> Vec<Draft> {
         let mut at = start;
         let mut said = vec![system];

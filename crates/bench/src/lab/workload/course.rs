@@ -1,25 +1,26 @@
-//! How the rate of arrivals goes over time.
+//! The rate of arrivals over time.
 
 use crate::lab::draw::Draw;
 use crate::lab::workload::draft::WorkloadError;
 
-/// Spread of the seconds of [`Course::Spiky`]: the busiest second of an hour has about 25 times the mean.
+/// The sigma of the lognormal rates of [`RateCurve::Spiky`]. The busiest second of an hour has about 25 times the mean,
+/// as in Azure's code trace.
 const SPIKY: f64 = 1.2;
 
 /// The rate over time, in multiples of the workload's rate. Arrivals are Poisson at that rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Course {
-    /// The same all the time.
+pub enum RateCurve {
+    /// Constant.
     #[default]
     Constant,
-    /// From one multiple to another, in a straight line; the mean is the middle of both.
+    /// Linear from one multiple to another. The mean is the middle of both.
     Ramp {
         /// Multiple at the start.
         from: f64,
         /// Multiple at the end.
         to: f64,
     },
-    /// On and off. The mean stays 1 as far as `peak · on` is below `period`; what is left is the rate between bursts.
+    /// Bursts with a lower rate between them, such that the mean is 1. Needs `peak · on ≤ period`.
     Bursts {
         /// Seconds from burst to burst.
         period: f64,
@@ -30,13 +31,13 @@ pub enum Course {
     },
     /// Every second has its own rate, lognormal with mean 1.
     Spiky {
-        /// Multiple that no second exceeds.
+        /// The largest multiple of any second.
         peak: f64,
     },
 }
 
-impl Course {
-    /// The course, if its figures make sense.
+impl RateCurve {
+    /// Validates the parameters.
     ///
     /// # Errors
     /// A multiple is negative, nothing ever arrives, or bursts leave no time or no requests between them.
@@ -58,7 +59,7 @@ impl Course {
         good.then_some(self).ok_or(WorkloadError::Figure { name: "course", what })
     }
 
-    /// The moments of arrival between `from` and `to` seconds, ascending. Before 0 the course is as it is at 0.
+    /// The times of arrival from `from` to `to` seconds, ascending. Before 0 the rate is that of time 0.
     pub(super) fn times(self, (from, to): (f64, f64), rate: f64, draw: &mut Draw) -> Vec<f64> {
         let seconds = self.seconds(from, to, draw);
         let peak = seconds.iter().copied().fold(self.peak(), f64::max);
@@ -67,7 +68,8 @@ impl Course {
         if !(rate > 0.0 && peak > 0.0) {
             return times;
         }
-        // Thinning: arrivals at the highest rate, each kept with the share that the rate of its moment is of it.
+        // Thinning gives Poisson arrivals at a varying rate: draw them at the peak rate, and keep each with the
+        // probability rate ÷ peak of its time.
         loop {
             at += draw.gap(rate * peak);
             if at >= to {
@@ -80,10 +82,11 @@ impl Course {
         }
     }
 
-    /// The factors of all seconds, where each has its own.
+    /// The multiples of all seconds, if each second has its own.
     fn seconds(self, from: f64, to: f64, draw: &mut Draw) -> Vec<f64> {
         let Self::Spiky { peak } = self else { return Vec::new() };
         let count = (to - from).ceil().max(0.0) as usize;
+        // Subtracting σ²/2 gives the lognormal distribution the mean 1.
         let one = |_| (SPIKY * draw.normal() - SPIKY * SPIKY / 2.0).exp().min(peak);
         (0..count).map(one).collect()
     }
@@ -94,6 +97,7 @@ impl Course {
             Self::Ramp { from, to } => from + (to - from) * (at / end).clamp(0.0, 1.0),
             Self::Bursts { period, on, peak } => {
                 let burst = at.rem_euclid(period) < on;
+                // What bursts leave of a mean of 1 is spread over the time between them.
                 if burst { peak } else { ((period - peak * on) / (period - on)).max(0.0) }
             }
         }
@@ -104,11 +108,12 @@ impl Course {
             Self::Constant => 1.0,
             Self::Ramp { from, to } => from.max(to),
             Self::Bursts { peak, .. } => peak.max(1.0),
+            // `times` takes the peak from the drawn seconds.
             Self::Spiky { .. } => 0.0,
         }
     }
 
-    /// The course in words.
+    /// A description for reports.
     pub(super) fn describe(self) -> String {
         match self {
             Self::Constant => "Poisson arrivals".to_owned(),
@@ -127,7 +132,7 @@ mod tests {
 
     const HOUR: f64 = 3_600.0;
 
-    fn times(course: Course) -> Vec<f64> {
+    fn times(course: RateCurve) -> Vec<f64> {
         course.times((0.0, HOUR), 3.0, &mut Draw::new(5, 1))
     }
 
@@ -137,8 +142,8 @@ mod tests {
 
     #[test]
     fn the_mean_is_the_rate() {
-        let bursts = Course::Bursts { period: 60.0, on: 10.0, peak: 4.0 };
-        for course in [Course::Constant, bursts, Course::Ramp { from: 0.5, to: 1.5 }] {
+        let bursts = RateCurve::Bursts { period: 60.0, on: 10.0, peak: 4.0 };
+        for course in [RateCurve::Constant, bursts, RateCurve::Ramp { from: 0.5, to: 1.5 }] {
             let times = times(course);
             assert!(times.is_sorted());
             let rate = times.len() as f64 / HOUR;
@@ -148,16 +153,16 @@ mod tests {
 
     #[test]
     fn ramps_rise_and_bursts_come_and_go() {
-        let ramp = times(Course::Ramp { from: 0.0, to: 2.0 });
+        let ramp = times(RateCurve::Ramp { from: 0.0, to: 2.0 });
         let halves = (between(&ramp, 0.0, HOUR / 2.0), between(&ramp, HOUR / 2.0, HOUR));
         assert!((halves.1 / halves.0 - 3.0).abs() < 0.4, "{halves:?}");
-        let bursts = times(Course::Bursts { period: 60.0, on: 20.0, peak: 3.0 });
+        let bursts = times(RateCurve::Bursts { period: 60.0, on: 20.0, peak: 3.0 });
         assert!(bursts.iter().all(|at| at % 60.0 < 20.0), "nothing is left between these");
     }
 
     #[test]
     fn spikes_reach_many_times_the_mean() {
-        let times = times(Course::Spiky { peak: 25.0 });
+        let times = times(RateCurve::Spiky { peak: 25.0 });
         let mut seconds = vec![0u32; 3_600];
         times.iter().for_each(|&at| seconds[at as usize] += 1);
         let peak = f64::from(*seconds.iter().max().unwrap());
@@ -168,21 +173,21 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let bursts = |on, peak| Course::Bursts { period: 60.0, on, peak };
+        let bursts = |on, peak| RateCurve::Bursts { period: 60.0, on, peak };
         for bad in [
             bursts(60.0, 1.0),
             bursts(0.0, 2.0),
             bursts(20.0, 4.0),
-            Course::Ramp { from: 0.0, to: 0.0 },
+            RateCurve::Ramp { from: 0.0, to: 0.0 },
         ] {
             assert!(bad.checked().is_err(), "{bad:?}");
         }
         assert_eq!(bursts(20.0, 3.0).checked(), Ok(bursts(20.0, 3.0)));
-        assert!(Course::Spiky { peak: f64::NAN }.checked().is_err());
+        assert!(RateCurve::Spiky { peak: f64::NAN }.checked().is_err());
     }
 
     #[test]
     fn no_rate_no_arrivals() {
-        assert!(Course::Constant.times((0.0, 60.0), 0.0, &mut Draw::new(1, 1)).is_empty());
+        assert!(RateCurve::Constant.times((0.0, 60.0), 0.0, &mut Draw::new(1, 1)).is_empty());
     }
 }

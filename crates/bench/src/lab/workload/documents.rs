@@ -1,35 +1,36 @@
-//! Long documents and further questions about them, in the shape of the Mooncake conversation trace.
+//! Long documents with follow-up questions, with the statistics of the Mooncake conversation trace.
 //!
-//! A request's length is drawn first, so that lengths are those of the trace; then, by lot, it goes on with the open
-//! conversation whose history comes nearest to a drawn share of that length. So prefixes grow by whole turns.
+//! The length of a request is drawn first, so that lengths are those of the trace. A drawn share of the requests then
+//! continues the open conversation whose history is nearest to a drawn share of that length. Prefixes therefore grow by
+//! whole turns.
 
 use crate::lab::arrival::{Content, Piece};
 use crate::lab::draw::Draw;
 use crate::lab::workload::draft::Draft;
 use crate::lab::workload::length::Length;
 
-/// Lengths and prefix sharing.
+/// The lengths and the prefix sharing of documents.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Documents {
-    /// Tokens of whole prompts.
+    /// The length of a whole prompt.
     pub prompt: Length,
-    /// Tokens of answers.
+    /// The length of an answer.
     pub output: Length,
-    /// Tokens of the system prompt that all share.
+    /// The length of the shared system prompt, in tokens.
     pub system: u32,
-    /// Share of the requests that try to go on with a conversation, 0 to 1.
+    /// The share of requests that try to continue a conversation, 0 to 1.
     pub going_on: f64,
-    /// Seconds after which a conversation is over.
+    /// The seconds after which a conversation ends.
     pub patience: f64,
 }
 
-/// Seconds that an answer takes for each of its tokens, as far as the next question waits for it.
+/// The assumed seconds per token of an answer, after which the next question may follow.
 pub(super) const ANSWER_PACE: f64 = 0.03;
-/// Seconds before a further question, after the answer.
+/// The seconds between an answer and the next question.
 const THINK: f64 = 5.0;
-/// A further question has at least so many tokens.
+/// The minimum length of a follow-up question, in tokens.
 const QUESTION: u32 = 16;
-/// What the history is of a prompt that goes on with it, at least.
+/// The minimum share of the history in a prompt that continues it.
 const LEAST_SHARE: f64 = 0.4;
 
 impl Default for Documents {
@@ -44,11 +45,11 @@ impl Default for Documents {
     }
 }
 
-/// A conversation that may go on.
+/// A conversation that a later request may continue.
 struct Open {
     since: f64,
     due: f64,
-    /// Everything said so far, the last answer included.
+    /// All pieces so far, with the last answer.
     history: Vec<Piece>,
     tokens: u32,
 }
@@ -66,6 +67,7 @@ impl Documents {
         let wanted = f64::from(tokens) * draw.within(LEAST_SHARE, 1.0);
         let goes_on = draw.share() < self.going_on;
         let found = if goes_on { nearest(open, at, tokens, wanted) } else { None };
+        // The continued conversation is replaced by its continuation below, so each is continued once.
         let history = found.map(|index| open.swap_remove(index).history);
         let goes_on = history.is_some();
         let prompt = fill(history.unwrap_or_else(|| vec![system]), tokens, draw.word());
@@ -92,13 +94,13 @@ fn nearest(open: &[Open], at: f64, tokens: u32, wanted: f64) -> Option<usize> {
     some.min_by(|one, two| off(one.1).total_cmp(&off(two.1))).map(|(index, _)| index)
 }
 
-/// `history`, cut or filled up with new words to `tokens` in all.
+/// `history`, truncated or extended with new words to `tokens` in total.
 fn fill(mut history: Vec<Piece>, tokens: u32, words: u64) -> Vec<Piece> {
     let said: u32 = history.iter().map(|piece| piece.tokens).sum();
     match tokens.checked_sub(said) {
         Some(0) => {}
         Some(new) => history.push(Piece { content: Content::Words(words), tokens: new }),
-        // Only the system prompt alone may be longer than a whole prompt.
+        // `nearest` finds only histories that fit, so this is a system prompt longer than the whole prompt.
         None => history.iter_mut().for_each(|piece| piece.tokens = tokens),
     }
     history

@@ -1,4 +1,4 @@
-//! How long prompts and answers are.
+//! The distributions of the lengths of prompts and answers.
 
 use std::fmt;
 
@@ -7,29 +7,29 @@ use crate::lab::draw::Draw;
 /// The 99th percentile of the standard normal distribution.
 const Z99: f64 = 2.326_347_874;
 
-/// A distribution of token counts; none is below 1.
+/// A distribution of token counts of at least 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Length {
-    /// Lognormal, given by two percentiles; longer ones are cut to `max`.
+    /// Lognormal, given by two percentiles and capped at `max`.
     Lognormal {
         /// The median, tokens.
         p50: f64,
         /// The 99th percentile, tokens.
         p99: f64,
-        /// None is longer.
+        /// The maximum, tokens.
         max: u32,
     },
-    /// All of a range alike.
+    /// Uniform over a range.
     Uniform {
-        /// The shortest.
+        /// The minimum, tokens.
         min: u32,
-        /// The longest.
+        /// The maximum of the range, tokens.
         max: u32,
     },
 }
 
 impl Length {
-    /// One length.
+    /// Draws a length.
     pub fn draw(self, draw: &mut Draw) -> u32 {
         match self {
             Self::Lognormal { p50, p99, max } => {

@@ -1,4 +1,4 @@
-//! What requests are promised, how urgent they are, and what their clients say of them.
+//! The priorities, targets and stated lengths of requests.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::lab::arrival::Arrival;
 use crate::lab::draw::Draw;
 use crate::lab::workload::draft::{Draft, duration};
 
-/// Priorities and targets by lot.
+/// The distribution of priorities, targets and stated lengths.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Promises {
-    /// Shares of high, medium and low priority; they need not add up to 1.
+    /// The weights of high, medium and low priority. They need not add up to 1.
     pub shares: [f64; 3],
-    /// The targets of each.
+    /// The targets of each priority.
     pub targets: [Target; 3],
-    /// Share of the requests that state how many tokens they expect, 0 to 1.
+    /// The share of requests that state an expected output length, 0 to 1.
     pub stated: f64,
 }
 
-/// What a client states is off by at most this share of the truth.
+/// The largest relative error of a stated length.
 const OFF: f64 = 0.3;
 
 const PRIORITIES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
@@ -31,13 +31,13 @@ impl Default for Promises {
     }
 }
 
-/// The first token within so many milliseconds, and 20 a second after it: about as fast as people read.
+/// Targets with this TTFT in milliseconds and an ITL for 20 tokens per second, which keeps ahead of a reader.
 const fn first_in(ttft: u64) -> Target {
     Target { ttft: Duration::from_millis(ttft), itl: Duration::from_millis(50) }
 }
 
 impl Promises {
-    /// The same `target` for all, all of medium priority, no lengths stated.
+    /// The same `target` for all requests, all with medium priority, without stated lengths.
     #[must_use]
     pub const fn same(target: Target) -> Self {
         Self { shares: [0.0, 1.0, 0.0], targets: [target; 3], stated: 0.0 }
@@ -58,7 +58,7 @@ impl Promises {
         }
     }
 
-    /// Whose turn it is at `share` of all.
+    /// The index of the priority for a draw `share`.
     fn index(&self, share: f64) -> usize {
         let wanted = share * self.shares.iter().sum::<f64>();
         let high = self.shares[0];
@@ -66,7 +66,7 @@ impl Promises {
         usize::from(wanted >= high) + usize::from(wanted >= medium && self.shares[2] > 0.0)
     }
 
-    /// The promises in words.
+    /// A description for reports.
     pub(super) fn describe(&self) -> String {
         let of = |index: usize| {
             let target = self.targets[index];

@@ -1,27 +1,27 @@
-//! Requests that have nothing to do with each other, but perhaps a prefix in common.
+//! Independent requests, optionally with shared prefixes.
 
 use crate::lab::arrival::{Content, Piece};
 use crate::lab::draw::{Draw, mix};
 use crate::lab::workload::draft::Draft;
 use crate::lab::workload::length::Length;
 
-/// Single requests.
+/// Independent requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Single {
-    /// Tokens of the prompt, without the prefix.
+    /// The length of the prompt without the prefix.
     pub prompt: Length,
-    /// Tokens of the answer.
+    /// The length of the answer.
     pub output: Length,
-    /// A prefix that many share.
+    /// The shared prefixes, if any.
     pub prefix: Option<Prefix>,
 }
 
-/// Prefixes that requests share.
+/// A set of prefixes that requests share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
-    /// How many tokens.
+    /// The length of a prefix in tokens.
     pub tokens: u32,
-    /// How many different ones; a request has one of them, by lot.
+    /// The number of prefixes. Each request has one of them, drawn at random.
     pub variants: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Looks at answers: what came, when, and whether it was all of it.
+//! Checks answers: latency, number of tokens, and completeness.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use tokio::time::{Instant, timeout};
 
 use crate::client::head::Head;
 use crate::client::{Client, Sink};
-use crate::relay::workload::Workload;
-use crate::sse::{Event, Events};
+use crate::relay::workload::RelayWorkload;
+use crate::sse::{Events, SseEvent};
 
 const GIVE_UP: Duration = Duration::from_secs(20);
 
-/// How one request ended: the latency of one that ended as it should.
-pub(super) struct Outcome {
+/// The result of one request: its latency, if the answer was valid.
+pub(super) struct Checked {
     pub(super) latency: Option<Duration>,
 }
 
-/// Counts tokens of a stream while it runs.
+/// Counts the tokens of a stream while it runs.
 pub(super) struct Counting {
     pub(super) count: Arc<AtomicU64>,
     pub(super) events: Events,
@@ -30,12 +30,12 @@ impl Sink for Counting {
 
     fn data(&mut self, bytes: &[u8]) {
         let mut tokens = 0;
-        self.events.push(bytes, |event| tokens += u64::from(event == Event::Token));
+        self.events.push(bytes, |event| tokens += u64::from(event == SseEvent::Token));
         self.count.fetch_add(tokens, Ordering::Relaxed);
     }
 }
 
-/// Looks at one answer: when its first token came, and whether all of it did.
+/// Checks one answer: the time of its first token, and its completeness.
 pub(super) struct Check {
     sent: Instant,
     pub(super) status: u16,
@@ -61,14 +61,14 @@ impl Check {
         }
     }
 
-    /// The latency of an answer that is whole, `None` of any other.
-    pub(super) fn outcome(self, expected: Option<u32>) -> Outcome {
+    /// The result: the latency, if the answer is complete.
+    pub(super) fn outcome(self, expected: Option<u32>) -> Checked {
         let whole = match expected {
             Some(tokens) => self.done && self.tokens == tokens,
             None => self.bytes > 1_900,
         };
         let latency = if self.streamed { self.first } else { Some(self.sent.elapsed()) };
-        Outcome { latency: latency.filter(|_| whole && self.status == 200) }
+        Checked { latency: latency.filter(|_| whole && self.status == 200) }
     }
 }
 
@@ -84,9 +84,9 @@ impl Sink for Check {
         }
         let before = self.tokens;
         self.events.push(bytes, |event| match event {
-            Event::Token => self.tokens += 1,
-            Event::Done => self.done = true,
-            Event::Error | Event::Other => {}
+            SseEvent::Token => self.tokens += 1,
+            SseEvent::Done => self.done = true,
+            SseEvent::Error | SseEvent::Other => {}
         });
         if before == 0 && self.tokens > 0 {
             self.first = Some(self.sent.elapsed());
@@ -94,17 +94,17 @@ impl Sink for Check {
     }
 }
 
-pub(super) async fn one(client: &mut Client, request: &[u8], workload: Workload) -> Outcome {
+pub(super) async fn one(client: &mut Client, request: &[u8], workload: RelayWorkload) -> Checked {
     let expected = workload.tokens(0);
     let mut check = Check::new(expected.is_some());
     match timeout(GIVE_UP, client.send(request, &mut check)).await {
         Ok(Ok(())) => check.outcome(expected),
-        _ => Outcome { latency: None },
+        _ => Checked { latency: None },
     }
 }
 
-/// Whether the router answers one plain request as it should.
+/// Whether the router answers one simple request correctly.
 pub(in crate::relay) async fn answers(address: SocketAddr) -> bool {
-    let request = Workload::Unary.request(0);
-    one(&mut Client::new(address), &request, Workload::Unary).await.latency.is_some()
+    let request = RelayWorkload::Unary.request(0);
+    one(&mut Client::new(address), &request, RelayWorkload::Unary).await.latency.is_some()
 }

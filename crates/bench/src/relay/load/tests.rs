@@ -5,7 +5,7 @@ use tokio::net::TcpListener;
 use crate::backend::{self, Mode};
 use crate::client::Sink as _;
 
-async fn load(workload: Workload, window: u64) -> Load {
+async fn load(workload: RelayWorkload, window: u64) -> Load {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(backend::serve(vec![listener], Mode::Unary));
@@ -14,7 +14,12 @@ async fn load(workload: Workload, window: u64) -> Load {
 
 #[tokio::test]
 async fn every_closed_workload_is_served_whole() {
-    for workload in [Workload::Unary, Workload::Burst16, Workload::Burst256, Workload::LongPrompt] {
+    for workload in [
+        RelayWorkload::Unary,
+        RelayWorkload::Burst16,
+        RelayWorkload::Burst256,
+        RelayWorkload::LongPrompt,
+    ] {
         let window = load(workload, 30).await.closed(Duration::from_millis(30)).await;
         assert!(window.units > 0 && window.failed == 0, "{}: {window:?}", workload.name());
         assert_eq!(window.latencies.len() as u64, window.units);
@@ -23,14 +28,14 @@ async fn every_closed_workload_is_served_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn steady_arrivals_come_at_their_rate() {
-    let window = load(Workload::Steady, 5_000).await.steady().await;
+    let window = load(RelayWorkload::Steady, 5_000).await.steady().await;
     assert!((900..1_100).contains(&window.units), "{} requests in five seconds", window.units);
     assert_eq!((window.failed, window.lateness.len() as u64), (0, window.units));
 }
 
 #[tokio::test(start_paused = true)]
 async fn paced_streams_are_counted_by_token() {
-    let window = load(Workload::Paced, 1_000).await.paced(Usage::default).await;
+    let window = load(RelayWorkload::Paced, 1_000).await.paced(Usage::default).await;
     let expected = 1_000 / 20 * STREAMS as u64;
     assert!(window.units.abs_diff(expected) <= expected / 20, "{} tokens", window.units);
     assert_eq!(window.failed, 0);

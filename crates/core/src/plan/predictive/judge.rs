@@ -119,8 +119,8 @@ impl<'a> Judge<'a> {
         let speed = state.pace.models.speed_or(&self.common);
         let load = Self::load(state, state.signals.others.faded(now));
         let reading = match endpoint.role {
-            // What it reads, not what others of its role read: it may be needed for more prompts at any moment, and then
-            // a stream that was put there stands in the way.
+            // What it reads, not what others of its role read: it may be needed for more prompts at any moment, and
+            // then a stream that was put there stands in the way.
             Role::Prefill => lately.reading.times(MORE_PREFILL),
             role => typical[role as usize],
         };
@@ -225,7 +225,8 @@ impl<'a> Judge<'a> {
         risk(share) + SOONER_COST * share
     }
 
-    /// The ITL of a stream whose first token comes after `ttft` seconds: prompts that `writer` still reads then delay it.
+    /// The ITL of a stream whose first token comes after `ttft` seconds: prompts that `writer` still reads then delay
+    /// it.
     fn itl_from(&self, writer: &Candidate, ttft: f64) -> f64 {
         writer.itl + (writer.wait - ttft).max(0.0) / self.output
     }

@@ -10,8 +10,8 @@ use crate::request::analyze::lenient::{self, Read};
 use crate::request::analyze::members::{Members, Name};
 use crate::request::analyze::nested::{self, MAX_NAME_BYTES, Prompt};
 
-/// The most `bootstrap_*` members of one body. Each is cut out, which costs one more piece of the leg's body. SGLang sends
-/// three or four.
+/// The most `bootstrap_*` members of one body. Each is cut out, which costs one more piece of the leg's body. SGLang
+/// sends three or four.
 const MAX_BOOTSTRAP: usize = 16;
 
 /// What a body asks for.

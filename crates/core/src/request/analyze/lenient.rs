@@ -19,8 +19,8 @@ impl<T> Read<T> {
     }
 }
 
-/// The longest string, in bytes and with its escapes, that is read as a boolean or a number. The longest that means one,
-/// 20 digits all written as `\u` escapes, takes 122.
+/// The longest string, in bytes and with its escapes, that is read as a boolean or a number. The longest that means
+/// one, 20 digits all written as `\u` escapes, takes 122.
 const MAX_STRING_BYTES: usize = 128;
 
 /// Reads a boolean: `true`, 1, 1.0, `"true"`, `"t"`, `"yes"`, `"y"`, `"on"`, `"1"` in any case; and their opposites.

@@ -1,4 +1,7 @@
 use std::fs;
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -138,7 +141,7 @@ fn a_push_with_anything_wrong_in_it_keeps_the_last_good_state() {
     router.pushed.pushed("llm/a", from(1, v(1, 1)), state("a", 1, 8001)).unwrap();
     for (bad, why) in [
         (Bytes::from_static(b"\xff\xff"), "the push cannot be decoded"),
-        (state("", 1, 8002), "spec.models[0]: an empty name"),
+        (state("", 1, 8002), "spec.models[0]: empty name"),
         (state("a", 1, 0), "endpoint `llm/pod-0` has no usable address"),
     ] {
         let refused = router.pushed.pushed("llm/a", from(1, v(2, 2)), bad).unwrap_err();
@@ -336,4 +339,34 @@ fn a_new_router_does_not_serve_by_a_controller_that_lags_behind_another() {
     assert!(router.pushed.removed("llm/created", from(2, v(5, 5))).is_err());
     assert_eq!(router.pushed.confirmed(controller(2), progress(v(5, 5))), Vec::<String>::new());
     assert_eq!(router.serves(), right);
+}
+
+/// A named pipe in the place of the file that is written blocks its writer until there is a reader.
+#[test]
+fn a_disk_that_blocks_does_not_keep_controllers_from_being_heard() {
+    let folder = TempDir::new().unwrap();
+    let pipe = folder.path().join("routes.bin.new");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let router = start(Some(folder.path()));
+    router.pushed.pushed("llm/a", from(1, v(1, 1)), state("a", 1, 8001)).unwrap();
+    let age = &router.shared.metrics.snapshot_age;
+    age.set(-1.0);
+    thread::scope(|scope| {
+        scope.spawn(|| router.pushed.tick());
+        let (heard, is_heard) = mpsc::channel();
+        let pushed = Arc::clone(&router.pushed);
+        scope.spawn(move || {
+            while age.get() < 0.0 {
+                thread::yield_now();
+            }
+            pushed.synced(controller(1), progress(v(1, 1)));
+            heard.send(()).unwrap();
+        });
+        let in_time = is_heard.recv_timeout(Duration::from_secs(10));
+        drop(fs::File::open(&pipe)); // lets the writer go
+        in_time.expect("the state is free while the disk is written");
+    });
+    fs::remove_file(&pipe).unwrap();
+    router.pushed.tick();
+    assert_eq!(start(Some(folder.path())).serves(), [served("llm/a", 8001)], "it is tried again");
 }

@@ -1,11 +1,15 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use prometheus_client::registry::Registry;
-use qoe_core::endpoint::state::Served;
-use qoe_core::request::analyze::HeaderRules;
+use qoe_core::admit::ask::Ask;
+use qoe_core::endpoint::state::{Scheduling, Served};
+use qoe_core::request::analyze::{HeaderRules, Priority};
 
 use super::*;
+use crate::clock::Clock;
+use crate::queue::place::QueuePlace;
+use crate::routes::effects::Effects;
+use crate::routes::lower::lower;
 use crate::routes::state::RouteState;
 
 const FILE: &str = r#"
@@ -30,10 +34,17 @@ endpoints:
 - {name: x0, url: "http://127.0.0.1:8300", labels: {app: any}, models: [mistral]}
 "#;
 
-fn snapshot(file: &str, previous: &Snapshot) -> Snapshot {
-    let metrics = Metrics::register(&mut Registry::default());
+fn lowered(file: &str, previous: &Snapshot) -> (Snapshot, Effects) {
     let file = qoe_api::standalone::load(file).expect("a good file");
-    Snapshot::of(&RouteSource::of_file(&file), previous, &metrics)
+    lower(&RouteSource::of_file(&file), previous)
+}
+
+/// The snapshot of a file, put into use after `previous`.
+fn snapshot(file: &str, previous: &Snapshot) -> Snapshot {
+    let (snapshot, effects) = lowered(file, previous);
+    effects.apply();
+    snapshot.index_models();
+    snapshot
 }
 
 fn served(id: &str, parent: Option<&str>) -> Served {
@@ -66,11 +77,12 @@ fn models_find_their_route_by_name_by_service_and_by_adapter() {
     let route = |model| snapshot.route(Some(model)).map(|route| route.name.to_string());
     assert_eq!(route("llama").expect("named"), "llama");
     assert_eq!(route("mistral").expect("served"), "any");
-    assert!(matches!(route("sql-lora"), Err(Failure::UnknownModel { .. })));
+    assert!(matches!(route("sql-lora"), Err(NoRoute::UnknownModel { .. })));
     snapshot.endpoints[1]
         .set_served(vec![served("llama", None), served("sql-lora", Some("llama"))]);
+    snapshot.index_models();
     assert_eq!(route("sql-lora").expect("an adapter of a named model"), "llama");
-    assert!(matches!(snapshot.route(None), Err(Failure::NoModel { .. })));
+    assert!(matches!(snapshot.route(None), Err(NoRoute::ModelMissing { .. })));
     assert_eq!(snapshot.route_allowing("/sleep").map(|r| &*r.name), Some("any"));
     assert!(snapshot.route_allowing("/wake_up").is_none());
 }
@@ -82,6 +94,7 @@ fn models_are_merged_and_only_those_that_can_be_asked_for() {
         let hidden = served("not-of-this-route", None);
         snapshot.endpoints[i].set_served(vec![served("llama", None), hidden]);
     }
+    snapshot.index_models();
     let ids: Vec<_> = snapshot.models().into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, ["llama", "mistral"]);
 }
@@ -98,12 +111,12 @@ fn state_is_kept_over_a_reload_while_name_and_address_stay() {
 
 #[test]
 fn before_the_first_configuration_nothing_is_served() {
-    assert!(matches!(Snapshot::default().route(Some("x")), Err(Failure::NotConfigured)));
+    assert!(matches!(Snapshot::default().route(Some("x")), Err(NoRoute::NotConfigured)));
 }
 
 #[test]
 fn prompt_tokens_are_estimated_by_what_endpoints_counted() {
-    let state = RouteState::new(Metrics::register(&mut Registry::default()).of_route("r"), 9);
+    let state = RouteState::new("r", 9);
     let rules = HeaderRules::default();
     let body = format!(r#"{{"model":"m","prompt":"{}"}}"#, "x".repeat(8000));
     let analysis = qoe_core::request::analyze::analyze(
@@ -154,4 +167,78 @@ fn an_endpoint_that_is_gone_is_forgotten_with_its_cache() {
     let second = snapshot(&FILE.replace("8200", "8201"), &first);
     let held = second.routes[0].state.memory.prefixes().held(&[1, 2, 3], []);
     assert_eq!(held.some.into_vec(), [(stays, 3)]);
+}
+
+#[test]
+fn building_a_snapshot_changes_nothing_that_serves() {
+    let first = snapshot(FILE, &Snapshot::default());
+    let [llama, any] = [0, 1].map(|i: usize| &first.routes[i]);
+    let gone = llama.pool[1].state.tag;
+    llama.state.memory.prefixes().insert(gone, &[1, 2, 3]);
+    let changed = FILE
+        .replace("8200", "8201")
+        .replace("models: [mistral]", "models: [qwen], scheduling: Priority")
+        .replace("models: [llama]", "models: [llama]\n  limits: {maxQueued: 0}");
+    let (second, effects) = lowered(&changed, &first);
+    let endpoint = &any.pool[0].state;
+    let held = || llama.state.memory.prefixes().held(&[1, 2, 3], []).some.into_vec();
+    assert!(endpoint.serves("mistral") && !endpoint.serves("qwen"));
+    assert_eq!(endpoint.scheduling(), Scheduling::Fcfs);
+    assert_eq!(held(), [(gone, 3)]);
+    assert!(queues(llama), "the queue is as long as it was");
+    effects.apply();
+    second.index_models();
+    assert!(endpoint.serves("qwen") && !endpoint.serves("mistral"));
+    assert_eq!(endpoint.scheduling(), Scheduling::Priority);
+    assert_eq!(held(), []);
+    assert!(!queues(llama), "the queue is closed");
+    assert_eq!(second.route(Some("qwen")).map(|route| &*route.name), Ok("any"));
+}
+
+/// Whether a request could enter the route's queue.
+fn queues(route: &Route) -> bool {
+    let ask = Ask {
+        priority: Priority::Low,
+        arrived: Duration::ZERO,
+        within: Duration::from_secs(1),
+        needs: Duration::ZERO,
+    };
+    QueuePlace::enter(&route.state.admission, Clock::start(), ask, 1).is_ok()
+}
+
+/// 1,000 endpoints, each with a base model, which the first route names, and nine adapters of its own.
+fn many_models() -> Snapshot {
+    let endpoint = |i| {
+        format!("- {{name: e{i}, url: \"http://10.0.0.1:{}\", labels: {{app: llama}}}}\n", 1000 + i)
+    };
+    let endpoints: String = (0..1000).map(endpoint).collect();
+    let head = FILE.split("- {name").next().expect("endpoints come last");
+    let snapshot = snapshot(&(head.to_owned() + &endpoints), &Snapshot::default());
+    for (i, endpoint) in snapshot.endpoints.iter().enumerate() {
+        let adapters = (0..9).map(|j| served(&format!("a{i}-{j}"), Some("llama")));
+        endpoint.set_served([served("llama", None)].into_iter().chain(adapters).collect());
+    }
+    snapshot
+}
+
+#[test]
+fn no_endpoint_is_looked_at_to_find_a_route() {
+    let snapshot = many_models();
+    let found = |model: &str| snapshot.route(Some(model)).is_ok();
+    assert!(found("llama") && !found("a999-8"), "only the index is asked");
+    snapshot.index_models();
+    assert_eq!(snapshot.models.load().len(), 9001);
+    assert!(found("a0-0") && found("a999-8") && !found("a999-9"));
+    snapshot.endpoints[999].set_served(Vec::new());
+    assert!(found("a999-8"), "until the list is indexed");
+    snapshot.index_models();
+    assert!(!found("a999-8") && found("a998-8"));
+}
+
+#[test]
+fn an_error_lists_some_of_the_models_of_many() {
+    let snapshot = many_models();
+    snapshot.index_models();
+    let Err(NoRoute::UnknownModel { known, .. }) = snapshot.route(Some("x")) else { panic!() };
+    assert_eq!(known.to_string(), "llama", "those that routes name, where any does");
 }

@@ -168,3 +168,31 @@ async fn a_client_that_leaves_after_the_last_event_has_been_served() {
     assert_eq!(scene.router.record().timings.tokens, 7);
     assert!(!scene.pooled(), "the connection is not clean");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_drains_deadline_cuts_is_a_failure_unless_it_was_complete() {
+    for (said, ended) in [
+        (&TOKEN[..TOKEN.len() / 2], (Outcome::Failure, Some("drain_deadline"))),
+        (TOKEN, (Outcome::Failure, Some("drain_deadline"))),
+        (DONE, (Outcome::Success, None)),
+    ] {
+        let mut scene = Scene::stream().await;
+        scene.peer.say_chunk(said).await;
+        assert!(scene.take().is_pending());
+        if let Some(last) = scene.relay().cut() {
+            scene.client.extend_from_slice(&last.expect("a stream ends with an event"));
+        }
+        assert_eq!(scene.ended(), ended);
+        assert_eq!(scene.take(), Poll::Ready(Ok(())));
+        match ended.0 {
+            Outcome::Success => assert_eq!(scene.client, DONE.as_bytes()),
+            _ => drop(error_of(&scene.client)),
+        }
+        assert!(scene.peer.is_closed().await);
+    }
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhel";
+    let mut scene = Scene::new(half, None, Tap::whole()).await;
+    assert!(scene.take().is_pending());
+    assert!(matches!(scene.relay().cut(), Some(Err(RelayError::DrainDeadline))));
+    assert_eq!(scene.ended(), (Outcome::Failure, Some("drain_deadline")));
+}
