@@ -26,7 +26,8 @@ const AT_LEAST: f64 = 1.5;
 const LONGEST_PREFILL: f64 = 3600.0;
 
 impl Ask {
-    /// A request that `arrived` with this target, and whose prefill is forecast to take `prefill` seconds.
+    /// A request that `arrived` with this target. `prefill`: seconds that the prefill of what is in no prefix cache is
+    /// forecast to take.
     #[must_use]
     pub fn new(priority: Priority, arrived: Duration, target: Target, prefill: f64) -> Self {
         let needs = Duration::from_secs_f64((AT_LEAST * prefill).clamp(0.0, LONGEST_PREFILL));

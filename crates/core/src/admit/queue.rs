@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::admit::ask::Ask;
 use crate::admit::room::OnUnattainable;
 use crate::admit::shedding::{Refusal, Shed, Shedding};
-use crate::admit::step::{Outlook, Step};
+use crate::admit::step::{Outlook, Verdict};
 use crate::estimate::rate::DecayedRate;
 use crate::request::analyze::Priority;
 
@@ -96,14 +96,18 @@ impl<T> Queue<T> {
 
     /// The request that `is_candidate` says has planned: what it does next, by its outlook. It waits if it is not
     /// the first one any more, and has left the queue if it goes.
-    pub fn step(&mut self, is_candidate: impl FnOnce(&T) -> bool, outlook: &Outlook<'_>) -> Step {
-        let Some(first) = self.first(outlook.now) else { return Step::Wait };
+    pub fn step(
+        &mut self,
+        is_candidate: impl FnOnce(&T) -> bool,
+        outlook: &Outlook<'_>,
+    ) -> Verdict {
+        let Some(first) = self.first(outlook.now) else { return Verdict::Wait };
         let Waiting { ask, item, late } = &mut self.waiting[first];
         if !is_candidate(item) {
-            return Step::Wait;
+            return Verdict::Wait;
         }
         let step = outlook.first(ask, late);
-        if step == Step::Go {
+        if step == Verdict::Go {
             self.taken.add([1.0], outlook.now);
             let late = self.waiting.swap_remove(first).is_late(outlook.now);
             self.since_late = if late { 0 } else { self.since_late.saturating_add(1) };
