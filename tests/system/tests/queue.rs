@@ -201,7 +201,7 @@ async fn a_line_that_is_too_long_for_the_promise_is_waited_for_here() {
     let page = proxy.admin("/debug/endpoints").await;
     let model = &page["endpoints"][0]["model"];
     assert!(model["prefill"]["millisecondsPer1000Tokens"].is_f64(), "{model}");
-    let told = ["promptsWaitSeconds", "readingShare", "itlForecastTimes"];
+    let told = ["promptsWaitSeconds", "readingShare", "itlCorrection"];
     assert!(told.iter().all(|figure| model[figure].is_f64()), "{model}");
 }
 
