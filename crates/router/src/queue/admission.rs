@@ -66,7 +66,7 @@ impl Admission {
         }
     }
 
-    /// Changes the maximum number of requests that wait; those above it are refused.
+    /// Changes the maximum number of requests that wait. Those that wait already stay.
     pub(crate) fn set_most(&self, most: usize) {
         self.line().queue.set_most(most);
     }
