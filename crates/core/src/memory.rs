@@ -34,7 +34,7 @@ pub struct RouteMemory {
 }
 
 impl RouteMemory {
-    /// The index of which endpoints hold which prompts.
+    /// The index of the endpoints that hold each prompt.
     pub fn prefixes(&self) -> MutexGuard<'_, PrefixIndex> {
         self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -50,7 +50,7 @@ async fn until_waiting(proxy: &Proxy, count: usize) {
     until("as many wait", async || waiting(proxy).await as usize == count).await;
 }
 
-/// Sends a request; it is in the queue, as one of so many, when this returns.
+/// Sends a request; when this returns, `count` requests are in the queue, this one included.
 async fn queue(proxy: &Proxy, asking: &mut JoinSet<Answer>, request: Asked, count: usize) {
     let address = proxy.address();
     asking.spawn(async move { send(address, request).await });
