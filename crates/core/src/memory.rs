@@ -47,7 +47,7 @@ impl RouteMemory {
         (tokens - f64::from(held) * block_tokens).clamp(1.0_f64.min(tokens), tokens)
     }
 
-    /// The index of which endpoints hold which prompts.
+    /// The index of the endpoints that hold each prompt.
     pub fn prefixes(&self) -> MutexGuard<'_, PrefixIndex> {
         self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
     }

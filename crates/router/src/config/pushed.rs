@@ -39,8 +39,8 @@ struct State {
     save_failed: bool,
     /// When a controller was last heard.
     heard: Option<Duration>,
-    /// Until there is a whole state to serve by, be it of the disk: half of the routes would mislead clients about the
-    /// others.
+    /// Held until there is a complete state to serve by, from a controller or from the disk: half of the routes would
+    /// mislead clients about the others.
     awaiting: Option<Guard>,
 }
 

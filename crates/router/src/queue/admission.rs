@@ -55,7 +55,7 @@ impl Waiter {
 }
 
 impl Admission {
-    /// An empty queue for at most so many; `gauges` show how many wait, by priority.
+    /// An empty queue for at most `most` requests; `gauges` show how many wait, by priority.
     pub(crate) fn new(most: usize, gauges: [Gauge; 3]) -> Self {
         Self {
             gauges,
@@ -66,7 +66,7 @@ impl Admission {
         }
     }
 
-    /// From now on at most so many.
+    /// Changes the maximum number of requests that wait. Those that wait already stay.
     pub(crate) fn set_most(&self, most: usize) {
         self.line().queue.set_most(most);
     }

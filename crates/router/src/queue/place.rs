@@ -34,7 +34,7 @@ pub(crate) struct QueuePlace {
 }
 
 impl QueuePlace {
-    /// Enters the queue, with so many prompt tokens to read. A full queue refuses one, maybe this one.
+    /// Enters the queue, with `tokens` of prompt to read. A full queue refuses one request, maybe this one.
     pub(crate) fn enter(
         admission: &Arc<Admission>,
         clock: Clock,

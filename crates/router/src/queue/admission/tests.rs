@@ -22,7 +22,7 @@ use qoe_core::admit::step::TICK;
 
 mod wakes;
 
-/// A request whose first token is due in so many seconds, and needs one.
+/// A request whose first token is due `within` these seconds, and takes one.
 fn ask(priority: Priority, within: u64) -> Ask {
     let seconds = Duration::from_secs;
     Ask { priority, arrived: Duration::ZERO, within: seconds(within), needs: seconds(1) }
