@@ -31,9 +31,12 @@ lock_cache() {
   flock --nonblock 9 || { say "waiting for another process, which holds $1" && flock 9; }
 }
 
+# Whether `debian_packages` can install anything: root, on Debian or what is made of it.
+may_install() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }
+
 # debian_packages NAME…: the only place that touches the system, and only when there is no other way.
 debian_packages() {
-  command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || die "missing Debian packages; install: $*"
+  may_install || die "missing Debian packages; install: $*"
   say "installing Debian packages, half a minute: $*"
   mkdir -p "$(cache_root)"
   local output
@@ -55,12 +58,12 @@ make_venv() {
   fi
 }
 
-# build_once DIR FUNCTION: runs FUNCTION DIR, which makes a venv, unless DIR is complete and its Python still
-# there. A venv holds its own path, so it cannot be built aside and renamed: the marker, written last, is what makes
-# it whole. Never call it from an `if`, `&&` or `||`: bash would go on after a failed step, and write the marker.
+# build_once DIR FUNCTION: runs FUNCTION DIR, unless DIR is complete and, if it is a venv, its Python still there. A
+# venv holds its own path, so it cannot be built aside and renamed: the marker, written last, is what makes it whole.
+# Never call it from an `if`, `&&` or `||`: bash would go on after a failed step, and write the marker.
 build_once() {
   lock_cache "$1.lock"
-  if ! { [ -e "$1/.complete" ] && "$1/bin/python" -c '' 2>/dev/null; }; then
+  if ! { [ -e "$1/.complete" ] && { [ ! -L "$1/bin/python" ] || "$1/bin/python" -c '' 2>/dev/null; }; }; then
     rm -rf "$1"
     mkdir -p "$1"
     "$2" "$1"

@@ -63,7 +63,7 @@ def files(folder: str) -> list[dict]:
     return found
 
 
-def presets_part_the_phases(presets: list[dict]) -> None:
+def presets_fit_their_phases(presets: list[dict]) -> None:
     """Each phase has its connector, and its numbers are the right way round."""
     by_role = {}
     for deployment in manifests.of_kind(presets, "Deployment"):

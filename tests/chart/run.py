@@ -131,7 +131,7 @@ def check_deploy(results: Results, validators: Validators) -> None:
     results.check("deploy/kustomize: nothing is only for Helm", lambda: deploy.nothing_is_only_for_helm(base))
     results.check("deploy/kustomize: Pod Security restricted", lambda: are_restricted(base))
     presets = deploy.kustomized(deploy.DEPLOY / "presets")
-    results.check("deploy/presets: they part the phases", lambda: deploy.presets_part_the_phases(presets))
+    results.check("deploy/presets: each fits its phase", lambda: deploy.presets_fit_their_phases(presets))
     sidecar, samples = deploy.files("sidecar"), deploy.files("samples")
     router = {"spec": {"template": {"spec": {**pod_spec(sidecar[0]), "containers": []}}}}
     results.check(

@@ -29,7 +29,7 @@ class Fleet:
             cluster.scale(f"llama-{phase}", count, self.namespace)
 
     def settled(self, **replicas: int) -> None:
-        """Waits until the route's status counts so many servers of these phases, all of them ready."""
+        """Waits until the route's status counts these numbers of servers by phase, all of them ready."""
         for phase, count in replicas.items():
             self.wait_for(f"jsonpath={{.status.{phase}}}={count}/{count}")
 

@@ -79,7 +79,7 @@ build_kubernetes() {
   local one missing=()
   for one; do [ -x "$bin/$one" ] || missing+=("$one"); done
   [ ${#missing[@]} = 0 ] && return
-  say "building ${missing[*]}, up to 5 minutes"
+  say "building ${missing[*]}, 3 to 5 minutes"
   aside compile_kubernetes "${missing[@]}"
 }
 

@@ -22,7 +22,7 @@ class World:
     pair: Router
     square: Router
     auto: Router
-    # Takes turns, so that who is asked does not depend on how fast a machine is.
+    # Takes turns, so that the choice of an endpoint does not depend on how fast a machine is.
     turns: Router
     tokens_moved: int = 0
 

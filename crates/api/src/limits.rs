@@ -60,7 +60,7 @@ pub struct Timeouts {
     /// Time for the prefill of a handoff, in seconds. When it expires, the router falls back to another plan.
     #[schemars(range(min = TIMEOUT_SECONDS.min, max = TIMEOUT_SECONDS.max))]
     pub prefill_seconds: u32,
-    /// Time without any byte in the middle of an answer, in seconds.
+    /// Time without any byte in the middle of an answer, or in either direction of a WebSocket, in seconds.
     #[schemars(range(min = TIMEOUT_SECONDS.min, max = TIMEOUT_SECONDS.max))]
     pub idle_seconds: u32,
     /// Time for an answer that is not streamed, in seconds.

@@ -17,7 +17,7 @@ pub struct Slo {
     pub itl_milliseconds: u32,
     /// Targets that replace the route's for the requests of one priority.
     pub by_priority: SloByPriority,
-    /// What happens to a queued request that can no longer meet its TTFT target.
+    /// What happens to a request that can no longer meet its TTFT target.
     pub on_unattainable: OnUnattainable,
 }
 
@@ -32,7 +32,7 @@ impl Default for Slo {
     }
 }
 
-/// What happens to a queued request that can no longer meet its TTFT target.
+/// What happens to a request that can no longer meet its TTFT target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum OnUnattainable {
     /// The request is served after those of the same priority that can still meet their target.

@@ -136,6 +136,21 @@ fn default_of(field: &str) -> String {
 }
 
 #[test]
+fn the_table_of_commands_has_every_target_of_the_makefile() {
+    let read = |file| fs::read_to_string(root().join(file)).expect("a text");
+    let (makefile, page) = (read("Makefile"), read("docs/development.md"));
+    // `make help` lists the targets with `##`; the others are steps of these.
+    let described = makefile.lines().filter(|line| line.contains(" ## "));
+    let mut targets: Vec<&str> =
+        described.filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    targets.sort_unstable();
+    let section = page.split("\n## ").find(|part| part.starts_with("Commands"));
+    let rows = rows(section.expect("the section"));
+    let listed: Vec<&str> = rows.keys().filter_map(|row| row.strip_prefix("make ")).collect();
+    assert_eq!(listed, targets);
+}
+
+#[test]
 fn every_relative_link_leads_to_a_file_and_to_a_heading() {
     for (path, text) in documents() {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -186,8 +186,8 @@ fn play(question: &Question, task: &Task<'_>) -> (Summary, Run) {
 
 fn about(args: &LabArgs) -> About {
     let lines = [
-        "Policies compared in virtual time. Routers decide by the product's own code: analysis, admission, plan, tracking, \
-         learning. Engines compute by the simulator's model, whose steps take what measured tables say (errors of a few \
+        "Policies compared in virtual time. Routers decide by the product's own code: admission, plan, fallback ladder, \
+         tracking, learning. Engines compute by the simulator's model, whose steps take what measured tables say (errors of a few \
          percent, held by a test): continuous batching, chunked prefill under vLLM's default token budget, prefix caches \
          that evict, finite KV. Routers see what they would see: their own requests at once, the engines' metrics once a \
          second.",

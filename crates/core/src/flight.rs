@@ -312,6 +312,11 @@ impl Flight {
 }
 
 /// The factor by which TTFT forecasts are off, for handoffs or for requests served whole.
+///
+/// *Why*: the models describe single steps. What they leave out makes all forecasts wrong alike: the step that is running
+/// when a prompt arrives, prompts that share a step. Only reported forecasts are corrected. Plans are compared by
+/// uncorrected ones, because the same factor for all plans changes no order, and the thresholds of the queue were tuned
+/// to uncorrected ones.
 fn ttft_bias(memory: &RouteMemory, handed_over: bool) -> &Bias {
     &memory.ttft_bias[usize::from(handed_over)]
 }

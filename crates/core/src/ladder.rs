@@ -5,7 +5,7 @@
 //! that only some endpoints can serve tries these in turn.
 //!
 //! The ladder neither plans nor sends. Whoever drives it carries out what [`Ladder::choose`] returns, reports the
-//! [`Setback`] to [`Ladder::next`], and does what the [`Step`] says; the evidence against endpoints is recorded on the
+//! [`Setback`] to [`Ladder::next`], and does what the [`NextStep`] says; the evidence against endpoints is recorded on the
 //! way. Must not know: HTTP, or what a failure looks like to a client.
 
 pub mod blame;
@@ -37,13 +37,13 @@ enum Candidates {
     /// Those that the planner chooses from.
     #[default]
     Planned,
-    /// Only these, in this order: one of them has what the request refers to.
-    Pinned(std::vec::IntoIter<usize>),
+    /// Only these, in this order, from `at` on: one of them has what the request refers to.
+    Pinned { endpoints: Vec<usize>, at: usize },
 }
 
 /// What the driver of a ladder does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextStep {
     /// Choose and carry out another plan. If none is left, the client gets the last failure.
     PlanAgain,
     /// The client gets this failure.
@@ -67,20 +67,21 @@ impl Ladder {
     pub fn pinned(endpoints: Vec<usize>) -> Self {
         let candidates = match endpoints.is_empty() {
             true => Candidates::Planned,
-            false => Candidates::Pinned(endpoints.into_iter()),
+            false => Candidates::Pinned { endpoints, at: 0 },
         };
         Self { candidates, ..Self::default() }
     }
 
     /// The next choice: the next pinned endpoint, or what `plan` makes of the endpoints that are left, given the
-    /// reason why the request must be served whole by now. `None`: nothing is left to try.
+    /// reason why the request must be served whole by now. `None`: nothing is left to try. Asked again before a
+    /// setback, it chooses from the same.
     pub fn choose(
-        &mut self,
+        &self,
         plan: impl FnOnce(&Tried, Option<Reason>) -> Option<Choice>,
     ) -> Option<Choice> {
-        match &mut self.candidates {
+        match &self.candidates {
             Candidates::Planned => plan(&self.tried, self.whole),
-            Candidates::Pinned(rest) => rest.next().map(|endpoint| Choice {
+            Candidates::Pinned { endpoints, at } => endpoints.get(*at).map(|&endpoint| Choice {
                 plan: Plan::Local { endpoint },
                 reason: Reason::StoredResponse,
                 forecast: None,
@@ -94,27 +95,30 @@ impl Ladder {
         plan: Plan,
         setback: Setback,
         facts: &RouteFacts<'_>,
-    ) -> (Step, Sanctions) {
+    ) -> (NextStep, Sanctions) {
         // First, as an endpoint that this setback ejects is no alternative.
         let sanctions = Blame::of(plan, setback).apply(facts.pool, facts.now);
-        let step = match &self.candidates {
+        let step = match &mut self.candidates {
             Candidates::Planned => self.fall_back(plan, setback, facts),
-            Candidates::Pinned(rest) => after_pinned(rest.len(), setback, facts),
+            Candidates::Pinned { endpoints, at } => {
+                *at += 1;
+                after_pinned(endpoints.len().saturating_sub(*at), setback, facts)
+            }
         };
         (step, sanctions)
     }
 
-    fn fall_back(&mut self, plan: Plan, setback: Setback, facts: &RouteFacts<'_>) -> Step {
+    fn fall_back(&mut self, plan: Plan, setback: Setback, facts: &RouteFacts<'_>) -> NextStep {
         match (setback, plan) {
             (Setback::NoConnector, _) => self.serve_whole(Reason::NoPair),
             (Setback::NoKvParams, _) => self.serve_whole(Reason::KvParamsMissing),
-            _ if setback.is_final() => Step::GiveUp,
+            _ if setback.is_final() => NextStep::GiveUp,
             (Setback::Prefill(_), Plan::Handoff { prefill, .. }) => {
                 self.tried.prefill.push(prefill);
                 // Without another prefill endpoint, or budget for it, the request is served whole. That is no extra
                 // attempt: the decoding endpoint has not been asked yet.
                 match self.has_another_prefill(facts) && facts.budget.spend(facts.now) {
-                    true => Step::PlanAgain,
+                    true => NextStep::PlanAgain,
                     false => self.serve_whole(Reason::PrefillFailed),
                 }
             }
@@ -129,9 +133,9 @@ impl Ladder {
         }
     }
 
-    const fn serve_whole(&mut self, reason: Reason) -> Step {
+    const fn serve_whole(&mut self, reason: Reason) -> NextStep {
         self.whole = Some(reason);
-        Step::PlanAgain
+        NextStep::PlanAgain
     }
 
     /// Whether a prefill endpoint is left that was not tried and is not ejected.
@@ -144,18 +148,18 @@ impl Ladder {
 
 /// What comes after a pinned endpoint when `left` are left. Only the one that knows what the request refers to can
 /// answer 404 to something that exists: 404 sends the request on.
-fn after_pinned(left: usize, setback: Setback, facts: &RouteFacts<'_>) -> Step {
+fn after_pinned(left: usize, setback: Setback, facts: &RouteFacts<'_>) -> NextStep {
     match setback.is_final() && !setback.is_not_found() {
-        true => Step::GiveUp,
-        false if left == 0 => Step::GiveUp,
+        true => NextStep::GiveUp,
+        false if left == 0 => NextStep::GiveUp,
         false => another_attempt(facts),
     }
 }
 
-fn another_attempt(facts: &RouteFacts<'_>) -> Step {
+fn another_attempt(facts: &RouteFacts<'_>) -> NextStep {
     match facts.budget.spend(facts.now) {
-        true => Step::PlanAgain,
-        false => Step::GiveUp,
+        true => NextStep::PlanAgain,
+        false => NextStep::GiveUp,
     }
 }
 

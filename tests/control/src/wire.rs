@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What a client says in a handshake comes in so many pieces: its hello, and when the server has answered, the rest.
+/// The pieces of a client's part of a handshake: its hello, and after the server's answer, the rest.
 const HANDSHAKE: usize = 2;
 
 #[derive(Clone, Copy, Debug)]

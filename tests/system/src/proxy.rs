@@ -90,7 +90,7 @@ impl Proxy {
         Self::of(&file(&[route("main", spec)], endpoints), |serve| serve.workers = Some(1))
     }
 
-    /// Starts a router with the configuration `text`, which looks at its endpoints every so many milliseconds.
+    /// Starts a router with the configuration `text`, which scrapes its endpoints every `scrape_interval_ms`.
     ///
     /// # Panics
     /// It does not start.

@@ -20,7 +20,7 @@ async fn two() -> ([Server; 2], Vec<Value>) {
     (servers, endpoints)
 }
 
-/// The endpoints that served so many requests.
+/// The endpoints that served `count` requests, in their order.
 async fn served(proxy: &Proxy, count: usize) -> Vec<String> {
     let mut names = Vec::new();
     for i in 0..count {

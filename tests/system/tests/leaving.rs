@@ -130,7 +130,7 @@ async fn a_hundred_at_any_moment() {
     let address = pair.proxy.address();
     let mut clients = JoinSet::new();
     for i in 0..100 {
-        // The servers run in this very runtime: so many turns are a moment of their work.
+        // The servers run in the same runtime, so they work a moment for each turn.
         let patience = (i * 37) % 300;
         clients.spawn(async move {
             tokio::select! {

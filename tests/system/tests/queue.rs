@@ -50,7 +50,7 @@ async fn until_waiting(proxy: &Proxy, count: usize) {
     until("as many wait", async || waiting(proxy).await as usize == count).await;
 }
 
-/// Sends a request; it is in the queue, as one of so many, when this returns.
+/// Sends a request; when this returns, `count` requests are in the queue, this one included.
 async fn queue(proxy: &Proxy, asking: &mut JoinSet<Answer>, request: Asked, count: usize) {
     let address = proxy.address();
     asking.spawn(async move { send(address, request).await });
@@ -201,7 +201,7 @@ async fn a_line_that_is_too_long_for_the_promise_is_waited_for_here() {
     let page = proxy.admin("/debug/endpoints").await;
     let model = &page["endpoints"][0]["model"];
     assert!(model["prefill"]["millisecondsPer1000Tokens"].is_f64(), "{model}");
-    let told = ["promptsWaitSeconds", "readingShare", "itlForecastTimes"];
+    let told = ["promptsWaitSeconds", "readingShare", "itlCorrection"];
     assert!(told.iter().all(|figure| model[figure].is_f64()), "{model}");
 }
 

@@ -1,4 +1,4 @@
-//! What is told of requests after their end: records, metrics, and nothing that nobody should read.
+//! What records and metrics say of requests that ended, and that none of them holds prompt text.
 
 use http::Method;
 use qoe_sim::{Config, Profile, Role, Server};

@@ -35,7 +35,7 @@ use crate::lab::world::event::Event;
 use crate::lab::world::rules::Rules;
 use crate::lab::world::state::World;
 
-/// After the last arrival, so long until what has not ended is lost.
+/// After this time since the last arrival, unfinished requests count as lost.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Plays `arrivals` on `shape` by `rules`.

@@ -18,7 +18,7 @@ use qoe_core::target::Target;
 
 /// Blocks of the prompt that is planned for: 2,048 tokens.
 pub(crate) const BLOCKS: [u64; 8] = [11, 12, 13, 14, 15, 16, 17, 18];
-/// As many of them are known, and at so many endpoints.
+/// The number of blocks that are known to be cached, and the number of endpoints that hold them.
 const KNOWN: usize = 3;
 const HOLDERS: usize = 10;
 const BLOCK_TOKENS: f64 = 256.0;
@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// So many endpoints.
+    /// A cluster of `endpoints`, four prefill endpoints to six that decode.
     pub(crate) fn of(endpoints: usize) -> Self {
         let role = |i| if i % 10 < 4 { Role::Prefill } else { Role::Decoding };
         let pool: Pool = (0..endpoints).map(|i| endpoint(&format!("pod-{i}"), role(i))).collect();
@@ -125,7 +125,7 @@ impl Cluster {
     }
 }
 
-/// A prompt of eight blocks, of which three are known.
+/// A prompt of eight blocks; three of them are known.
 pub(crate) fn demand() -> Demand<'static> {
     Demand {
         model: None,

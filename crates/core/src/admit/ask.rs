@@ -5,17 +5,10 @@ use std::time::Duration;
 use crate::request::analyze::Priority;
 use crate::target::Target;
 
-/// A request is promoted one class after it waited this many TTFT targets. Chosen, not measured: at half, a short burst
-/// is enough for low priority to stand beside high; at double, low priority waits twice as long under overload.
-const RISES_AFTER: u32 = 6;
-
-/// No request is promoted sooner than this, however short its TTFT target is.
-const RISES_AFTER_AT_LEAST: Duration = Duration::from_secs(3);
-
 /// What the queue knows of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Its priority, which is the class that it begins in.
+    /// Its priority, which is its class.
     pub priority: Priority,
     /// When it arrived, since the process's epoch.
     pub arrived: Duration,
@@ -33,7 +26,8 @@ const AT_LEAST: f64 = 1.5;
 const LONGEST_PREFILL: f64 = 3600.0;
 
 impl Ask {
-    /// A request that `arrived` with this target, and whose prefill is forecast to take `prefill` seconds.
+    /// A request that `arrived` with this target. `prefill`: seconds that the prefill of what is in no prefix cache is
+    /// forecast to take.
     #[must_use]
     pub fn new(priority: Priority, arrived: Duration, target: Target, prefill: f64) -> Self {
         let needs = Duration::from_secs_f64((AT_LEAST * prefill).clamp(0.0, LONGEST_PREFILL));
@@ -50,21 +44,5 @@ impl Ask {
     #[must_use]
     pub fn attainable(&self, now: Duration) -> bool {
         now.saturating_add(self.needs) <= self.deadline()
-    }
-
-    /// Its class by now: 0 is served first. Each long wait promotes it by one.
-    pub(crate) fn class(&self, now: Duration) -> u32 {
-        let class = match self.priority {
-            Priority::High => 0,
-            Priority::Medium => 1,
-            Priority::Low => 2,
-        };
-        let patience = self.within.saturating_mul(RISES_AFTER).max(RISES_AFTER_AT_LEAST);
-        let waited = now.saturating_sub(self.arrived);
-        if waited < patience {
-            return class;
-        }
-        let risen = waited.div_duration_f64(patience) as u32;
-        class - risen.min(class)
     }
 }

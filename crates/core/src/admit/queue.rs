@@ -1,20 +1,24 @@
 //! The queue of one route: which request is next when there is room, and which is shed when the queue is full.
 //!
-//! Engines serve what they are sent in the order in which it came, so a request that must not go yet waits here. There is
-//! a class for each priority. Inside a class, the earliest deadline is first; behind them are those that will miss theirs
-//! anyway, as a hurry for these makes others late too. A request that waits long is promoted by a class, so low
-//! priority is slow, and goes at the latest when none of the first class can be in time.
+//! Engines serve what they are sent in the order in which it came, so a request that must not go yet waits here.
+//! Requests that can still meet their TTFT target go first: by priority, then by deadline. The others go last, because
+//! a hurry for them makes more requests late, and each of these would do the same to the next: under a burst the whole
+//! route ends up late. A share of the departures is theirs, the longest-waiting first, so that none waits without end.
 
 use std::time::Duration;
 
 use crate::admit::ask::Ask;
 use crate::admit::room::OnUnattainable;
 use crate::admit::shedding::{Refusal, Shed, Shedding};
-use crate::admit::step::{Outlook, Step};
+use crate::admit::step::{Outlook, Verdict};
 use crate::estimate::rate::DecayedRate;
+use crate::request::analyze::Priority;
 
 /// Longest `Retry-After`.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// Of this many departures, one is that of a late request, where one waits.
+const LATE_TURN: u32 = 20;
 
 #[derive(Debug)]
 struct Waiting<T> {
@@ -26,8 +30,12 @@ struct Waiting<T> {
 
 impl<T> Waiting<T> {
     /// The order in which requests go, the least first.
-    fn order(&self, now: Duration) -> (u32, bool, Duration) {
-        (self.ask.class(now), self.late || !self.ask.attainable(now), self.ask.deadline())
+    fn order(&self, now: Duration) -> (bool, Priority, Duration) {
+        (self.is_late(now), self.ask.priority, self.ask.deadline())
+    }
+
+    fn is_late(&self, now: Duration) -> bool {
+        self.late || !self.ask.attainable(now)
     }
 }
 
@@ -37,13 +45,15 @@ pub struct Queue<T> {
     waiting: Vec<Waiting<T>>,
     most: usize,
     taken: DecayedRate<1>,
+    /// Departures since the last turn of a late request.
+    since_late: u32,
 }
 
 impl<T> Queue<T> {
     /// An empty queue for at most `most` requests.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { waiting: Vec::new(), most, taken: DecayedRate::default() }
+        Self { waiting: Vec::new(), most, taken: DecayedRate::default(), since_late: 0 }
     }
 
     /// From now on, at most `most` wait; those that wait already stay.
@@ -86,16 +96,21 @@ impl<T> Queue<T> {
 
     /// The request that `is_candidate` says has planned: what it does next, by its outlook. It waits if it is not
     /// the first one any more, and has left the queue if it goes.
-    pub fn step(&mut self, is_candidate: impl FnOnce(&T) -> bool, outlook: &Outlook<'_>) -> Step {
-        let Some(first) = self.first(outlook.now) else { return Step::Wait };
+    pub fn step(
+        &mut self,
+        is_candidate: impl FnOnce(&T) -> bool,
+        outlook: &Outlook<'_>,
+    ) -> Verdict {
+        let Some(first) = self.first(outlook.now) else { return Verdict::Wait };
         let Waiting { ask, item, late } = &mut self.waiting[first];
         if !is_candidate(item) {
-            return Step::Wait;
+            return Verdict::Wait;
         }
         let step = outlook.first(ask, late);
-        if step == Step::Go {
+        if step == Verdict::Go {
             self.taken.add([1.0], outlook.now);
-            self.waiting.swap_remove(first);
+            let late = self.waiting.swap_remove(first).is_late(outlook.now);
+            self.since_late = if late { 0 } else { self.since_late.saturating_add(1) };
         }
         step
     }
@@ -132,7 +147,17 @@ impl<T> Queue<T> {
     }
 
     fn first(&self, now: Duration) -> Option<usize> {
+        if self.since_late + 1 >= LATE_TURN
+            && let Some(late) = self.longest_waiting_late(now)
+        {
+            return Some(late);
+        }
         (0..self.waiting.len()).min_by_key(|i| self.waiting[*i].order(now))
+    }
+
+    fn longest_waiting_late(&self, now: Duration) -> Option<usize> {
+        let late = (0..self.waiting.len()).filter(|i| self.waiting[*i].is_late(now));
+        late.min_by_key(|i| self.waiting[*i].ask.arrived)
     }
 }
 

@@ -1,8 +1,4 @@
 //! A factor that corrects forecasts which are all off in the same direction.
-//!
-//! The models describe single steps. What they leave out makes all forecasts wrong alike: the step that is running when
-//! a prompt arrives, prompts that share a step. Plans are compared by uncorrected forecasts, because the same factor
-//! for all plans changes no order, and the thresholds of the queue were tuned to uncorrected ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -44,7 +44,7 @@ pub enum JsonErrorKind {
 }
 
 impl JsonErrorKind {
-    /// This error, found `at` so many bytes from the start of the text.
+    /// This error, at the byte offset `at` of the text.
     pub(super) const fn at(self, at: usize) -> JsonError {
         JsonError { kind: self, at }
     }

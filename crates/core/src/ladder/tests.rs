@@ -45,7 +45,7 @@ impl Scene {
         assert!(self.pool[endpoint].state.health.ejected(NOW));
     }
 
-    fn next(&self, ladder: &mut Ladder, plan: Plan, setback: Setback) -> Step {
+    fn next(&self, ladder: &mut Ladder, plan: Plan, setback: Setback) -> NextStep {
         ladder.next(plan, setback, &self.facts()).0
     }
 }
@@ -62,14 +62,15 @@ fn left_out(ladder: &mut Ladder) -> (Vec<usize>, Vec<usize>, Option<Reason>) {
 }
 
 /// Setbacks of a plan, with: the step with and without budget, whether it is spent, and what the next plan leaves out.
-type Row = (Plan, Setback, [Step; 2], bool, (&'static [usize], &'static [usize], Option<Reason>));
+type Row =
+    (Plan, Setback, [NextStep; 2], bool, (&'static [usize], &'static [usize], Option<Reason>));
 
 #[test]
 fn every_setback_has_one_next_step() {
-    use Step::{GiveUp, PlanAgain};
-    const RETRY: [Step; 2] = [PlanAgain, GiveUp];
-    const FREE: [Step; 2] = [PlanAgain, PlanAgain];
-    const FINAL: [Step; 2] = [GiveUp, GiveUp];
+    use NextStep::{GiveUp, PlanAgain};
+    const RETRY: [NextStep; 2] = [PlanAgain, GiveUp];
+    const FREE: [NextStep; 2] = [PlanAgain, PlanAgain];
+    const FINAL: [NextStep; 2] = [GiveUp, GiveUp];
     let failed = Some(Reason::HandoffFailed);
     let rows: Vec<Row> = vec![
         (LOCAL, Answer(NoAnswer), RETRY, true, (&[2], &[], None)),
@@ -108,20 +109,20 @@ fn a_prefill_failure_is_tried_elsewhere_if_it_may_be_and_else_served_whole() {
     for failure in [NoAnswer, Status(500), Status(503), Status(429), Status(302)] {
         let whole = Some(Reason::PrefillFailed);
         let (scene, mut ladder) = (Scene::new(), Ladder::default());
-        assert_eq!(scene.next(&mut ladder, HANDOFF, Prefill(failure)), Step::PlanAgain);
+        assert_eq!(scene.next(&mut ladder, HANDOFF, Prefill(failure)), NextStep::PlanAgain);
         assert_eq!(left_out(&mut ladder), (vec![], vec![0], None), "{failure:?}");
         let second = Plan::Handoff { prefill: 1, decoding: 2 };
-        assert_eq!(scene.next(&mut ladder, second, Prefill(failure)), Step::PlanAgain);
+        assert_eq!(scene.next(&mut ladder, second, Prefill(failure)), NextStep::PlanAgain);
         assert_eq!(left_out(&mut ladder), (vec![], vec![0, 1], whole), "both were tried");
         assert_eq!(scene.left() + 1, Scene::new().left(), "serving it whole is no extra attempt");
 
         let (poor, mut ladder) = (Scene::without_budget(), Ladder::default());
-        assert_eq!(poor.next(&mut ladder, HANDOFF, Prefill(failure)), Step::PlanAgain);
+        assert_eq!(poor.next(&mut ladder, HANDOFF, Prefill(failure)), NextStep::PlanAgain);
         assert_eq!(left_out(&mut ladder), (vec![], vec![0], whole), "no budget");
 
         let (sick, mut ladder) = (Scene::new(), Ladder::default());
         sick.eject(1);
-        assert_eq!(sick.next(&mut ladder, HANDOFF, Prefill(failure)), Step::PlanAgain);
+        assert_eq!(sick.next(&mut ladder, HANDOFF, Prefill(failure)), NextStep::PlanAgain);
         assert_eq!(left_out(&mut ladder), (vec![], vec![0], whole), "the other is ejected");
     }
 }
@@ -129,10 +130,10 @@ fn a_prefill_failure_is_tried_elsewhere_if_it_may_be_and_else_served_whole() {
 #[test]
 fn a_request_falls_from_a_handoff_to_whole_to_another_endpoint_to_nothing() {
     let (scene, mut ladder) = (Scene::new(), Ladder::default());
-    assert_eq!(scene.next(&mut ladder, HANDOFF, NoKvParams), Step::PlanAgain);
+    assert_eq!(scene.next(&mut ladder, HANDOFF, NoKvParams), NextStep::PlanAgain);
     let steps = [2, 3, 0]
         .map(|endpoint| scene.next(&mut ladder, Plan::Local { endpoint }, Answer(NoAnswer)));
-    assert_eq!(steps, [Step::PlanAgain; 3]);
+    assert_eq!(steps, [NextStep::PlanAgain; 3]);
     let expected = (vec![2, 3, 0], vec![], Some(Reason::KvParamsMissing));
     assert_eq!(left_out(&mut ladder), expected);
 }
@@ -145,29 +146,31 @@ fn pinned_endpoints_are_tried_in_turn_and_404_sends_on() {
             choice.plan
         })
     };
-    let rows: [(LegFailure, [Step; 2]); 7] = [
-        (Status(404), [Step::PlanAgain, Step::GiveUp]),
-        (Status(429), [Step::PlanAgain, Step::GiveUp]),
-        (Status(503), [Step::PlanAgain, Step::GiveUp]),
-        (Status(500), [Step::PlanAgain, Step::GiveUp]),
-        (NoAnswer, [Step::PlanAgain, Step::GiveUp]),
-        (Status(400), [Step::GiveUp, Step::GiveUp]),
-        (Status(410), [Step::GiveUp, Step::GiveUp]),
+    let rows: [(LegFailure, [NextStep; 2]); 7] = [
+        (Status(404), [NextStep::PlanAgain, NextStep::GiveUp]),
+        (Status(429), [NextStep::PlanAgain, NextStep::GiveUp]),
+        (Status(503), [NextStep::PlanAgain, NextStep::GiveUp]),
+        (Status(500), [NextStep::PlanAgain, NextStep::GiveUp]),
+        (NoAnswer, [NextStep::PlanAgain, NextStep::GiveUp]),
+        (Status(400), [NextStep::GiveUp, NextStep::GiveUp]),
+        (Status(410), [NextStep::GiveUp, NextStep::GiveUp]),
     ];
     for (failure, steps) in rows {
         for (scene, step) in [Scene::new(), Scene::without_budget()].into_iter().zip(steps) {
             let mut ladder = Ladder::pinned(vec![3, 1]);
             let first = choose(&mut ladder).expect("the first");
             assert_eq!(first, Plan::Local { endpoint: 3 });
+            assert_eq!(choose(&mut ladder), Some(first), "it has not failed yet");
             assert_eq!(scene.next(&mut ladder, first, Answer(failure)), step, "{failure:?}");
-            if step == Step::PlanAgain {
+            if step == NextStep::PlanAgain {
                 assert_eq!(scene.left() + 1, Scene::new().left(), "it is an extra attempt");
+                assert_eq!(choose(&mut ladder), Some(Plan::Local { endpoint: 1 }));
             }
         }
     }
     let (scene, mut ladder) = (Scene::new(), Ladder::pinned(vec![3]));
     let only = choose(&mut ladder).expect("the only one");
-    assert_eq!(scene.next(&mut ladder, only, Answer(Status(404))), Step::GiveUp);
+    assert_eq!(scene.next(&mut ladder, only, Answer(Status(404))), NextStep::GiveUp);
     assert_eq!(scene.left(), Scene::new().left(), "there is nothing to spend it on");
     assert_eq!(choose(&mut ladder), None);
     assert_eq!(left_out(&mut Ladder::pinned(vec![])), (vec![], vec![], None), "by plan");
@@ -247,6 +250,6 @@ fn an_endpoint_that_the_setback_ejects_is_no_alternative() {
     let sick = Plan::Handoff { prefill: 1, decoding: 2 };
     let (_, sanctions) = other.next(sick, Prefill(NoAnswer), &scene.facts());
     assert!(sanctions.ejected.is_some());
-    assert_eq!(scene.next(&mut ladder, HANDOFF, Prefill(NoAnswer)), Step::PlanAgain);
+    assert_eq!(scene.next(&mut ladder, HANDOFF, Prefill(NoAnswer)), NextStep::PlanAgain);
     assert_eq!(left_out(&mut ladder), (vec![], vec![0], Some(Reason::PrefillFailed)));
 }

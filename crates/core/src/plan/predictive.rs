@@ -32,7 +32,7 @@ use crate::request::analyze::WholeReason;
 /// The endpoints of one role that one request samples. Each costs some 200 ns; with few of a large pool, routers that
 /// plan at the same moment do not all find the same best one. Tuned in the lab, no sensitivity measured.
 const SAMPLED: usize = 8;
-/// The best prefill and decoding endpoints of which all pairs are compared, so 16 pairs. Tuned in the lab, no
+/// The number of the best endpoints of each role that are compared in all pairs, so 16 pairs. Tuned in the lab, no
 /// sensitivity measured.
 const PAIRED: usize = 4;
 /// The share within which costs count as equal, and chance decides. Tuned in the lab, no sensitivity measured.

@@ -61,7 +61,7 @@ pub struct Demand<'a> {
     pub block_tokens: f64,
     /// Its service-level targets.
     pub target: Target,
-    /// How long it has waited in the route's queue.
+    /// The time since it arrived: its body, the queue, and failed attempts.
     pub waited: Duration,
     /// Why it must be served whole; `None` if it may be handed off.
     pub whole: Option<Reason>,

@@ -33,12 +33,6 @@ pub fn usage_of(answer: &[u8]) -> Option<Usage> {
     read_usage(&mut Scanner::trusting(member(answer, "usage")?.raw)).ok()?
 }
 
-/// The length of the prompt in tokens, as the endpoint counted them.
-#[must_use]
-pub fn prompt_tokens_of(answer: &[u8]) -> Option<u64> {
-    usage_of(answer).map(|usage| usage.prompt_tokens)
-}
-
 /// The only member of this name of a whole, valid object.
 fn member<'a>(answer: &'a [u8], name: &str) -> Option<Value<'a>> {
     let mut scan = Scanner::new(answer).ok()?;

@@ -38,12 +38,12 @@ struct Inner<const N: usize> {
     /// Seconds by which pieces were later than expected, over all time.
     late: f64,
     last_done: Duration,
-    step: Option<Step<N>>,
+    step: Option<EngineStep<N>>,
 }
 
 /// Pieces that were done in one step, which may not be over.
 #[derive(Clone, Copy, Debug)]
-struct Step<const N: usize> {
+struct EngineStep<const N: usize> {
     work: [f64; N],
     began: Duration,
     done: Duration,
@@ -183,7 +183,7 @@ impl<const N: usize> Inner<N> {
         }
         self.busy.steps += 1.0;
         let began = self.last_done.max(slot.entered);
-        let over = self.step.replace(Step { work: slot.work, began, done: now })?;
+        let over = self.step.replace(EngineStep { work: slot.work, began, done: now })?;
         let seconds = over.done.saturating_sub(over.began).as_secs_f64();
         Some(TimedWork { work: over.work, seconds })
     }

@@ -26,7 +26,7 @@ pub(crate) struct EventStream {
 }
 
 impl EventStream {
-    /// A stream of which nothing has come.
+    /// A stream before its first byte.
     pub(crate) fn new(must_say_done: bool) -> Self {
         Self { must_say_done, ..Self::default() }
     }
@@ -78,7 +78,7 @@ impl EventStream {
         self.scan.summary().usage
     }
 
-    /// Why a stream of which no more comes is not whole. `broken`: why no more comes, if it did not just end.
+    /// Why a stream that has ended is not whole; `None` if it is. `broken`: the error it ended with, if it had one.
     pub(super) fn fault(&self, broken: Option<RelayError>) -> Option<RelayError> {
         let summary = self.scan.summary();
         if summary.clean_end {

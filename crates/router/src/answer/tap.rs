@@ -15,7 +15,7 @@ pub(crate) enum Tap {
     Events(EventStream),
     /// An answer in one piece, kept by reference for its usage. `size` counts also what is not kept any more.
     Whole { chunks: Vec<Bytes>, size: usize },
-    /// Bytes of which nothing is known.
+    /// Bytes in an unknown format.
     Nothing,
 }
 

@@ -39,8 +39,8 @@ struct State {
     save_failed: bool,
     /// When a controller was last heard.
     heard: Option<Duration>,
-    /// Held until there is a whole state to serve by, from a controller or from the disk: with half of the routes,
-    /// clients would be told that the models of the others do not exist.
+    /// Held until there is a complete state to serve by, from a controller or from the disk: half of the routes would
+    /// mislead clients about the others.
     awaiting: Option<Guard>,
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use qoe_core::ladder::blame::Sanctions;
-use qoe_core::ladder::{self, Ladder, RouteFacts, Step};
+use qoe_core::ladder::{self, Ladder, NextStep, RouteFacts};
 use qoe_core::plan::choice::{Choice, Plan};
 use qoe_core::plan::plan;
 use qoe_core::plan::scope::Demand;
@@ -50,7 +50,7 @@ impl<'a> Attempts<'a> {
                 self.ladder.next(plan, failed.setback(), &route_facts(self.ticket));
             self.record(plan, &failed, sanctions);
             last = failed.into_failure().or(last);
-            if step == Step::GiveUp {
+            if step == NextStep::GiveUp {
                 return Err(last.unwrap_or_else(|| self.no_endpoint()));
             }
         }

@@ -133,7 +133,7 @@ impl Attempts<'_> {
         Ok(Answered { head, exchange, first, endpoint: Arc::clone(endpoint) })
     }
 
-    /// An answer's whole body, of which the connection then goes back to the pool.
+    /// Reads an answer's whole body; its connection then goes back to the pool.
     async fn read(
         &self,
         endpoint: &EndpointState,

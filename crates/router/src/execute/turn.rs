@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qoe_core::admit::ask::Ask;
 use qoe_core::admit::room::OnUnattainable;
 use qoe_core::admit::shedding::{Refusal, Shedding};
-use qoe_core::admit::step::{Arrival, Outlook, Step, arrive};
+use qoe_core::admit::step::{Arrival, Outlook, Verdict, arrive};
 use qoe_core::plan::choice::Choice;
 use qoe_core::speed::work::PromptWork;
 
@@ -26,11 +26,11 @@ enum Begun {
 impl Attempts<'_> {
     /// The plan to begin with, whose endpoints are held: at once where there is room, else when it is its turn.
     pub(super) async fn admitted(&mut self) -> Result<Choice, Failure> {
-        let ask = self.ask();
         let state = Arc::clone(&self.ticket.route().state);
         let now = self.ticket.now();
-        state.memory.arrivals.note(ask.priority, now);
-        match arrive(&ask, self.rule(), state.admission.is_empty(), now) {
+        state.memory.arrivals.note(self.ticket.asked().analysis.priority, now);
+        let attainable = || self.ask(self.uncached()).attainable(now);
+        match arrive(self.rule(), state.admission.is_empty(), attainable) {
             Arrival::Refuse(why) => return Err(self.shed(state.admission.refusal(why, now))),
             Arrival::MayBegin => {
                 if let Begun::Now(choice) = self.begin(None)? {
@@ -40,8 +40,10 @@ impl Attempts<'_> {
             Arrival::Queue => {}
         }
         let clock = self.worker.shared.clock;
-        let place = QueuePlace::enter(&state.admission, clock, ask, self.unread())
-            .map_err(|refusal| self.shed(refusal))?;
+        let uncached = self.uncached();
+        let place =
+            QueuePlace::enter(&state.admission, clock, self.ask(uncached), tokens(uncached))
+                .map_err(|refusal| self.shed(refusal))?;
         self.ticket.queued();
         let admitted = self.in_turn(&place).await;
         self.ticket.left_queue();
@@ -79,16 +81,16 @@ impl Attempts<'_> {
         }
         let choice = self.plan();
         let not_yet = match self.step(choice.as_ref(), place) {
-            Step::Go => return self.go(choice),
-            Step::Wait => Begun::NoRoom,
-            Step::Late => Begun::Late,
+            Verdict::Go => return self.go(choice),
+            Verdict::Wait => Begun::NoRoom,
+            Verdict::Late => Begun::Late,
         };
         self.ticket.step_back();
         Ok(not_yet)
     }
 
     /// What admission says of the best plan.
-    fn step(&self, choice: Option<&Choice>, place: Option<&QueuePlace>) -> Step {
+    fn step(&self, choice: Option<&Choice>, place: Option<&QueuePlace>) -> Verdict {
         let route = self.ticket.route();
         let analysis = &self.ticket.asked().analysis;
         let outlook = Outlook {
@@ -109,31 +111,20 @@ impl Attempts<'_> {
         Ok(Begun::Now(self.hold(choice)))
     }
 
-    fn ask(&self) -> Ask {
+    /// What the queue knows of it, where this many prompt tokens are in no prefix cache.
+    fn ask(&self, uncached: f64) -> Ask {
         let asked = self.ticket.asked();
         let route = self.ticket.route();
-        #[expect(clippy::cast_precision_loss, reason = "tokens")]
-        let work = PromptWork { uncached: asked.prompt_tokens as f64, ..PromptWork::default() };
-        let reading = route.state.memory.models.speed().prefill(work);
+        let work = PromptWork { uncached, ..PromptWork::default() };
+        let prefill = route.state.memory.models.speed().prefill(work);
         let target = route.target(&asked.analysis);
-        Ask::new(asked.analysis.priority, self.ticket.began(), target, reading)
+        Ask::new(asked.analysis.priority, self.ticket.began(), target, prefill)
     }
 
-    /// Tokens of its prompt that whoever holds most of it has not.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "tokens"
-    )]
-    fn unread(&self) -> u64 {
+    fn uncached(&self) -> f64 {
         let asked = self.ticket.asked();
-        if asked.blocks.is_empty() {
-            return asked.prompt_tokens;
-        }
-        let held = self.ticket.route().state.memory.prefixes().held(&asked.blocks, []);
-        let cached = f64::from(held.most()) * asked.block_tokens;
-        (asked.prompt_tokens as f64 - cached).max(0.0) as u64
+        let memory = &self.ticket.route().state.memory;
+        memory.uncached(asked.prompt_tokens, &asked.blocks, asked.block_tokens)
     }
 
     fn rule(&self) -> OnUnattainable {
@@ -153,4 +144,9 @@ impl Attempts<'_> {
             Shedding::Unattainable => Failure::Unattainable { route: name, retry_after },
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens of a prompt")]
+const fn tokens(tokens: f64) -> u64 {
+    tokens as u64
 }

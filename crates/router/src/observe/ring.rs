@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use crate::observe::record::tests::record;
 
-    /// Keeps a request that ended so many nanoseconds after the start.
+    /// Keeps a request that ended `nanos` after the start.
     fn end(ring: &Ring, nanos: u64) {
         let record = Record { request_id: nanos.to_string().into(), ..record() };
         ring.push(Duration::from_nanos(nanos), record);

@@ -132,7 +132,7 @@ fn model(state: &EndpointState, now: Duration) -> Value {
             "millisecondsPerTransfer": transfer * 1e3,
             "millisecondsPer1000Tokens": moved * 1e3,
         },
-        "itlForecastTimes": itl_bias.factor(),
+        "itlCorrection": itl_bias.factor(),
         "promptsWaitSeconds": prompts.wait(now),
         "transfersWaitSeconds": transfers.wait(now),
         "readingShare": lately.reading.seconds,
@@ -147,9 +147,9 @@ fn learned<const N: usize>(model: &Likeness<N>) -> Value {
     json!({
         "samples": model.own().samples(),
         "relativeError": model.own().error(),
-        "timesTheOthers": model.factor(),
-        "relativeErrorAsTheOthers": model.error(),
-        "goesByItsOwn": model.prefers_own_model(),
+        "factor": model.factor(),
+        "relativeErrorOfCommonModel": model.error(),
+        "usesOwnModel": model.prefers_own_model(),
     })
 }
 

@@ -3,7 +3,7 @@
 //! All workers share it. Only the first request may plan. It plans on its own worker's thread, and then either goes or
 //! stays where it is, so nothing of a request ever moves between threads.
 //!
-//! - *Which request is woken.* The first one holds the watch: it looks every [`TICK`](crate::queue::place::TICK), or when
+//! - *Which request is woken.* The first one holds the watch: it looks every [`TICK`](qoe_core::admit::step::TICK), or when
 //!   it is nudged, which happens where room may have come: a prompt was read, a request ended, the one before it has
 //!   gone. All others sleep. If the watch finds that another one is first by now, it wakes that one and sleeps. So one
 //!   event wakes one request, and an empty queue costs nothing.
@@ -55,7 +55,7 @@ impl Waiter {
 }
 
 impl Admission {
-    /// An empty queue for at most so many; `gauges` show how many wait, by priority.
+    /// An empty queue for at most `most` requests; `gauges` show how many wait, by priority.
     pub(crate) fn new(most: usize, gauges: [Gauge; 3]) -> Self {
         Self {
             gauges,
@@ -66,7 +66,7 @@ impl Admission {
         }
     }
 
-    /// From now on at most so many.
+    /// Changes the maximum number of requests that wait. Those that wait already stay.
     pub(crate) fn set_most(&self, most: usize) {
         self.line().queue.set_most(most);
     }

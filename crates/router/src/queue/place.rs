@@ -2,21 +2,17 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, OnceLock};
-use std::time::Duration;
 
 use qoe_core::admit::ask::Ask;
 use qoe_core::admit::room::OnUnattainable;
 use qoe_core::admit::shedding::Refusal;
-use qoe_core::admit::step::{Outlook, Step};
+use qoe_core::admit::step::{Outlook, TICK, Verdict};
 use qoe_core::request::analyze::Priority;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::queue::admission::{Admission, Waiter, Waiters};
-
-/// The first one looks this often where nothing wakes it: endpoints are also freed by what is not seen from here.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Where a request stands that has looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +34,7 @@ pub(crate) struct QueuePlace {
 }
 
 impl QueuePlace {
-    /// Enters the queue, with so many prompt tokens to read. A full queue refuses one, maybe this one.
+    /// Enters the queue, with `tokens` of prompt to read. A full queue refuses one request, maybe this one.
     pub(crate) fn enter(
         admission: &Arc<Admission>,
         clock: Clock,
@@ -96,7 +92,7 @@ impl QueuePlace {
     }
 
     /// What it does next, by the best plan that there is for it now. If it goes, it has left the line.
-    pub(crate) fn step(&self, outlook: &Outlook<'_>) -> Step {
+    pub(crate) fn step(&self, outlook: &Outlook<'_>) -> Verdict {
         let mut line = self.line();
         let step = line.queue.step(|waiter| Arc::ptr_eq(waiter, &self.waiter), outlook);
         self.admission.counted(&line);

@@ -43,7 +43,7 @@ fn shared(sources: &[Arc<RouteSource>]) -> Arc<Shared> {
     shared
 }
 
-/// One route over so many endpoints, which nobody listens for.
+/// One route over `count` endpoints that accept no connection.
 fn many(count: u16) -> Vec<Arc<RouteSource>> {
     let names: Vec<_> = (0..count).map(|i| format!("e{i}")).collect();
     let address = |i: usize| SocketAddr::from(([10, 0, 0, 1], 1000 + i as u16));

@@ -24,7 +24,7 @@ struct Stored {
 }
 
 impl StoredResponses {
-    /// Remembers that `endpoint` holds the response of which `body` is the first bytes, if there is an id in them.
+    /// Remembers that `endpoint` holds the response that begins with `body`, if there is an id in it.
     pub(crate) fn learn(&self, body: &[u8], endpoint: &Arc<str>) {
         let Some(id) = response_id(body) else { return };
         let mut stored = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -52,7 +52,7 @@ impl OneRoute {
         &self.route.pool[0].state
     }
 
-    /// What a client asks: a stream of tokens, of a prompt of so many bytes.
+    /// A client's request for a stream, with a prompt of `prompt_bytes`.
     pub(crate) fn asked(prompt_bytes: usize) -> RoutedRequest {
         let analysis = Analysis::without_body(&http::HeaderMap::new(), &HeaderRules::default());
         RoutedRequest {

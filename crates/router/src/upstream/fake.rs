@@ -83,7 +83,7 @@ pub(crate) fn get() -> Request<Leg> {
     request
 }
 
-/// An answer of which `said`, the head at least, has come, with its endpoint.
+/// An answer that has come as far as `said`, which holds at least the head, with its endpoint.
 pub(crate) async fn exchange(said: &str) -> (Exchange<DuplexStream>, Peer) {
     let (mut connection, mut peer) = connection().await;
     let answering = async {

@@ -75,7 +75,7 @@ async fn certificates_change_without_a_restart() {
 
     new.write(folder.path());
     new.write(of_router.path());
-    // Who has only the new authority's is let in, so the controller shows the new one.
+    // A router that trusts only the new authority is let in, so the controller shows its new certificate.
     let late = Setup::default().tls(of_late.path()).start(control.address());
     serves(&late, "main", "a,b").await;
     // And the router, which was there all the time, shows its new one.

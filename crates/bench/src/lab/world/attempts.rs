@@ -1,7 +1,7 @@
 //! Plans of the lab's requests, carried out until one succeeds, by the fallback ladder of `core::ladder`.
 
 use qoe_core::ladder::setback::{LegFailure, Setback};
-use qoe_core::ladder::{self, Step};
+use qoe_core::ladder::{self, NextStep};
 use qoe_core::plan::choice::{Choice, Plan};
 use qoe_core::plan::plan;
 use qoe_core::plan::scope::{Demand, Scope};
@@ -64,11 +64,11 @@ impl World<'_> {
         };
         let (step, _) = job.ladder.next(plan, setback, &self.routers[router].facts(self.now));
         match step {
-            Step::PlanAgain => {
+            NextStep::PlanAgain => {
                 let choice = self.choose(id);
                 self.carry_out(id, choice);
             }
-            Step::GiveUp => self.end(id, false),
+            NextStep::GiveUp => self.end(id, false),
         }
         if self.jobs[id].ended.is_some() {
             self.pump(router);

@@ -1,4 +1,4 @@
-//! What comes of legs: they reach their endpoints, whose engines compute step by step, or fail.
+//! The course of legs: they reach their endpoints, whose engines compute step by step, or they fail.
 
 use qoe_core::ladder::setback::LegFailure;
 use qoe_sim::engine::request::{Event as Happened, Request, Source};
@@ -135,7 +135,7 @@ impl World<'_> {
         }
     }
 
-    /// A router hears that a prompt is read: on to who decodes.
+    /// A router hears that the prefill leg is over, and sends the decoding leg.
     pub(super) fn prefilled(&mut self, id: LegId) {
         let Leg { job, node, kind, .. } = self.legs.all[id];
         let Kind::Prefill { decoding } = kind else { return };

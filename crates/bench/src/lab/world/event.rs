@@ -11,7 +11,7 @@ pub(super) enum Event {
     Arrive(JobId),
     /// A leg reaches its endpoint.
     Deliver(LegId),
-    /// The step in flight ends; of the engine's life so many.
+    /// The step in flight ends, in the engine's n-th life; steps of earlier lives are ignored.
     StepEnds(usize, u32),
     /// An idle engine has something to do by itself.
     Wake(usize),

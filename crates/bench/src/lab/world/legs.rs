@@ -7,16 +7,16 @@ use crate::lab::world::event::{JobId, LegId};
 /// What a leg is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// All of it.
+    /// Prefill and decoding on one endpoint.
     Whole,
-    /// The prompt, for who decodes.
+    /// Prefill for a handoff.
     Prefill {
-        /// Who.
+        /// The decoding endpoint, as an index of a machine.
         decoding: usize,
     },
-    /// The answer, with the KV that another leg left.
+    /// Decoding for a handoff, with the KV cache of its prefill leg.
     Decoding {
-        /// Which leg.
+        /// The prefill leg whose KV cache is fetched.
         from: LegId,
     },
 }

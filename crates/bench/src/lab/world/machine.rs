@@ -90,7 +90,7 @@ impl Machine {
         }
     }
 
-    /// How it was used in so many seconds.
+    /// Its use over a run of `seconds`.
     pub(super) fn used(&self, seconds: f64) -> Use {
         Use {
             name: self.name.clone(),

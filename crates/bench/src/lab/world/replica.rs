@@ -1,4 +1,4 @@
-//! One router of the lab: what it knows of the endpoints, and who waits in it.
+//! One router of the lab: what it knows of the endpoints, and its queue.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,9 +7,9 @@ use qoe_core::plan::scope::HandoffRule;
 /// How requests are served: all that a route's configuration says of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// Who is chosen.
+    /// The policy.
     pub policy: Policy,
-    /// When the phases are parted.
+    /// When requests are handed off.
     pub handoff: HandoffRule,
     /// Requests that may wait in each router; 0: none waits there, all are sent on at once.
     pub queue: usize,

@@ -2,10 +2,8 @@
 //!
 //! The product's workers look at a queue when they are woken; here a router looks at once.
 
-use std::time::Duration;
-
 use qoe_core::admit::ask::Ask;
-use qoe_core::admit::step::{Arrival, Outlook, Step, arrive};
+use qoe_core::admit::step::{Arrival, Outlook, TICK, Verdict, arrive};
 use qoe_core::plan::choice::Choice;
 use qoe_core::speed::work::PromptWork;
 
@@ -13,11 +11,9 @@ use crate::lab::draw::mix;
 use crate::lab::outcome::REFUSED;
 use crate::lab::world::event::{Event, JobId};
 use crate::lab::world::job::Job;
+use crate::lab::world::prompt::ROUTER_BLOCK;
 use crate::lab::world::replica::Replica;
 use crate::lab::world::state::World;
-
-/// The first one in a queue looks this often where nothing wakes it, as the product's does.
-const TICK: Duration = Duration::from_millis(10);
 
 impl World<'_> {
     /// A request arrives at one of the routers.
@@ -26,20 +22,20 @@ impl World<'_> {
             self.at(next.at, Event::Arrive(id + 1));
         }
         let router = (mix(self.seed, 7_000_000 + id as u64) % self.routers.len() as u64) as usize;
-        let replica = &self.routers[router];
-        replica.budget.earn();
-        self.jobs.push(Job::new(&self.arrivals[id], router, &replica.memory));
+        self.routers[router].budget.earn();
+        self.jobs.push(Job::new(&self.arrivals[id], router, &self.routers[router].memory));
         self.open += 1;
         if self.rules.queue == 0 {
             let choice = self.choose(id);
             return self.carry_out(id, choice);
         }
-        replica.memory.arrivals.note(self.arrivals[id].priority, self.now);
-        let ask = self.ask(id);
-        match arrive(&ask, self.rules.on_unattainable, replica.queue.is_empty(), self.now) {
+        self.routers[router].memory.arrivals.note(self.arrivals[id].priority, self.now);
+        let empty = self.routers[router].queue.is_empty();
+        let now = self.now;
+        match arrive(self.rules.on_unattainable, empty, || self.ask(id).attainable(now)) {
             Arrival::Refuse(_) => self.refuse(id),
             Arrival::MayBegin if self.begins_at_once(id) => {}
-            Arrival::MayBegin | Arrival::Queue => self.enter(id, ask),
+            Arrival::MayBegin | Arrival::Queue => self.enter(id),
         }
     }
 
@@ -47,14 +43,15 @@ impl World<'_> {
         let choice = self.choose(id);
         let Job { arrival, router, .. } = &self.jobs[id];
         let outlook = self.routers[*router].outlook(choice.as_ref(), arrival.target, self.now);
-        let goes = outlook.at_once(arrival.priority) == Step::Go;
+        let goes = outlook.at_once(arrival.priority) == Verdict::Go;
         if goes {
             self.carry_out(id, choice);
         }
         goes
     }
 
-    fn enter(&mut self, id: JobId, ask: Ask) {
+    fn enter(&mut self, id: JobId) {
+        let ask = self.ask(id);
         let (router, now) = (self.jobs[id].router, self.now);
         if let Err(shed) = self.routers[router].queue.push(id, ask, now) {
             self.refuse(shed.item);
@@ -67,11 +64,14 @@ impl World<'_> {
     }
 
     fn ask(&self, id: JobId) -> Ask {
-        let Job { arrival, router, .. } = &self.jobs[id];
-        let speed = self.routers[*router].memory.models.speed();
-        let uncached = f64::from(arrival.prompt_tokens());
-        let seconds = speed.prefill(PromptWork { uncached, ..PromptWork::default() });
-        Ask::new(arrival.priority, arrival.at, arrival.target, seconds)
+        let job = &self.jobs[id];
+        let memory = &self.routers[job.router].memory;
+        let prompt_tokens = u64::from(job.arrival.prompt_tokens());
+        let blocks = &job.made().blocks;
+        let uncached = memory.uncached(prompt_tokens, blocks, f64::from(ROUTER_BLOCK));
+        let work = PromptWork { uncached, ..PromptWork::default() };
+        let arrival = job.arrival;
+        Ask::new(arrival.priority, arrival.at, arrival.target, memory.models.speed().prefill(work))
     }
 
     /// There may be room: the first one looks, and whoever is first then, until one has to wait.
@@ -86,15 +86,15 @@ impl World<'_> {
             let Some(&first) = self.routers[router].queue.next(now) else { return };
             let choice = self.choose(first);
             match self.step(first, choice.as_ref()) {
-                Step::Go => self.carry_out(first, choice),
-                Step::Late => {}
-                Step::Wait => return self.look_again(router),
+                Verdict::Go => self.carry_out(first, choice),
+                Verdict::Late => {}
+                Verdict::Wait => return self.look_again(router),
             }
         }
     }
 
     /// What admission says of the best plan of the first one.
-    fn step(&mut self, id: JobId, choice: Option<&Choice>) -> Step {
+    fn step(&mut self, id: JobId, choice: Option<&Choice>) -> Verdict {
         let Job { arrival, router, .. } = &self.jobs[id];
         let Replica { queue, pool, memory, .. } = &mut self.routers[*router];
         let (arrivals, target, now) = (&memory.arrivals, arrival.target, self.now);

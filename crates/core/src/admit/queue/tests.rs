@@ -21,7 +21,7 @@ fn take<T: Copy>(queue: &mut Queue<T>, now: u64) -> Option<T> {
     let target = Target::default();
     let outlook = Outlook { choice: None, pool: &pool, target, arrivals: &arrivals, now };
     let next = queue.next(now).copied()?;
-    assert_eq!(queue.step(|_| true, &outlook), Step::Go);
+    assert_eq!(queue.step(|_| true, &outlook), Verdict::Go);
     Some(next)
 }
 
@@ -30,7 +30,7 @@ fn order<T: Copy>(queue: &mut Queue<T>, now: u64) -> Vec<T> {
 }
 
 #[test]
-fn by_class_then_by_deadline_and_broken_promises_last() {
+fn by_priority_then_by_deadline_and_late_ones_last() {
     let mut queue = Queue::new(9);
     for (name, ask) in [
         ("low", ask(Priority::Low, 0, 500)),
@@ -41,7 +41,7 @@ fn by_class_then_by_deadline_and_broken_promises_last() {
     ] {
         queue.push(name, ask, ms(100)).expect("room");
     }
-    assert_eq!(order(&mut queue, 100), ["high", "sooner", "later", "broken", "low"]);
+    assert_eq!(order(&mut queue, 100), ["high", "sooner", "later", "low", "broken"]);
 }
 
 #[test]
@@ -58,15 +58,30 @@ fn a_full_queue_sheds_who_would_be_last() {
 }
 
 #[test]
-fn who_waits_long_rises() {
+fn late_requests_go_last_and_one_departure_in_twenty_is_theirs() {
+    let mut queue = Queue::new(99);
+    queue.push(("late", 1), ask(Priority::High, 50, 100), ms(100)).expect("room");
+    queue.push(("late", 0), ask(Priority::Low, 0, 150), ms(100)).expect("room");
+    for i in 0..40 {
+        queue.push(("in time", i), ask(Priority::Low, 100, 9000), ms(100)).expect("room");
+    }
+    let order = order(&mut queue, 100);
+    let late: Vec<_> = (0..order.len()).filter(|i| order[*i].0 == "late").collect();
+    assert_eq!(late, [19, 39]);
+    assert_eq!(
+        (order[19].1, order[39].1),
+        (0, 1),
+        "the longest-waiting first, whatever its priority"
+    );
+}
+
+#[test]
+fn a_late_request_waits_for_no_turn_where_nobody_can_be_in_time() {
     let mut queue = Queue::new(9);
-    queue.push("low", ask(Priority::Low, 0, 1000), ms(0)).expect("room");
-    queue.push("high", ask(Priority::High, 11_000, 1000), ms(11_000)).expect("room");
-    assert_eq!(queue.next(ms(11_000)), Some(&"high"));
-    assert_eq!(order(&mut queue, 12_200), ["low", "high"], "both are first class by now");
-    queue.push("low", ask(Priority::Low, 0, 1000), ms(0)).expect("room");
-    queue.push("new", ask(Priority::Medium, 12_500, 1000), ms(12_500)).expect("room");
-    assert_eq!(queue.next(ms(12_500)), Some(&"low"));
+    for (name, arrived) in [("second", 20), ("first", 10)] {
+        queue.push(name, ask(Priority::Medium, arrived, 100), ms(500)).expect("room");
+    }
+    assert_eq!(order(&mut queue, 500), ["first", "second"]);
 }
 
 #[test]
@@ -99,7 +114,7 @@ fn a_queue_that_moves_faster_asks_to_come_back_sooner() {
         (0..40).for_each(|i| queue.push(i, ask(Priority::Low, 0, 500), ms(200)).expect("room"));
         queue.refusal(Shedding::Full, ms(200)).retry_after
     };
-    assert_eq!(retry_after(0), ms(40_000).min(LONGEST_RETRY).min(ms(1000)), "nothing is known");
+    assert_eq!(retry_after(0), ms(1000), "nothing is known");
     assert!(retry_after(20) > retry_after(60), "{:?}", retry_after(20));
     assert!(retry_after(1) <= LONGEST_RETRY);
 }
@@ -135,6 +150,7 @@ struct Model {
     waiting: Vec<(usize, Ask)>,
     most: usize,
     entered: usize,
+    since_late: u32,
 }
 
 impl Model {
@@ -143,8 +159,8 @@ impl Model {
         self.waiting.remove(at.expect("only one that waits comes out, and comes out once")).1
     }
 
-    fn order(ask: &Ask, now: u64) -> (u32, bool, Duration) {
-        (ask.class(ms(now)), !ask.attainable(ms(now)), ask.deadline())
+    fn order(ask: &Ask, now: u64) -> (bool, Priority, Duration) {
+        (!ask.attainable(ms(now)), ask.priority, ask.deadline())
     }
 
     fn happens(&mut self, event: &Happens, now: u64) {
@@ -167,9 +183,25 @@ impl Model {
             Happens::Goes => match take(&mut self.queue, now) {
                 None => assert!(self.waiting.is_empty()),
                 Some(item) => {
-                    let order = Self::order(&self.forget(item), now);
-                    let others = self.waiting.iter().map(|(_, ask)| Self::order(ask, now));
-                    assert!(others.min().is_none_or(|other| order <= other), "it was first");
+                    let ask = self.forget(item);
+                    let late = |ask: &Ask| !ask.attainable(ms(now));
+                    let mut others = self.waiting.iter().map(|(_, ask)| ask);
+                    if self.since_late + 1 >= LATE_TURN && (late(&ask) || others.clone().any(late))
+                    {
+                        let longest =
+                            others.all(|other| !late(other) || ask.arrived <= other.arrived);
+                        assert!(
+                            late(&ask) && longest,
+                            "it is the turn of the longest-waiting late one"
+                        );
+                    } else {
+                        let first = others.map(|other| Self::order(other, now)).min();
+                        assert!(
+                            first.is_none_or(|first| Self::order(&ask, now) <= first),
+                            "it was first"
+                        );
+                    }
+                    self.since_late = if late(&ask) { 0 } else { self.since_late + 1 };
                 }
             },
             Happens::Leaves(before) => {
@@ -193,7 +225,7 @@ proptest! {
         events in prop::collection::vec(happens(), 1..120), most in 0_usize..12
     ) {
         let mut model =
-            Model { queue: Queue::new(most), waiting: Vec::new(), most, entered: 0 };
+            Model { queue: Queue::new(most), waiting: Vec::new(), most, entered: 0, since_late: 0 };
         for (i, event) in events.iter().enumerate() {
             model.happens(event, i as u64 * 50);
             prop_assert_eq!(model.queue.len(), model.waiting.len());
@@ -201,20 +233,19 @@ proptest! {
         }
     }
 
-    /// One of low priority goes once it has risen to the first class, before all others there that are late too:
-    /// as many come as go, so that the queue is never empty.
+    /// As many come as go, all of them more urgent and in time: even so a late request goes.
     #[test]
-    fn one_that_waits_long_goes_before_all_others_that_are_late(
-        within in 1_u64..2000, others in 1_u64..100
-    ) {
+    fn a_late_request_goes_however_many_others_come(already_late in 0_usize..4) {
         let mut queue = Queue::new(1000);
-        queue.push(0, ask(Priority::Low, 0, within), ms(0)).expect("room");
-        queue.push(1, ask(Priority::High, 0, others), ms(0)).expect("room");
-        let rises = 2 * (6 * within).max(3000);
-        for at in (0..rises + 100).step_by(100) {
-            let low_goes = take(&mut queue, at) == Some(0);
-            prop_assert_eq!(low_goes, at >= rises, "at {} ms", at);
-            queue.push(1, ask(Priority::High, at, others), ms(at)).expect("room");
+        for item in 0..=already_late {
+            queue.push(item, ask(Priority::Low, item as u64, 100), ms(100)).expect("room");
         }
+        let turns = LATE_TURN as usize * (already_late + 1);
+        let mut went = Vec::new();
+        for turn in 0..turns {
+            queue.push(100 + turn, ask(Priority::High, 100, 9000), ms(100)).expect("room");
+            went.extend(take(&mut queue, 100).filter(|item| *item < 100));
+        }
+        prop_assert_eq!(went, (0..=already_late).collect::<Vec<_>>());
     }
 }

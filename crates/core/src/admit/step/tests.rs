@@ -40,7 +40,7 @@ impl Scene {
     }
 
     /// One that waits since 0 ms looks.
-    fn step(&self, queue: &mut Queue<&str>, who: &str, choice: &Choice, now: u64) -> Step {
+    fn step(&self, queue: &mut Queue<&str>, who: &str, choice: &Choice, now: u64) -> Verdict {
         queue.step(|item| *item == who, &self.outlook(Some(choice), now))
     }
 }
@@ -60,7 +60,11 @@ fn what_arrives_begins_waits_or_is_refused() {
         (Reject, false, 401, late),
     ] {
         let ask = ask(Priority::Medium, 0);
-        assert_eq!(arrive(&ask, rule, empty, ms(now)), expected, "{rule:?} {empty} {now}");
+        assert_eq!(
+            arrive(rule, empty, || ask.attainable(ms(now))),
+            expected,
+            "{rule:?} {empty} {now}"
+        );
     }
 }
 
@@ -70,12 +74,12 @@ fn one_begins_at_once_where_there_is_room_or_nothing_to_wait_for() {
     let (long, late) = (choice(9.0, 9.0), choice(9.0, 0.1));
     let blind = Choice { forecast: None, ..long };
     let at_once = |choice| scene.outlook(choice, 0).at_once(Priority::Medium);
-    assert_eq!(at_once(Some(&long)), Step::Go, "nothing is in flight");
+    assert_eq!(at_once(Some(&long)), Verdict::Go, "nothing is in flight");
     let _busy = scene.pool[0].state.hold(Phase::Decoding, 1);
-    assert_eq!(at_once(Some(&long)), Step::Wait);
-    assert_eq!(at_once(None), Step::Go, "it is told that there is no endpoint");
-    assert_eq!(at_once(Some(&blind)), Step::Go, "no forecast");
-    assert_eq!(at_once(Some(&late)), Step::Go, "late, and nobody is before it");
+    assert_eq!(at_once(Some(&long)), Verdict::Wait);
+    assert_eq!(at_once(None), Verdict::Go, "it is told that there is no endpoint");
+    assert_eq!(at_once(Some(&blind)), Verdict::Go, "no forecast");
+    assert_eq!(at_once(Some(&late)), Verdict::Go, "late, and nobody is before it");
 }
 
 #[test]
@@ -84,12 +88,12 @@ fn only_the_first_goes_and_has_left_the_queue_then() {
     queue.push("low", ask(Priority::Low, 0), ms(0)).expect("room");
     queue.push("high", ask(Priority::High, 0), ms(0)).expect("room");
     let good = choice(0.2, 0.0);
-    assert_eq!(scene.step(&mut queue, "low", &good, 0), Step::Wait);
-    assert_eq!(scene.step(&mut queue, "high", &good, 0), Step::Go);
-    assert_eq!(scene.step(&mut queue, "high", &good, 0), Step::Wait, "it is not there any more");
-    assert_eq!(scene.step(&mut queue, "low", &good, 0), Step::Go);
+    assert_eq!(scene.step(&mut queue, "low", &good, 0), Verdict::Wait);
+    assert_eq!(scene.step(&mut queue, "high", &good, 0), Verdict::Go);
+    assert_eq!(scene.step(&mut queue, "high", &good, 0), Verdict::Wait, "it is not there any more");
+    assert_eq!(scene.step(&mut queue, "low", &good, 0), Verdict::Go);
     assert!(queue.is_empty());
-    assert_eq!(scene.step(&mut queue, "low", &good, 0), Step::Wait);
+    assert_eq!(scene.step(&mut queue, "low", &good, 0), Verdict::Wait);
 }
 
 #[test]
@@ -99,12 +103,12 @@ fn one_whose_promise_no_plan_would_keep_goes_behind_the_others_and_is_served_all
     queue.push("late", ask(Priority::Medium, 0), ms(0)).expect("room");
     queue.push("fresh", ask(Priority::Medium, 300), ms(300)).expect("room");
     let mut step = |who, ttft, wait| scene.step(&mut queue, who, &choice(ttft, wait), 300);
-    assert_eq!(step("late", 0.3, 0.05), Step::Late, "300 ms of 500 ms are gone");
-    assert_eq!(step("late", 0.3, 0.05), Step::Wait, "it is not the first any more");
-    assert_eq!(step("fresh", 0.3, 0.2), Step::Wait);
-    assert_eq!(step("fresh", 0.3, 0.09), Step::Go);
-    assert_eq!(step("late", 0.3, 0.2), Step::Wait, "it is late only once");
-    assert_eq!(step("late", 0.3, 0.09), Step::Go);
+    assert_eq!(step("late", 0.3, 0.05), Verdict::Late, "300 ms of 500 ms are gone");
+    assert_eq!(step("late", 0.3, 0.05), Verdict::Wait, "it is not the first any more");
+    assert_eq!(step("fresh", 0.3, 0.2), Verdict::Wait);
+    assert_eq!(step("fresh", 0.3, 0.09), Verdict::Go);
+    assert_eq!(step("late", 0.3, 0.2), Verdict::Wait, "it is late only once");
+    assert_eq!(step("late", 0.3, 0.09), Verdict::Go);
 }
 
 #[test]
@@ -114,5 +118,5 @@ fn room_is_left_for_more_urgent_requests_that_come() {
     (0..10).for_each(|i| scene.arrivals.note(Priority::High, ms(i)));
     let choice = choice(0.3, 0.1);
     let step = |priority| scene.outlook(Some(&choice), 10).at_once(priority);
-    assert_eq!([Priority::High, Priority::Medium].map(step), [Step::Go, Step::Wait]);
+    assert_eq!([Priority::High, Priority::Medium].map(step), [Verdict::Go, Verdict::Wait]);
 }

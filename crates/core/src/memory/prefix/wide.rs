@@ -1,7 +1,7 @@
 //! Blocks that more endpoints hold than an entry can remember: for each, when every endpoint was sent it.
 
-/// The number of blocks: a shared system prompt of 128,000 tokens. Half of it
-/// forgets holders of longer ones; double costs 2 KiB more for each endpoint.
+/// The number of blocks: a shared system prompt of 128,000 tokens. Half of it forgets holders of longer ones; double
+/// costs 2 KiB more for each endpoint.
 pub(super) const MAX_BLOCKS: usize = 512;
 /// A block makes room only once this many insertions have passed it by. Without it, more blocks than there is room for
 /// would push each other out all the time. Tuned in the lab, no sensitivity measured.

@@ -64,7 +64,7 @@ pub(super) struct Judge<'a> {
     common: Speed,
     /// Seconds.
     ttft_target: f64,
-    /// Seconds that the request has waited in the router's queue.
+    /// Seconds since the request arrived at the router.
     waited: f64,
     /// Seconds.
     itl_target: f64,
@@ -271,7 +271,7 @@ fn handoff_ttft(reader: &Candidate, writer: &Candidate) -> f64 {
     reader.ready() + writer.transfer + writer.itl
 }
 
-/// The risk of missing a target of which this share is expected to be used: 0 up to [`SAFE_UNTIL`], 1 at [`MISSED_AT`].
+/// The risk of missing a target if this share of it is expected to be used: 0 up to [`SAFE_UNTIL`], 1 at [`MISSED_AT`].
 /// *Why this shape*: forecasts err, so it rises faster the nearer the target is. It goes on rising beyond, because
 /// otherwise an endpoint that misses its targets anyway would look free, and all requests would be sent there.
 fn risk(share: f64) -> f64 {

@@ -50,19 +50,19 @@ impl World {
         plan(&scope, &demand, &mut SmallRng::seed_from_u64(1)).expect("there are endpoints")
     }
 
-    /// So many streams of 1,000 tokens run at an endpoint.
+    /// `count` streams of 1,000 tokens run at an endpoint.
     fn streams(&self, at: usize, count: usize) -> Vec<Hold> {
         (0..count).map(|_| self.pool[at].state.hold(Phase::Decoding, 1000)).collect()
     }
 
-    /// An endpoint has so many tokens to read, and reads about half of its time.
+    /// An endpoint has `tokens` to read, and reads about half of its time.
     fn reads(&self, at: usize, tokens: f64) -> PromptHold {
         self.has_read(at, 40, Duration::from_millis(50), (1000.0, Duration::from_millis(27)));
         let work = PromptWork { uncached: tokens, ..PromptWork::default() };
         self.pool[at].state.reads(work, true, &self.memory.models, NOW)
     }
 
-    /// An endpoint has read so many prompts, of so many tokens and for so long, one each `every`.
+    /// An endpoint has read `count` prompts, one each `every`; each had `tokens` and `took` that time.
     fn has_read(&self, at: usize, count: u32, every: Duration, (tokens, took): (f64, Duration)) {
         let state = &self.pool[at].state;
         for i in 0..count {

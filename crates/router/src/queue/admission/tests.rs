@@ -2,7 +2,7 @@ use std::task::{Context, Poll, Waker};
 
 use qoe_core::admit::ask::Ask;
 use qoe_core::admit::room::OnUnattainable;
-use qoe_core::admit::step::{Outlook, Step};
+use qoe_core::admit::step::{Outlook, Verdict};
 use qoe_core::endpoint::Endpoint;
 use qoe_core::endpoint::connector::Connector;
 use qoe_core::endpoint::holds::Hold;
@@ -17,11 +17,12 @@ use qoe_core::target::Target;
 
 use super::*;
 use crate::clock::Clock;
-use crate::queue::place::{QueuePlace, Standing, TICK};
+use crate::queue::place::{QueuePlace, Standing};
+use qoe_core::admit::step::TICK;
 
 mod wakes;
 
-/// A request whose first token is due in so many seconds, and needs one.
+/// A request whose first token is due `within` these seconds, and takes one.
 fn ask(priority: Priority, within: u64) -> Ask {
     let seconds = Duration::from_secs;
     Ask { priority, arrived: Duration::ZERO, within: seconds(within), needs: seconds(1) }
@@ -68,7 +69,7 @@ impl Scene {
     }
 
     /// What one does whose best plan has this forecast.
-    fn step(&self, place: &QueuePlace, forecast: Option<Forecast>) -> Step {
+    fn step(&self, place: &QueuePlace, forecast: Option<Forecast>) -> Verdict {
         let (plan, reason) = (Plan::Local { endpoint: 0 }, Reason::FirstTokenSooner);
         place.step(&Outlook {
             choice: Some(&Choice { plan, reason, forecast }),
@@ -81,7 +82,7 @@ impl Scene {
 
     /// It goes, if it is the first one: there is room for it.
     fn goes(&self, place: &QueuePlace) -> bool {
-        self.step(place, None) == Step::Go
+        self.step(place, None) == Verdict::Go
     }
 }
 
@@ -146,16 +147,16 @@ fn whose_plan_is_too_late_lets_the_next_one_look_and_goes_after_it() {
     let step = |place: &QueuePlace, ttft, wait| {
         scene.step(place, Some(Forecast { ttft, wait, itl: 0.01, ..Forecast::default() }))
     };
-    assert_eq!(step(&late, 1000.0, 0.0), Step::Late);
+    assert_eq!(step(&late, 1000.0, 0.0), Verdict::Late);
     assert_eq!(late.look(OnUnattainable::BestEffort), Standing::Behind);
     assert!(woken(&next) && !woken(&late));
     assert_eq!(next.look(OnUnattainable::BestEffort), Standing::First);
-    assert_eq!(step(&next, 99.0, 99.0), Step::Wait);
-    assert_eq!(step(&next, 1.0, 0.0), Step::Go);
+    assert_eq!(step(&next, 99.0, 99.0), Verdict::Wait);
+    assert_eq!(step(&next, 1.0, 0.0), Verdict::Go);
     drop(next);
     assert!(woken(&late));
     // Nobody is before it any more.
-    assert_eq!(step(&late, 1000.0, 0.0), Step::Go);
+    assert_eq!(step(&late, 1000.0, 0.0), Verdict::Go);
 }
 
 #[test]
