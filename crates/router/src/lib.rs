@@ -4,13 +4,7 @@
 //! file, or what controllers push), and the scraping of endpoints. Decisions are made by `qoe-core`.
 //! Must not: know Kubernetes; decide anything that a pure function could decide.
 //!
-//! ```text
-//! worker ─ handler ─ surface, intake (analyze; whose is it?)
-//!             └ execute ─ plan (core) ─ legs ─ upstream (pool, exchange)
-//!                  └ relay ─ ticket ─ record, metrics
-//! background ─ config (file → snapshot) or pushed (controllers → snapshot, load → controllers)
-//!            └ scrape (endpoints → signals)
-//! ```
+//! ARCHITECTURE.md draws a request's way through the folders.
 
 mod accept;
 mod answer;

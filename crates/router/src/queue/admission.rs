@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 /// The queue of one route.
 pub(crate) struct Admission {
-    line: Mutex<Waiters>,
+    waiters: Mutex<Waiters>,
     turn: Mutex<()>,
     /// How many wait; read without the lock.
     waiting: AtomicUsize,
@@ -59,7 +59,7 @@ impl Admission {
     pub(crate) fn new(most: usize, gauges: [Gauge; 3]) -> Self {
         Self {
             gauges,
-            line: Mutex::new(Waiters { queue: Queue::new(most), woken: false }),
+            waiters: Mutex::new(Waiters { queue: Queue::new(most), woken: false }),
             turn: Mutex::default(),
             waiting: AtomicUsize::new(0),
             tokens: AtomicU64::new(0),
@@ -68,7 +68,7 @@ impl Admission {
 
     /// Changes the maximum number of requests that wait. Those that wait already stay.
     pub(crate) fn set_most(&self, most: usize) {
-        self.line().queue.set_most(most);
+        self.waiters().queue.set_most(most);
     }
 
     /// Whether nobody waits.
@@ -83,7 +83,7 @@ impl Admission {
 
     /// A refusal, for a request that does not enter.
     pub(crate) fn refusal(&self, why: Shedding, now: Duration) -> Refusal {
-        self.line().queue.refusal(why, now)
+        self.waiters().queue.refusal(why, now)
     }
 
     /// To be held while one that waits plans, until it holds its endpoints.
@@ -94,16 +94,16 @@ impl Admission {
     /// There may be room.
     pub(crate) fn nudge(&self, now: Duration) {
         if !self.is_empty() {
-            self.line().wake_first(now);
+            self.waiters().wake_first(now);
         }
     }
 
-    pub(super) fn line(&self) -> MutexGuard<'_, Waiters> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn counted(&self, line: &Waiters) {
-        self.waiting.store(line.queue.len(), Ordering::Relaxed);
+    pub(super) fn counted(&self, waiters: &Waiters) {
+        self.waiting.store(waiters.queue.len(), Ordering::Relaxed);
     }
 
     pub(super) const fn gauge(&self, priority: Priority) -> &Gauge {

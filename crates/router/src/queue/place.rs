@@ -34,7 +34,7 @@ pub(crate) struct QueuePlace {
 }
 
 impl QueuePlace {
-    /// Enters the queue, with `tokens` of prompt to read. A full queue refuses one request, maybe this one.
+    /// Enters the queue. `tokens`: prompt tokens still to be read. A full queue refuses one request, perhaps this one.
     pub(crate) fn enter(
         admission: &Arc<Admission>,
         clock: Clock,
@@ -42,15 +42,15 @@ impl QueuePlace {
         tokens: u64,
     ) -> Result<Self, Refusal> {
         let waiter = Arc::new(Waiter { wake: Notify::new(), refused: OnceLock::new() });
-        let mut line = admission.line();
-        if let Err(shed) = line.queue.push(Arc::clone(&waiter), ask, clock.now()) {
+        let mut waiters = admission.waiters();
+        if let Err(shed) = waiters.queue.push(Arc::clone(&waiter), ask, clock.now()) {
             if Arc::ptr_eq(&shed.item, &waiter) {
                 return Err(shed.refusal);
             }
             shed.item.refuse(shed.refusal);
         }
-        admission.counted(&line);
-        drop(line);
+        admission.counted(&waiters);
+        drop(waiters);
         admission.tokens.fetch_add(tokens, Ordering::Relaxed);
         admission.gauge(ask.priority).inc();
         let (admission, priority) = (Arc::clone(admission), ask.priority);
@@ -59,26 +59,26 @@ impl QueuePlace {
 
     /// Where it stands on entering. Another one has the watch, unless this is the first.
     pub(crate) fn entered(&self) -> Standing {
-        let first = self.is_first(&self.line());
+        let first = self.is_first(&self.waiters());
         if first { Standing::First } else { Standing::Behind }
     }
 
     /// Where it stands after it was woken or its tick came: it has the watch, or passes it on.
     pub(crate) fn look(&self, rule: OnUnattainable) -> Standing {
         let now = self.clock.now();
-        let mut line = self.line();
-        line.woken = false;
-        for shed in line.queue.shed_unattainable(rule, now) {
+        let mut waiters = self.waiters();
+        waiters.woken = false;
+        for shed in waiters.queue.shed_unattainable(rule, now) {
             shed.item.refuse(shed.refusal);
         }
-        self.admission.counted(&line);
+        self.admission.counted(&waiters);
         if let Some(refusal) = self.waiter.refused.get() {
             return Standing::Refused(*refusal);
         }
-        if self.is_first(&line) {
+        if self.is_first(&waiters) {
             return Standing::First;
         }
-        line.wake_first(now);
+        waiters.wake_first(now);
         Standing::Behind
     }
 
@@ -91,33 +91,33 @@ impl QueuePlace {
         }
     }
 
-    /// What it does next, by the best plan that there is for it now. If it goes, it has left the line.
+    /// What it does next, by the best plan that there is for it now. If it goes, it has left the queue.
     pub(crate) fn step(&self, outlook: &Outlook<'_>) -> Verdict {
-        let mut line = self.line();
-        let step = line.queue.step(|waiter| Arc::ptr_eq(waiter, &self.waiter), outlook);
-        self.admission.counted(&line);
+        let mut waiters = self.waiters();
+        let step = waiters.queue.step(|waiter| Arc::ptr_eq(waiter, &self.waiter), outlook);
+        self.admission.counted(&waiters);
         step
     }
 
-    fn is_first(&self, line: &Waiters) -> bool {
-        let first = line.queue.next(self.clock.now());
+    fn is_first(&self, waiters: &Waiters) -> bool {
+        let first = waiters.queue.next(self.clock.now());
         first.is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
     }
 
-    fn line(&self) -> MutexGuard<'_, Waiters> {
-        self.admission.line()
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.admission.waiters()
     }
 }
 
 impl Drop for QueuePlace {
     fn drop(&mut self) {
-        let mut line = self.admission.line();
-        line.queue.remove(|waiter, _| Arc::ptr_eq(waiter, &self.waiter));
-        self.admission.counted(&line);
+        let mut waiters = self.admission.waiters();
+        waiters.queue.remove(|waiter, _| Arc::ptr_eq(waiter, &self.waiter));
+        self.admission.counted(&waiters);
         // Whether this one was woken is not known; to wake one too many costs a look, one too few would be a hang.
-        line.woken = false;
-        line.wake_first(self.clock.now());
-        drop(line);
+        waiters.woken = false;
+        waiters.wake_first(self.clock.now());
+        drop(waiters);
         self.admission.tokens.fetch_sub(self.tokens, Ordering::Relaxed);
         self.admission.gauge(self.priority).dec();
     }
