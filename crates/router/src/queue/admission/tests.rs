@@ -187,7 +187,8 @@ fn who_cannot_be_in_time_is_refused_where_the_route_says_so() {
     let scene = Scene::new(9);
     let late = scene.enter(ask(Priority::High, 0)).expect("room");
     let fine = scene.medium(100);
-    assert_eq!(fine.look(OnUnattainable::BestEffort), Standing::Behind);
+    assert_eq!(fine.look(OnUnattainable::BestEffort), Standing::First, "a late one goes last");
+    assert!(!woken(&late), "and waits");
     assert_eq!(fine.look(OnUnattainable::Reject), Standing::First);
     assert!(woken(&late));
     assert!(matches!(
