@@ -19,7 +19,7 @@ use qoe_runtime::readiness::Guard;
 use tokio::time::MissedTickBehavior;
 
 use crate::scrape::look::{Known, look};
-use crate::scrape::rota::{Identity, Rota, SLICES, Target};
+use crate::scrape::rota::{Identity, Rota, SLICES, ScrapeTarget};
 use crate::scrape::slots::Slots;
 use crate::shared::Shared;
 
@@ -36,14 +36,14 @@ async fn follow(
     shared: &Shared,
     interval: Duration,
     first: Guard,
-    look: impl AsyncFn(Target, &mut Known) -> bool,
+    look: impl AsyncFn(ScrapeTarget, &mut Known) -> bool,
 ) {
     let slots = Slots::default();
-    let looking = |(target, mut known): (Target, Known)| {
+    let looking = |(target, mut known): (ScrapeTarget, Known)| {
         let (slots, look, identity) = (&slots, &look, target.identity());
         async move {
             let ok = slots.hold_for(look(target, &mut known)).await == Some(true);
-            Looked { identity, known, ok }
+            ScrapeOutcome { identity, known, ok }
         }
     };
     let mut ticks = tokio::time::interval(interval / SLICES);
@@ -71,7 +71,7 @@ async fn follow(
 }
 
 /// A look that ended, or was given up.
-struct Looked {
+struct ScrapeOutcome {
     identity: Identity,
     known: Known,
     /// The endpoint has answered with its metrics.
@@ -91,7 +91,7 @@ struct Turns {
 
 impl Turns {
     /// The endpoints to look at now: those of the next slice, and those that are new.
-    fn next(&mut self, shared: &Shared) -> Vec<(Target, Known)> {
+    fn next(&mut self, shared: &Shared) -> Vec<(ScrapeTarget, Known)> {
         let snapshot = shared.snapshot.load();
         self.slice = (self.slice + 1) % SLICES;
         let changed = self.rota.version() != snapshot.version;
@@ -99,18 +99,18 @@ impl Turns {
             let is_first = !self.configured();
             self.rota = Rota::of(&snapshot);
             if is_first {
-                self.awaited = self.rota.all().map(Target::identity).collect();
+                self.awaited = self.rota.all().map(ScrapeTarget::identity).collect();
             }
             self.awaited.retain(|identity| self.rota.has(identity));
             self.known.retain(|identity, _| self.rota.has(identity));
         }
         let mut due = self.rota.slice(self.slice).to_vec();
         if changed {
-            let is_new = |target: &&Target| !self.known.contains_key(&target.identity());
+            let is_new = |target: &&ScrapeTarget| !self.known.contains_key(&target.identity());
             due.extend(self.rota.all().filter(is_new).cloned());
         }
         due.retain(|target| self.under_way.insert(target.identity()));
-        let with_known = |target: Target| {
+        let with_known = |target: ScrapeTarget| {
             let known = self.known.remove(&target.identity()).unwrap_or_default();
             (target, known)
         };
@@ -118,8 +118,8 @@ impl Turns {
     }
 
     /// Notes what came of a look. Returns whether the endpoint serves other models than before.
-    fn ended(&mut self, shared: &Shared, looked: Looked) -> bool {
-        let Looked { identity, mut known, ok } = looked;
+    fn ended(&mut self, shared: &Shared, looked: ScrapeOutcome) -> bool {
+        let ScrapeOutcome { identity, mut known, ok } = looked;
         shared.metrics.scraped(ok);
         self.under_way.remove(&identity);
         self.awaited.remove(&identity);

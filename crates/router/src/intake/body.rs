@@ -55,7 +55,7 @@ async fn collect(mut body: Incoming, mut buffer: Buffer) -> Result<Bytes, Failur
 /// A body that grows, and the memory that it holds.
 struct Buffer {
     memory: Arc<BodyMemory>,
-    held: Held,
+    held: CountedBytes,
     /// The bytes that the client announced; 0 where it announced none.
     announced: usize,
     limit: usize,
@@ -63,13 +63,13 @@ struct Buffer {
 
 /// An allocation and its reservation, which end together.
 #[derive(Default)]
-struct Held {
+struct CountedBytes {
     bytes: Vec<u8>,
     /// For the capacity of `bytes`; `None` without any.
     _reserved: Option<Reserved>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -77,7 +77,7 @@ impl AsRef<[u8]> for Held {
 
 impl Buffer {
     fn new(memory: &Arc<BodyMemory>, announced: usize, limit: usize) -> Self {
-        Self { memory: Arc::clone(memory), held: Held::default(), announced, limit }
+        Self { memory: Arc::clone(memory), held: CountedBytes::default(), announced, limit }
     }
 
     fn push(&mut self, data: &[u8]) -> Result<(), Failure> {
@@ -106,7 +106,7 @@ impl Buffer {
         let reserved = self.memory.reserve(capacity).ok_or(Failure::BodyMemory)?;
         let mut bytes = Vec::with_capacity(capacity);
         bytes.extend_from_slice(&self.held.bytes);
-        self.held = Held { bytes, _reserved: Some(reserved) };
+        self.held = CountedBytes { bytes, _reserved: Some(reserved) };
         Ok(())
     }
 

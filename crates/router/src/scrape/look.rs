@@ -7,7 +7,7 @@ use qoe_core::request::analyze::BLOCK_BYTES;
 
 use crate::scrape::models;
 use crate::scrape::page::get;
-use crate::scrape::rota::Target;
+use crate::scrape::rota::ScrapeTarget;
 use crate::shared::Shared;
 use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
@@ -28,8 +28,8 @@ pub(super) struct Known {
 
 /// Looks at an endpoint, and notes in its state what it publishes. Returns whether it has answered with its metrics.
 /// What is learned is in `known` even if the look is given up.
-pub(super) async fn look(shared: &Shared, target: Target, known: &mut Known) -> bool {
-    let Target { endpoint, told_models } = target;
+pub(super) async fn look(shared: &Shared, target: ScrapeTarget, known: &mut Known) -> bool {
+    let ScrapeTarget { endpoint, told_models } = target;
     let ask = endpoint.served().is_none() || known.looks.is_multiple_of(MODELS_EVERY);
     known.looks = known.looks.wrapping_add(1);
     if !told_models && ask {

@@ -18,13 +18,13 @@ pub(super) type Identity = (Arc<str>, Arc<str>);
 
 /// An endpoint to look at.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(super) struct ScrapeTarget {
     pub(super) endpoint: Arc<EndpointState>,
     /// The configuration lists its models, so that it is not asked for them.
     pub(super) told_models: bool,
 }
 
-impl Target {
+impl ScrapeTarget {
     pub(super) fn identity(&self) -> Identity {
         (Arc::clone(&self.endpoint.name), Arc::clone(&self.endpoint.authority))
     }
@@ -41,7 +41,7 @@ impl Target {
 #[derive(Default)]
 pub(super) struct Rota {
     version: u64,
-    slices: [Vec<Target>; SLICES as usize],
+    slices: [Vec<ScrapeTarget>; SLICES as usize],
     identities: HashSet<Identity>,
 }
 
@@ -50,7 +50,7 @@ impl Rota {
         let mut rota = Self { version: snapshot.version, ..Self::default() };
         for endpoint in &snapshot.endpoints {
             let told_models = snapshot.told_models.contains(&endpoint.name);
-            let target = Target { endpoint: Arc::clone(endpoint), told_models };
+            let target = ScrapeTarget { endpoint: Arc::clone(endpoint), told_models };
             rota.identities.insert(target.identity());
             rota.slices[target.slice()].push(target);
         }
@@ -63,11 +63,11 @@ impl Rota {
     }
 
     /// The endpoints whose turn is in a slice.
-    pub(super) fn slice(&self, slice: u32) -> &[Target] {
+    pub(super) fn slice(&self, slice: u32) -> &[ScrapeTarget] {
         &self.slices[slice as usize]
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Target> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &ScrapeTarget> {
         self.slices.iter().flatten()
     }
 

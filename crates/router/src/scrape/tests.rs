@@ -53,7 +53,11 @@ fn many(count: u16) -> Vec<Arc<RouteSource>> {
 }
 
 /// Looks at the endpoints by `look` for `intervals`.
-async fn look_for(shared: &Shared, intervals: u32, look: impl AsyncFn(Target, &mut Known) -> bool) {
+async fn look_for(
+    shared: &Shared,
+    intervals: u32,
+    look: impl AsyncFn(ScrapeTarget, &mut Known) -> bool,
+) {
     let first = Readiness::new().awaiting("a first look");
     let following = follow(shared, INTERVAL, first, look);
     timeout(INTERVAL * intervals, following).await.expect_err("it never ends");
@@ -181,7 +185,7 @@ async fn what_is_known_of_an_endpoint_goes_with_it() {
     shared.configure(&many(1));
     turns.next(&shared);
     for (target, known) in due {
-        turns.ended(&shared, Looked { identity: target.identity(), known, ok: true });
+        turns.ended(&shared, ScrapeOutcome { identity: target.identity(), known, ok: true });
     }
     assert_eq!((turns.known.len(), turns.under_way.len()), (1, 0));
 }
@@ -258,7 +262,7 @@ async fn what_a_look_learns_is_known_before_it_ends() {
     tasks.spawn(list_models_only(listener));
     let shared = shared(&[source("r", &[("e", address)])]);
     let endpoint = Arc::clone(&shared.snapshot.load().endpoints[0]);
-    let target = Target { endpoint: Arc::clone(&endpoint), told_models: false };
+    let target = ScrapeTarget { endpoint: Arc::clone(&endpoint), told_models: false };
     let mut known = Known::default();
     let served = async {
         while endpoint.served().is_none() {
@@ -279,6 +283,6 @@ async fn a_page_without_end_is_not_read_to_its_end() {
     tasks.spawn(serve(listener, "x".repeat(page::MAX_BYTES + 1)));
     let shared = shared(&[source("r", &[("e", address)])]);
     let endpoint = Arc::clone(&shared.snapshot.load().endpoints[0]);
-    let target = Target { endpoint, told_models: true };
+    let target = ScrapeTarget { endpoint, told_models: true };
     assert!(!look(&shared, target, &mut Known::default()).await);
 }

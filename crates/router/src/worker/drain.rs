@@ -55,9 +55,9 @@ impl Drain {
     }
 
     /// Holds up the worker's end until the guard is dropped.
-    pub(crate) fn hold(self: &Rc<Self>) -> Held {
+    pub(crate) fn hold(self: &Rc<Self>) -> DrainHold {
         self.open.set(self.open.get() + 1);
-        Held(Rc::clone(self))
+        DrainHold(Rc::clone(self))
     }
 
     /// The number of guards that are held.
@@ -75,9 +75,9 @@ impl Drain {
 
 /// A guard of [`Drain::hold`].
 #[derive(Debug)]
-pub(crate) struct Held(Rc<Drain>);
+pub(crate) struct DrainHold(Rc<Drain>);
 
-impl Drop for Held {
+impl Drop for DrainHold {
     fn drop(&mut self) {
         let open = self.0.open.get() - 1;
         self.0.open.set(open);
