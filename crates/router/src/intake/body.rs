@@ -21,6 +21,11 @@ const BODY_WITHIN: Duration = Duration::from_secs(60);
 /// double, such a client holds twice as much.
 const AHEAD_BYTES: usize = 16 << 10;
 
+/// An announced length is believed once one part in this many of it has come: the buffer then gets its final size.
+/// While it is copied, the old and the new one are counted, so a body of 8/9 of all body memory still fits; by doubling
+/// alone, a body of half of it would not. At 4, it is 4/5; at 16, a client that stops there holds 16 times what it sent.
+const BELIEVED_SHARE: usize = 8;
+
 /// Reads the body whole. Its memory stays reserved until the last slice of the returned bytes is dropped.
 pub(crate) async fn read(
     body: Incoming,
@@ -93,8 +98,11 @@ impl Buffer {
     }
 
     /// The next capacity that `length` bytes fit into: what was announced, up to [`AHEAD_BYTES`], then twice as much each
-    /// time, so that a body is copied once on average.
+    /// time, so that a body is copied once on average; and all that was announced, once a share of it is there.
     fn capacity_for(&self, length: usize) -> usize {
+        if length <= self.announced && length >= self.announced / BELIEVED_SHARE {
+            return self.announced;
+        }
         let doubled = self.held.bytes.capacity() * 2;
         let most = if self.announced >= length { self.announced } else { self.limit };
         let first = self.announced.min(AHEAD_BYTES);
@@ -141,6 +149,18 @@ mod tests {
             assert_eq!(buffer.into_bytes(), sent, "{announced}");
             assert_eq!(memory.left(), MEMORY);
         }
+    }
+
+    #[test]
+    fn an_announced_body_of_most_of_the_memory_fits() {
+        let announced = MEMORY * 7 / 8;
+        let (memory, mut buffer) = buffer(announced, MEMORY);
+        for _ in 0..announced / 4096 {
+            buffer.push(&[1; 4096]).expect("it fits");
+        }
+        assert_eq!(buffer.held.bytes.capacity(), announced);
+        drop(buffer);
+        assert_eq!(memory.left(), MEMORY);
     }
 
     #[test]
