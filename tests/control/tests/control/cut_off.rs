@@ -79,7 +79,7 @@ async fn a_controller_that_is_cut_off_is_not_ready_and_serves_nobody() {
     let age = async || held.pages().metric("qoe_snapshot_age_seconds", &[]).await;
     let before = age().await;
     until("its state ages", async || age().await > before).await;
-    let refusals = || logs::count(&["not listening to a controller", "cannot read the cluster"]);
+    let refusals = || logs::count(&["the stream to a controller failed", "cannot read the cluster"]);
     let refused = refusals();
     let new = router(wire.address);
     until("the new router is refused", async || refusals() > refused + 2).await;
