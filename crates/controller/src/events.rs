@@ -21,6 +21,8 @@ use crate::translate::Findings;
 /// An event to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
+    /// What it is about: the type of a condition, or the reason of a finding.
+    topic: &'static str,
     pub(crate) warning: bool,
     pub(crate) reason: &'static str,
     pub(crate) note: String,
@@ -58,6 +60,7 @@ impl Said {
                 continue;
             }
             news.push(Notice {
+                topic: verdict.kind,
                 warning: !verdict.holds,
                 reason: verdict.reason,
                 note: verdict.message.clone(),
@@ -65,6 +68,13 @@ impl Said {
         }
         news.extend(findings.into_iter().flat_map(|findings| of_findings(findings, said)));
         news
+    }
+
+    /// Takes back that an event was said, so that it is news again at the next call.
+    pub(crate) fn unsay(&mut self, key: &RouteKey, notice: &Notice) {
+        if let Some(said) = self.0.get_mut(key) {
+            said.remove(notice.topic);
+        }
     }
 
     /// Forgets the routes that are gone.
@@ -112,7 +122,7 @@ fn of_findings(
         let now = if pods.count == 0 { "none" } else { "some" };
         if said.insert(reason, now) != Some(now) && pods.count > 0 {
             let note = format!("Pods {}: {text}.", pods.names());
-            news.push(Notice { warning, reason, note });
+            news.push(Notice { topic: reason, warning, reason, note });
         }
     }
     news
@@ -120,21 +130,20 @@ fn of_findings(
 
 /// An event must be written within this; the next one waits.
 const WRITE_WITHIN: Duration = Duration::from_secs(3);
-/// Events that wait to be written: three for each of a hundred routes. Beyond, they are dropped.
+/// Events that wait to be written: three for each of a hundred routes. Beyond, they are offered again later.
 const QUEUE: usize = 300;
 /// Bytes of a note that the API accepts are 1024; this leaves room for the ellipsis.
 const MAX_NOTE: usize = 1000;
 
 /// Where events are handed in. They are written by a task of their own, so that an API server that is slow about
 /// events delays no status.
-pub(crate) struct EventQueue {
-    queue: mpsc::Sender<(ObjectReference, Event)>,
-    metrics: Arc<Metrics>,
-}
+pub(crate) struct EventQueue(mpsc::Sender<(ObjectReference, Event)>);
 
 impl EventQueue {
-    /// Hands in an event about a route. It is dropped if too many wait.
-    pub(crate) fn add(&self, key: &RouteKey, route: &Route, notice: Notice) {
+    /// Hands in an event about a route. False: too many wait, and it is not taken.
+    #[must_use]
+    pub(crate) fn add(&self, key: &RouteKey, route: &Route, notice: &Notice) -> bool {
+        let Ok(place) = self.0.try_reserve() else { return false };
         let reference = ObjectReference {
             api_version: Some(QoERoute::api_version(&()).into_owned()),
             kind: Some(QoERoute::kind(&()).into_owned()),
@@ -146,14 +155,12 @@ impl EventQueue {
         let event = Event {
             type_: if notice.warning { EventType::Warning } else { EventType::Normal },
             reason: notice.reason.to_owned(),
-            note: Some(shortened(notice.note)),
+            note: Some(shortened(notice.note.clone())),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if self.queue.try_send((reference, event)).is_err() {
-            self.metrics.events_dropped.inc();
-            tracing::warn!(route = %key, reason = notice.reason, "too many events wait; one is dropped");
-        }
+        place.send((reference, event));
+        true
     }
 }
 
@@ -180,7 +187,7 @@ impl EventWriter {
         let recorder = Recorder::new(client, reporter);
         let (queue, events) = mpsc::channel(QUEUE);
         let writer = Self { recorder, events, leadership, metrics: Arc::clone(metrics) };
-        (EventQueue { queue, metrics: Arc::clone(metrics) }, writer)
+        (EventQueue(queue), writer)
     }
 
     /// Writes until the queue is gone.
@@ -188,7 +195,8 @@ impl EventWriter {
         while let Some((route, event)) = self.events.recv().await {
             match self.leadership.left() {
                 Some(left) => self.write(&route, &event, left.min(WRITE_WITHIN)).await,
-                // The next leader says what its routes' statuses do not say yet.
+                // The next leader says what its routes' statuses do not say yet; of a status that was written before its
+                // event, the event is lost.
                 None => drop(self.metrics.events_dropped.inc()),
             }
         }

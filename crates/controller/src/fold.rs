@@ -10,7 +10,7 @@ const AT_MOST: Duration = Duration::from_millis(500);
 /// The loss of an endpoint waits this long for others that come with it: until then requests are sent in vain.
 const URGENT: Duration = Duration::from_millis(5);
 /// When only the versions changed, they are published within this.
-const BY_AND_BY: Duration = Duration::from_secs(1);
+const VERSIONS_WITHIN: Duration = Duration::from_secs(1);
 /// Shortest time between two publications.
 const APART: Duration = Duration::from_millis(50);
 
@@ -43,7 +43,7 @@ impl Fold {
             ChangeUrgency::None => return,
             ChangeUrgency::Late if self.due.is_some() => return,
             ChangeUrgency::Late => {
-                self.due = Some(now + BY_AND_BY);
+                self.due = Some(now + VERSIONS_WITHIN);
                 return;
             }
             ChangeUrgency::Soon => {}

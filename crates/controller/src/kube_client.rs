@@ -35,6 +35,11 @@ pub(crate) fn explain(error: &kube::Error) -> String {
     }
 }
 
+/// Whether the API server is there, but does not let this controller read, or has nothing of the kind.
+pub(crate) const fn is_denied(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
+}
+
 const fn hint(code: u16) -> &'static str {
     match code {
         401 => ": is the token of this cluster?",

@@ -100,7 +100,7 @@ impl Metrics {
         r.register("leader", "1 if this replica writes status and events", metrics.leader.clone());
         let help = "1 while this replica can read the cluster; at 0 it serves no router";
         r.register("cluster_readable", help, metrics.cluster_readable.clone());
-        let help = "Events that were not written: too many waited, or the lease was lost";
+        let help = "Events that were not written because the lease was lost";
         r.register("events_dropped", help, metrics.events_dropped.clone());
         metrics
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use kube::{Api, Client};
 use prometheus_client::registry::Registry as Prometheus;
-use qoe_discovery::server::{Server, Times};
+use qoe_discovery::server::{Server, Times, World};
 use qoe_discovery::tls::TlsFolder;
 use qoe_runtime::admin::{Admin, AdminServer};
 use qoe_runtime::readiness::Readiness;
@@ -82,7 +82,7 @@ impl Controller {
             metrics: &metrics,
             sight: Sight::default(),
         };
-        let outages = watches.start(&mut tasks, &scopes);
+        let outages = watches.start(&mut tasks, &scopes, worlds.clone());
         let outlets = Outlets { world, view };
         let awaiting = readiness.awaiting("routes to be published");
         let publisher =
@@ -168,17 +168,22 @@ struct Watches<'a> {
 }
 
 impl Watches<'_> {
-    /// Watches all scopes, and tells of outages.
-    fn start(self, tasks: &mut JoinSet<()>, scopes: &[Arc<str>]) -> watch::Receiver<Outage> {
+    /// Watches all scopes, and reports outages.
+    fn start(
+        self,
+        tasks: &mut JoinSet<()>,
+        scopes: &[Arc<str>],
+        world: watch::Receiver<Option<Arc<World>>>,
+    ) -> watch::Receiver<Outage> {
         for scope in scopes {
             self.spawn(tasks, scope);
         }
-        // One scope is enough: whether the API server answers does not depend on it.
-        let checked = self.sight.source("QoERoutes");
-        tasks.spawn(sight::check(api(self.client, &scopes[0]), checked));
+        let apis = scopes.iter().map(|scope| api(self.client, scope)).collect();
+        tasks.spawn(sight::probe(apis, self.sight.source("QoERoutes", None)));
         let (outage, outages) = watch::channel(None);
         let (readiness, metrics) = (self.readiness.clone(), Arc::clone(self.metrics));
-        tasks.spawn(sight::look(self.sight, Signals { readiness, outage, metrics }));
+        let signals = Signals { readiness, outage, metrics, world };
+        tasks.spawn(sight::report_outages(self.sight, signals));
         outages
     }
 
@@ -202,7 +207,7 @@ impl Watches<'_> {
             wrap,
             out: self.seen.clone(),
             readiness: self.readiness.clone(),
-            source: self.sight.source(&format!("{kind} of {}", scope_name(scope))),
+            source: self.sight.source(&format!("{kind} of {}", scope_name(scope)), Some(scope)),
             failures: self.metrics.watch_failures(kind),
         }
     }

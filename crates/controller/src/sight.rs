@@ -2,33 +2,37 @@
 //!
 //! A healthy watch can be silent for long: API servers send bookmarks about once a minute, or shortly before the end of
 //! the time a watch was asked for. So silence of a watch proves nothing before that time is over, and a cheap request
-//! is made every [`CHECK_EVERY`] besides. A watch or a check that fails is tried again at once; only when it has not
+//! is made every [`PROBE_EVERY`] besides. A watch or a probe that fails is tried again at once; only when it has not
 //! succeeded for [`FAILING_FOR`] is this an outage. During an outage this replica is not ready, serves no router, and
 //! does not lead.
+//!
+//! A scope that the API server denies is no outage while another scope can be read: its routes stay as they were last
+//! read, and those of the other scopes follow the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kube::Api;
 use kube::api::ListParams;
+use qoe_discovery::server::World;
 use qoe_runtime::readiness::Readiness;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::kube_client::explain;
+use crate::kube_client::{explain, is_denied};
 use crate::metrics::Metrics;
 use crate::route::RawRoute;
 
-/// Between two checks. Half a request a second, as many as for the lease.
-const CHECK_EVERY: Duration = Duration::from_secs(2);
-/// A check must be answered within this. Kubernetes' own objective for such a request is 1 s.
-const CHECK_WITHIN: Duration = Duration::from_secs(4);
-/// How long reading may fail before it is an outage: after a good check, one that is lost with its connection, and the
+/// Between two probes. Half a request a second, as many as for the lease.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+/// A probe must be answered within this. Kubernetes' own objective for such a request is 1 s.
+const PROBE_WITHIN: Duration = Duration::from_secs(4);
+/// How long reading may fail before it is an outage: after a good probe, one that is lost with its connection, and the
 /// beginning of another (2 + 4 + 2 s), and a little. At half of it one dead connection would end every router's stream;
 /// at double, a new router could be sent states that are 20 s old.
 pub(crate) const FAILING_FOR: Duration = Duration::from_secs(10);
-/// How often it is looked at whether there is an outage.
+/// How often [`report_outages`] looks for one.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Why this controller cannot read the cluster; `None` while it can.
@@ -40,31 +44,59 @@ pub(crate) struct Sight(Arc<Mutex<BTreeMap<Arc<str>, State>>>);
 
 #[derive(Debug)]
 struct State {
+    /// The scope that it reads; `None`: it tells of all of them.
+    scope: Option<Arc<str>>,
     good: Instant,
     /// It is taken for good until then.
     until: Instant,
-    failed: Option<String>,
+    failure: Option<Failure>,
 }
 
-/// One source: a watch, or the checks.
+/// Why a source could not be read.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The API server did not answer as it should.
+    Broken(String),
+    /// The API server answers that this scope is not to be read, or not there.
+    Denied(String),
+}
+
+impl Failure {
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Broken(why) | Self::Denied(why) => why,
+        }
+    }
+}
+
+/// One source: a watch, or the probes.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     sight: Sight,
     name: Arc<str>,
+    scope: Option<Arc<str>>,
 }
 
 impl Sight {
-    /// A source; it does not count before it was good once.
-    pub(crate) fn source(&self, name: &str) -> Source {
-        Source { sight: self.clone(), name: name.into() }
+    /// A source of one scope, or of all; it does not count before it was good once.
+    pub(crate) fn source(&self, name: &str, scope: Option<&Arc<str>>) -> Source {
+        Source { sight: self.clone(), name: name.into(), scope: scope.cloned() }
     }
 
     /// Why there is an outage at this moment.
-    fn outage(&self, now: Instant) -> Outage {
+    pub(crate) fn outage(&self, now: Instant) -> Outage {
         let states = self.states();
-        let (name, state) = states.iter().find(|(_, state)| state.until <= now)?;
+        let failing = || states.iter().filter(|(_, state)| state.until <= now);
+        let denied = |state: &State| matches!(state.failure, Some(Failure::Denied(_)));
+        let denied_scopes: BTreeSet<_> = failing()
+            .filter(|(_, state)| denied(state))
+            .filter_map(|(_, state)| state.scope.as_ref())
+            .collect();
+        let can_read = |scope| !denied_scopes.contains(scope);
+        let reads_on = states.values().filter_map(|state| state.scope.as_ref()).any(can_read);
+        let (name, state) = failing().find(|(_, state)| !denied(state) || !reads_on)?;
         let seconds = (now - state.good).as_secs();
-        let why = state.failed.as_deref().unwrap_or("the API server is silent");
+        let why = state.failure.as_ref().map_or("the API server is silent", Failure::text);
         Some(format!("{name} were last read {seconds} s ago: {why}").into())
     }
 
@@ -77,35 +109,59 @@ impl Source {
     /// It was read now; unless it fails, it is good for this long.
     pub(crate) fn good(&self, lasts: Duration) {
         let good = Instant::now();
-        let state = State { good, until: good + lasts, failed: None };
+        let scope = self.scope.clone();
+        let state = State { scope, good, until: good + lasts, failure: None };
         self.sight.states().insert(Arc::clone(&self.name), state);
     }
 
     /// It could not be read.
-    pub(crate) fn failed(&self, why: &str) {
+    pub(crate) fn failed(&self, failure: Failure) {
         let now = Instant::now();
         if let Some(state) = self.sight.states().get_mut(&self.name) {
-            if state.failed.is_none() {
+            if state.failure.is_none() {
                 state.until = state.until.min(now + FAILING_FOR);
             }
-            state.failed = Some(why.to_owned());
+            state.failure = Some(failure);
+        }
+    }
+
+    /// The API server answered that all of it is to be read anew, which may take this long. It does not end an outage.
+    pub(crate) fn rereads(&self, within: Duration) {
+        let now = Instant::now();
+        if let Some(state) = self.sight.states().get_mut(&self.name)
+            && now < state.until
+        {
+            state.until = state.until.max(now + within);
+            state.failure = None;
         }
     }
 }
 
-/// Asks for one route again and again.
-pub(crate) async fn check(api: Api<RawRoute>, source: Source) {
-    let mut ticks = interval(CHECK_EVERY);
+/// Asks for one route again and again, in the first scope that may be read.
+pub(crate) async fn probe(mut scopes: Vec<Api<RawRoute>>, source: Source) {
+    let mut ticks = interval(PROBE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Without a version, so that the API server asks etcd: one that is cut off from etcd could serve watches on.
-    let params = ListParams::default().limit(1);
     loop {
         ticks.tick().await;
-        match timeout(CHECK_WITHIN, api.list(&params)).await {
-            Ok(Ok(_)) => source.good(FAILING_FOR),
-            Ok(Err(error)) => source.failed(&explain(&error)),
-            Err(_) => source.failed(&format!("no answer within {CHECK_WITHIN:?}")),
+        match timeout(PROBE_WITHIN, ask(&mut scopes)).await {
+            Ok(Ok(())) => source.good(FAILING_FOR),
+            Ok(Err(error)) => source.failed(Failure::Broken(explain(&error))),
+            Err(_) => source.failed(Failure::Broken(format!("no answer within {PROBE_WITHIN:?}"))),
         }
+    }
+}
+
+/// Asks in one scope after the other while it is denied. The scope that answered is first the next time.
+async fn ask(scopes: &mut [Api<RawRoute>]) -> Result<(), kube::Error> {
+    // Without a version, so that the API server asks etcd: one that is cut off from etcd could serve watches on.
+    let params = ListParams::default().limit(1);
+    let mut others = scopes.len() - 1;
+    loop {
+        match scopes[0].list(&params).await {
+            Err(error) if others > 0 && is_denied(&error) => scopes.rotate_left(1),
+            answer => return answer.map(drop),
+        }
+        others -= 1;
     }
 }
 
@@ -114,18 +170,21 @@ pub(crate) struct Signals {
     pub(crate) readiness: Readiness,
     pub(crate) outage: watch::Sender<Outage>,
     pub(crate) metrics: Arc<Metrics>,
+    /// `None` until everything was read once.
+    pub(crate) world: watch::Receiver<Option<Arc<World>>>,
 }
 
-/// Tells of each outage, and of its end.
-pub(crate) async fn look(sight: Sight, outlets: Signals) {
-    let Signals { readiness, outage, metrics } = outlets;
+/// Reports each outage, and its end.
+pub(crate) async fn report_outages(sight: Sight, signals: Signals) {
+    let Signals { readiness, outage, metrics, world } = signals;
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut awaiting = None;
     loop {
         ticks.tick().await;
         let now = sight.outage(Instant::now());
-        metrics.cluster_readable.set(i64::from(now.is_none()));
+        let readable = now.is_none() && world.borrow().is_some();
+        metrics.cluster_readable.set(i64::from(readable));
         match (&now, &awaiting) {
             (Some(why), None) => {
                 awaiting = Some(readiness.awaiting(format!("the cluster to be readable: {why}")));
@@ -143,70 +202,4 @@ pub(crate) async fn look(sight: Sight, outlets: Signals) {
 }
 
 #[cfg(test)]
-mod tests {
-    use prometheus_client::registry::Registry;
-    use tokio::time::advance;
-
-    use super::*;
-
-    struct Looked {
-        readiness: Readiness,
-        outage: watch::Receiver<Outage>,
-    }
-
-    fn looking(sight: &Sight) -> Looked {
-        let readiness = Readiness::new();
-        let (told, outage) = watch::channel(None);
-        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
-        let outlets = Signals { readiness: readiness.clone(), outage: told, metrics };
-        tokio::spawn(look(sight.clone(), outlets));
-        Looked { readiness, outage }
-    }
-
-    impl Looked {
-        /// Why there is an outage, after this long.
-        async fn after(&self, time: Duration) -> Outage {
-            advance(time).await;
-            // The look that is due now.
-            tokio::time::sleep(LOOK_EVERY).await;
-            let outage = self.outage.borrow().clone();
-            assert_eq!(self.readiness.ready(), outage.is_none());
-            outage
-        }
-    }
-
-    const fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_source_that_fails_for_long_is_an_outage_until_it_is_read_again() {
-        let sight = Sight::default();
-        let (pods, routes) = (sight.source("pods"), sight.source("routes"));
-        let looked = looking(&sight);
-        pods.failed("not counted before it was good once");
-        assert_eq!(looked.after(s(60)).await, None);
-        pods.good(s(35));
-        routes.good(s(35));
-        assert_eq!(looked.after(s(20)).await, None, "silence is no failure");
-        pods.failed("refused");
-        assert_eq!(looked.after(s(5)).await, None);
-        pods.failed("refused again");
-        routes.good(s(35));
-        let why = looked.after(s(5)).await.expect("it has failed for 10 s");
-        assert_eq!(&*why, "pods were last read 31 s ago: refused again");
-        assert!(looked.readiness.pending()[0].contains(&*why));
-        pods.good(s(35));
-        assert_eq!(looked.after(s(1)).await, None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_watch_that_is_silent_for_longer_than_it_may_be_is_an_outage() {
-        let sight = Sight::default();
-        sight.source("pods").good(s(35));
-        let looked = looking(&sight);
-        assert_eq!(looked.after(s(34)).await, None);
-        let why = looked.after(s(1)).await.expect("it is silent");
-        assert!(why.ends_with("the API server is silent"), "{why}");
-    }
-}
+mod tests;

@@ -19,15 +19,21 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::kube_client::explain;
+use crate::kube_client::{explain, is_denied};
 use crate::pod::Pod;
 use crate::route::RawRoute;
-use crate::sight::Source;
+use crate::sight::{FAILING_FOR, Failure, Source};
 
 /// How long a watch is asked for at a time. Each renewal is a request; API servers send a bookmark 2 s before.
 const WINDOW: Duration = Duration::from_secs(30);
 /// The API server may be this late with the end of a window, or with the answer to a request for one.
 const LATE: Duration = Duration::from_secs(5);
+/// How long a watch is taken for good after it told something. Its silence is noticed when the window is over; from then
+/// on there is as much time to open another as after any other failure.
+const GOOD_FOR: Duration = WINDOW.saturating_add(LATE).saturating_add(FAILING_FOR);
+/// A list after a watch whose history is forgotten: Kubernetes' objective for a list of all namespaces is 30 s. At half
+/// of it a large cluster's list would end every stream; at double, states a minute old could be sent.
+const LIST_WITHIN: Duration = Duration::from_secs(30);
 /// A window that ends sooner than this without an event was not served.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Objects in one answer to a list; client-go's number.
@@ -76,16 +82,25 @@ enum Stop {
     /// Nobody receives what it sees.
     Closed,
     /// To be tried again from the same version.
-    Failed(String),
+    Failed(Failure),
     /// The history since that version is forgotten: everything is to be listed.
     Expired(String),
 }
 
 impl From<kube::Error> for Stop {
     fn from(error: kube::Error) -> Self {
-        let expired = matches!(&error, kube::Error::Api(status) if status.code == 410);
         let why = explain(&error);
-        if expired { Self::Expired(why) } else { Self::Failed(why) }
+        match error {
+            kube::Error::Api(status) if status.code == 410 => Self::Expired(why),
+            error if is_denied(&error) => Self::Failed(Failure::Denied(why)),
+            _ => Self::broken(&why),
+        }
+    }
+}
+
+impl Stop {
+    fn broken(why: &str) -> Self {
+        Self::Failed(Failure::Broken(why.to_owned()))
     }
 }
 
@@ -135,13 +150,20 @@ where
                     continue;
                 }
                 Err(Stop::Closed) => return,
-                Err(Stop::Failed(why)) => why,
+                Err(Stop::Failed(failure)) => {
+                    let why = failure.text().to_owned();
+                    self.source.failed(failure);
+                    why
+                }
+                // The API server answers as it should: this is a failure only if the list that is due is not had in time.
                 Err(Stop::Expired(why)) => {
-                    read = None;
+                    if read.take().is_some() {
+                        self.source.rereads(LIST_WITHIN);
+                    }
                     why
                 }
             };
-            self.failed(&why);
+            self.report(&why);
             if awaiting.is_some() {
                 awaiting = Some(self.awaiting(&format!("to be listed: {why}")));
             }
@@ -151,9 +173,8 @@ where
         }
     }
 
-    fn failed(&self, why: &str) {
+    fn report(&self, why: &str) {
         self.failures.inc();
-        self.source.failed(why);
         let scope = scope_name(&self.scope);
         tracing::warn!(kind = self.kind, scope, error = why, "a watch failed; it is tried again");
     }
@@ -172,7 +193,7 @@ where
             }
         };
         self.send(Event::Listed(objects, number(&version))).await?;
-        self.source.good(WINDOW + LATE);
+        self.source.good(GOOD_FOR);
         tracing::info!(kind = self.kind, scope = scope_name(&self.scope), "listed");
         Ok(version)
     }
@@ -182,20 +203,20 @@ where
         let opened = Instant::now();
         let seconds = u32::try_from(WINDOW.as_secs()).expect("half a minute");
         let params = WatchParams::default().timeout(seconds);
-        let silent = |_| Stop::Failed("the API server is silent".to_owned());
+        let silent = |_| Stop::broken("the API server is silent");
         let events = timeout(LATE, self.api.watch(&params, version)).await.map_err(silent)??;
         tokio::pin!(events);
-        self.source.good(WINDOW + LATE);
+        self.source.good(GOOD_FOR);
         let mut nothing_came = true;
         while let Some(event) =
             timeout_at(opened + WINDOW + LATE, events.next()).await.map_err(silent)?
         {
             self.hand_on(event?, version).await?;
-            self.source.good(WINDOW + LATE);
+            self.source.good(GOOD_FOR);
             nothing_came = false;
         }
         if nothing_came && opened.elapsed() < SHORTEST {
-            return Err(Stop::Failed("the API server ended the watch at once".to_owned()));
+            return Err(Stop::broken("the API server ended the watch at once"));
         }
         Ok(())
     }

@@ -133,6 +133,7 @@ impl Writer {
         self.written.retain(|key, _| view.routes.contains_key(key));
         self.said.retain(|key| view.routes.contains_key(key));
         let mut due = Vec::new();
+        let mut delayed_events = 0;
         for (key, (route, outcome)) in &view.routes {
             let name = key.to_string();
             let programmed = self.registry.programmed(&name, outcome.nonce);
@@ -147,11 +148,17 @@ impl Writer {
             let status = status(&facts, wall_clock());
             let findings = outcome.translation.as_ref().map(|t| &t.findings);
             for notice in self.said.news(key, route, &verdicts(&facts), findings) {
-                self.events.add(key, route, notice);
+                if !self.events.add(key, route, &notice) {
+                    self.said.unsay(key, &notice);
+                    delayed_events += 1;
+                }
             }
             if self.is_due(key, route, &status, now) {
                 due.push((key, route, status));
             }
+        }
+        if delayed_events > 0 {
+            tracing::info!(delayed_events, "too many events wait: the others are offered again");
         }
         let mut writes = Vec::with_capacity(due.len());
         for (key, route, status) in due {

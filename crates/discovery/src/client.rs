@@ -228,7 +228,9 @@ impl<S: Subscriber> Session<S> {
             }
             match ended {
                 Ended::Finished => tracing::info!(%address, "a controller ended its stream"),
-                error => tracing::warn!(%address, %error, "not listening to a controller"),
+                error => {
+                    tracing::warn!(%address, %error, "the stream to a controller failed; it is retried")
+                }
             }
             let jittered = wait.mul_f64(rand::rng().random_range(0.5..=1.0));
             sleep(jittered).await;

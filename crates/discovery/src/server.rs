@@ -66,6 +66,10 @@ impl<R: Routers> Discovery for Server<R> {
         if let Some(why) = &*self.outage.borrow() {
             return Err(unavailable(why));
         }
+        // Its heartbeats would make a router count as up to date with a controller that knows nothing.
+        if self.world.borrow().is_none() {
+            return Err(unavailable("it has not read it yet"));
+        }
         let mut incoming = request.into_inner();
         let first = timeout(HELLO_WITHIN, incoming.message()).await.map_err(|_| {
             Status::deadline_exceeded(format!("no hello came within {HELLO_WITHIN:?}"))

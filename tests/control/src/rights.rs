@@ -121,6 +121,19 @@ pub async fn grant(admin: &Kubernetes, user: &User, rules: &[Value], namespace: 
     }
 }
 
+/// Takes back everything that users were granted in a namespace, and waits until `user` may not do what `rules` say.
+///
+/// # Panics
+/// The API server does not let us.
+pub async fn revoke(admin: &Kubernetes, user: &User, rules: &[Value], namespace: &str) {
+    let bindings = format!("{RBAC}/namespaces/{namespace}/rolebindings");
+    admin.delete(&bindings, None).await.expect("no bindings");
+    for (verb, resource) in rules.iter().flat_map(kinds) {
+        let denied = async || !may(admin, user, &verb, &resource, Some(namespace)).await;
+        until("the rights are gone", denied).await;
+    }
+}
+
 async fn may(
     admin: &Kubernetes,
     user: &User,

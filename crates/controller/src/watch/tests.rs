@@ -22,6 +22,8 @@ enum Says {
     Watch(Vec<Value>),
     /// A watch that never tells anything.
     Silence,
+    /// A list of these objects, after so long.
+    Late(Duration, Vec<Value>),
     /// An error with this code.
     Error(u16),
 }
@@ -44,7 +46,12 @@ impl Server {
         let server = self.clone();
         let answer = move |request: Request<Body>| {
             let says = server.next(request.uri().query().unwrap_or_default());
-            async move { Ok::<_, Infallible>(answer(says)) }
+            async move {
+                if let Says::Late(after, _) = &says {
+                    sleep(*after).await;
+                }
+                Ok::<_, Infallible>(answer(says))
+            }
         };
         Client::new(tower::service_fn(answer), "default")
     }
@@ -72,6 +79,7 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 fn answer(says: Says) -> Answer {
     let (status, text) = match says {
+        Says::Late(_, items) => return answer(Says::List(9, items)),
         Says::List(version, items) => {
             let version = version.to_string();
             (200, json!({"metadata": {"resourceVersion": version}, "items": items}).to_string())
@@ -116,6 +124,7 @@ fn gone() -> Value {
 
 /// A watch of pods in all namespaces.
 struct Watched {
+    sight: Sight,
     seen: mpsc::Receiver<ScopedEvent>,
     readiness: Readiness,
     failures: Counter,
@@ -124,18 +133,19 @@ struct Watched {
 fn watch(server: &Server) -> Watched {
     let (out, seen) = mpsc::channel(16);
     let (readiness, failures) = (Readiness::new(), Counter::default());
+    let (sight, scope) = (Sight::default(), "".into());
     let watch = Watch {
         api: api::<Pod>(&server.client(), ""),
-        scope: "".into(),
+        scope: Arc::clone(&scope),
         kind: "pods",
         wrap: KindEvent::Pods,
         out,
         readiness: readiness.clone(),
-        source: Sight::default().source("pods"),
+        source: sight.source("pods", Some(&scope)),
         failures: failures.clone(),
     };
     tokio::spawn(watch.run());
-    Watched { seen, readiness, failures }
+    Watched { sight, seen, readiness, failures }
 }
 
 impl Watched {
@@ -223,6 +233,41 @@ async fn a_connection_that_is_dead_is_noticed_soon_after_its_window() {
     let took = began.elapsed();
     assert!(took >= WINDOW + LATE && took < WINDOW + LATE + FIRST_WAIT * 2, "{took:?}");
     assert_eq!(watched.failures.get(), 1);
+}
+
+/// Whether there is an outage at any moment of this time.
+async fn outage_within(sight: &Sight, time: Duration) -> bool {
+    let end = Instant::now() + time;
+    let mut seen = false;
+    while Instant::now() < end {
+        seen |= sight.outage(Instant::now()).is_some();
+        sleep(Duration::from_millis(10)).await;
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_dead_connection_is_no_outage_and_an_api_server_that_stays_silent_is_one() {
+    let once = [Says::List(7, vec![]), Says::Silence, Says::Watch(vec![bookmark(8)])];
+    let watched = watch(&Server::new(once));
+    assert!(!outage_within(&watched.sight, WINDOW + LATE + Duration::from_secs(2)).await);
+    let server = Server::new([Says::List(7, vec![]), Says::Silence]);
+    server.script.lock().unwrap().extend(std::iter::repeat_n(Says::Error(500), 99));
+    let watched = watch(&server);
+    assert!(!outage_within(&watched.sight, GOOD_FOR - LATE).await);
+    assert!(outage_within(&watched.sight, LATE * 2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_after_a_forgotten_history_has_its_own_time() {
+    let slow = Says::Late(LIST_WITHIN - LATE, vec![pod("a", 20)]);
+    let mut script = vec![Says::List(7, vec![])];
+    // As after a restart of the API server.
+    script.extend([Says::Error(500), Says::Error(410), slow]);
+    let mut watched = watch(&Server::new(script));
+    watched.sees(&["all:  at 7"]).await;
+    assert!(!outage_within(&watched.sight, LIST_WITHIN).await);
+    watched.sees(&["all: a at 9"]).await;
 }
 
 #[tokio::test(start_paused = true)]

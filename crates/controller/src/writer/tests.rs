@@ -109,6 +109,20 @@ async fn events_that_hang_delay_no_status() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_leader_of_many_routes_says_each_event_once() {
+    const ROUTES: usize = 400;
+    let mut writing = Writing::start(Takes::Them, Takes::Them);
+    for route in 0..ROUTES {
+        writing.index.route(raw(generation(&format!("r{route}"), 1)));
+    }
+    let (_, view) = writing.index.publish(Duration::ZERO);
+    writing.view.send_replace(Arc::new(view));
+    sleep(EVERY * 30).await;
+    // That it has no endpoints, and, when they had time to connect, no routers.
+    assert_eq!(writing.asked.of("event").len(), 2 * ROUTES);
+}
+
+#[tokio::test(start_paused = true)]
 async fn statuses_that_hang_delay_no_event() {
     let mut writing = Writing::start(Takes::Nothing, Takes::Them);
     writing.publish(generation("a", 1));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::{Stream, stream};
 use rand::RngExt;
 use tokio::sync::watch;
+use tokio::task::consume_budget;
 use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
 use tonic::{Status, Streaming};
 
@@ -28,6 +29,19 @@ enum Sent {
     Nothing,
     /// The state with this nonce.
     State(u64),
+    /// The removal of the route.
+    Removal,
+}
+
+impl Sent {
+    /// Whether an answer with this nonce is about what was sent last.
+    const fn is_answered_by(self, nonce: u64) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::State(sent) => sent == nonce,
+            Self::Removal => nonce == 0,
+        }
+    }
 }
 
 /// One router's stream; dropped, the router has left.
@@ -39,8 +53,9 @@ pub(super) struct RouterStream<R: Routers> {
     caught_up: Arc<World>,
     outage: watch::Receiver<Option<Arc<str>>>,
     incoming: Streaming<RouterMessage>,
+    /// The routes of its hello and of the world, and removed ones until it has answered that.
     sent: BTreeMap<Arc<str>, Sent>,
-    /// Routes of which the router refused the last state, or the removal. They are offered again with each heartbeat: it
+    /// Those of which the router refused the last state, or the removal. They are offered again with each heartbeat: it
     /// may have refused them as older than what it had, before this controller had read on.
     refused: BTreeSet<Arc<str>>,
     due: VecDeque<Kind>,
@@ -105,9 +120,9 @@ impl<R: Routers> RouterStream<R> {
                 return Some(Ok(kind));
             }
             tokio::select! {
-                // Answers first: they say what is known, and each is small.
+                // What the router says comes last: one that speaks without a pause delays nothing, and worlds, 50 ms
+                // apart, and heartbeats delay what it says by little.
                 biased;
-                message = self.incoming.message() => self.heard(message.ok()??),
                 changed = self.outage.changed() => changed.ok()?,
                 changed = self.world.changed() => {
                     changed.ok()?;
@@ -122,26 +137,44 @@ impl<R: Routers> RouterStream<R> {
                     let progress = Some(self.caught_up.progress().to_proto());
                     return Some(Ok(Kind::Heartbeat(Heartbeat { progress })));
                 }
+                message = self.incoming.message() => {
+                    self.heard(message.ok()??);
+                    // What is buffered is had without a wait, and other tasks and timers would not run.
+                    consume_budget().await;
+                }
             }
         }
     }
 
     fn heard(&mut self, message: RouterMessage) {
         match message.kind {
-            Some(router_message::Kind::Answer(Answer { route, nonce, rejected })) => {
-                let answer = if rejected.is_empty() { Ok(()) } else { Err(rejected) };
-                match &answer {
-                    Ok(()) => self.refused.remove(route.as_str()),
-                    Err(_) => self.refused.insert(route.as_str().into()),
-                };
-                self.routers.answered(self.connection, &route, nonce, answer);
-            }
+            Some(router_message::Kind::Answer(answer)) => self.answered(answer),
             Some(router_message::Kind::Load(Load { routes })) => {
                 self.routers.reported(self.connection, routes);
             }
             // A hello is for the beginning; what is unknown is of a newer release.
             Some(router_message::Kind::Hello(_)) | None => {}
         }
+    }
+
+    /// Takes in an answer. One about a route of which the router was told nothing is ignored: a router must not make
+    /// this process remember names without end.
+    fn answered(&mut self, Answer { route, nonce, rejected }: Answer) {
+        let Some((name, &sent)) = self.sent.get_key_value(route.as_str()) else { return };
+        let (name, is_last) = (Arc::clone(name), sent.is_answered_by(nonce));
+        let answer = if rejected.is_empty() { Ok(()) } else { Err(rejected) };
+        match &answer {
+            // The answer to what was sent last is still to come.
+            _ if !is_last => {}
+            Ok(()) => {
+                self.refused.remove(&name);
+                if sent == Sent::Removal {
+                    self.sent.remove(&name);
+                }
+            }
+            Err(_) => drop(self.refused.insert(name)),
+        }
+        self.routers.answered(self.connection, &route, nonce, answer);
     }
 
     /// Makes due once more what the router has refused.
@@ -151,10 +184,8 @@ impl<R: Routers> RouterStream<R> {
             return;
         }
         self.sent.extend(refused.into_iter().map(|route| (route, Sent::Nothing)));
-        if self.synced {
-            let world = Arc::clone(&self.caught_up);
-            self.catch_up(&world);
-        }
+        let world = Arc::clone(&self.caught_up);
+        self.catch_up(&world);
     }
 
     /// Makes due what the router does not have of `world`.
@@ -175,19 +206,17 @@ impl<R: Routers> RouterStream<R> {
                 }));
             }
         }
-        let due = &mut self.due;
-        self.sent.retain(|route, _| {
-            let stays = world.routes.contains_key(route);
-            if !stays {
-                let version = Some(world.version(route));
-                due.push_back(Kind::Removal(Removal {
-                    route: route.to_string(),
-                    nonce: 0,
-                    version,
-                }));
+        for (route, sent) in &mut self.sent {
+            if *sent == Sent::Removal || world.routes.contains_key(route) {
+                continue;
             }
-            stays
-        });
+            *sent = Sent::Removal;
+            self.due.push_back(Kind::Removal(Removal {
+                route: route.to_string(),
+                nonce: 0,
+                version: Some(world.version(route)),
+            }));
+        }
         if !std::mem::replace(&mut self.synced, true) {
             let progress = Some(world.progress().to_proto());
             self.due.push_back(Kind::Synced(Synced { progress }));

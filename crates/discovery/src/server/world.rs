@@ -74,7 +74,8 @@ impl Default for Times {
 /// Serves a world to routers.
 #[derive(Debug)]
 pub struct Server<R> {
-    /// What to serve. Nothing is sent before its first change: an empty world would take everybody's routes away.
+    /// What to serve. `None`: there is no world yet, and no router gets a stream, since an empty world would take
+    /// everybody's routes away.
     pub world: watch::Receiver<Option<Arc<World>>>,
     /// Why the world may be out of date; `None` while it is not.
     pub outage: watch::Receiver<Option<Arc<str>>>,

@@ -1,7 +1,8 @@
 //! A stream of server-sent events on its way to a client: what it says, and how it is cut.
 //!
 //! Clients act on an event when its empty line has come, and never on half a line. So a line goes on only when its end
-//! has come, and whatever happens to the endpoint, the router can add an event that stands alone.
+//! has come, and whatever happens to the endpoint, the router can add an event of its own. It is the last one, and mixes
+//! with no line. Of an event of several lines, which vLLM does not send, the first lines may go on before the break.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memrchr;

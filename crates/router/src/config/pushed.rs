@@ -37,7 +37,7 @@ struct State {
     unsaved: bool,
     /// The last attempt to save has failed, and was logged.
     save_failed: bool,
-    /// When a controller was last heard.
+    /// When a controller last sent or confirmed a state.
     heard: Option<Duration>,
     /// Held until there is a complete state to serve by, from a controller or from the disk: half of the routes would
     /// mislead clients about the others.
@@ -144,7 +144,9 @@ impl State {
         progress: Progress,
         now: Duration,
     ) -> (bool, Vec<String>) {
-        self.heard = Some(now);
+        if progress.confirms() {
+            self.heard = Some(now);
+        }
         let consequences = self.holdings.confirmed(controller, progress, now);
         for (route, version) in &consequences.removed {
             self.remove(route, &Origin::controller(controller, *version));

@@ -25,7 +25,7 @@ async fn a_stranger_is_told_nothing_and_the_log_says_why() {
     let stranger = Setup::default().tls(strange.path()).start(control.address());
     let said = async |parts: &[&str]| logs::line(parts).is_some();
     let address = control.address().to_string();
-    let refused = ["WARN", "not listening to a controller", &address, "UnknownIssuer"];
+    let refused = ["WARN", "the stream to a controller failed", &address, "UnknownIssuer"];
     until("the router says why it believes nobody", async || said(&refused).await).await;
     let refused =
         ["WARN", "the connection of a router failed", "certificate of the same authority"];

@@ -79,15 +79,18 @@ async fn a_controller_that_is_cut_off_is_not_ready_and_serves_nobody() {
     let age = async || held.pages().metric("qoe_snapshot_age_seconds", &[]).await;
     let before = age().await;
     until("its state ages", async || age().await > before).await;
-    let refusals = || logs::count(&["not listening to a controller", "cannot read the cluster"]);
-    let refused = refusals();
-    let new = router(wire.address);
-    until("the new router is refused", async || refusals() > refused + 2).await;
+    let own_wire = Wire::to(cut.address()).await;
+    let new = router(own_wire.address);
+    let address = format!("\"{}\"", own_wire.address);
+    let refusal = ["the stream to a controller failed", "cannot read the cluster", &address];
+    until("the new router is refused", async || logs::count(&refusal) > 2).await;
     assert!(!new.pages().ready().await);
     assert_eq!(new.routes().await, Vec::<String>::new());
 
     // The other one tells both what is so.
-    wire.lead_to(sees.address());
+    for wire in [&wire, &own_wire] {
+        wire.lead_to(sees.address());
+    }
     for router in [&held, &new] {
         serves(router, "created", "a").await;
         let anew = Some(json!("anew"));
@@ -101,7 +104,9 @@ async fn a_controller_that_is_cut_off_is_not_ready_and_serves_nobody() {
 
     link.pass();
     until("it is ready again", async || cut.pages().ready().await).await;
-    wire.lead_to(cut.address());
+    for wire in [&wire, &own_wire] {
+        wire.lead_to(cut.address());
+    }
     space.pod(&unreachable("b", 2)).await;
     for router in [&held, &new] {
         serves(router, "changed", "a,b").await;

@@ -6,9 +6,10 @@ use qoe_control_tests::control::Running;
 use qoe_control_tests::entry::router;
 use qoe_control_tests::logs;
 use qoe_control_tests::pods::selecting;
-use qoe_control_tests::rights::{grant, of_chart};
+use qoe_control_tests::rights::{grant, of_chart, revoke};
 use qoe_control_tests::space::Space;
 use qoe_control_tests::wait::{comes_to, until};
+use qoe_control_tests::wire::Wire;
 use qoe_tests::bodies::with;
 use serde_json::{Value, json};
 
@@ -93,6 +94,38 @@ async fn a_missing_right_is_named_and_nothing_need_be_restarted_for_it() {
         grant(&space.admin, &control.user, &of_chart().watching, Some(&space.namespace)).await;
         until("it is ready", async || control.pages().ready().await).await;
     }
+}
+
+/// As when one of the namespaces is deleted, and its Role and RoleBinding with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_lost_in_one_namespace_stop_no_other() {
+    let (kept, lost) = (Space::new("kept").await, Space::new("lost").await);
+    let link = Wire::to(kept.api.address()).await;
+    // The namespace that is lost comes first: the API server is probed there.
+    let control = lost.controller().and(&kept).via(link.address).start().await;
+    let router = router(control.address());
+    for (space, number) in [(&lost, 1), (&kept, 2)] {
+        space.pod(&unreachable(&format!("pod-{number}"), number)).await;
+        space.route(&format!("route-{number}"), &selecting()).await;
+    }
+    serves(&router, "route-1", "pod-1").await;
+    serves(&router, "route-2", "pod-2").await;
+    let watching = &of_chart().watching;
+    revoke(&lost.admin, &control.user, watching, &lost.namespace).await;
+    // A watch that is open would go on to the end of its window.
+    link.cut();
+    // With waits of 3 s, of which up to half is taken off, these take 12 s at least: longer than an outage needs.
+    let failures =
+        async || control.pages().metric("qoe_controller_watch_failures_total", &["pods"]).await;
+    until("a watch was denied for long", async || failures().await >= 14.0).await;
+    assert!(control.pages().ready().await);
+    assert_eq!(control.pages().metric("qoe_controller_cluster_readable", &[]).await, 1.0);
+    kept.pod(&unreachable("pod-3", 3)).await;
+    serves(&router, "route-2", "pod-2,pod-3").await;
+    assert_eq!(router.pods("route-1").await.as_deref(), Some("pod-1"), "as it was last read");
+    grant(&lost.admin, &control.user, watching, Some(&lost.namespace)).await;
+    lost.pod(&unreachable("pod-4", 4)).await;
+    serves(&router, "route-1", "pod-1,pod-4").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

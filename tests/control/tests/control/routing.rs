@@ -186,11 +186,11 @@ async fn nothing_is_told_before_everything_is_known() {
         status != 200 && page.contains(&missing)
     })
     .await;
-    comes_to("the router is connected", 1, async || {
-        let page = half.pages().json("/debug/routers").await;
-        page["routers"].as_array().map_or(0, Vec::len)
-    })
-    .await;
+    let address = format!("\"{}\"", wire.address);
+    until("the router is refused", async || logs::count(&["has not read it yet", &address]) > 0)
+        .await;
+    assert_eq!(half.pages().json("/debug/routers").await["routers"], json!([]));
+    assert_eq!(half.pages().metric("qoe_controller_cluster_readable", &[]).await, 0.0);
     assert_eq!(router.pods("main").await.as_deref(), Some("a"), "it has what it had");
     let rules = of_chart().watching;
     grant(&space.admin, &half.user, &rules, Some(&space.namespace)).await;

@@ -64,6 +64,7 @@ async fn certificates_are_rotated_without_a_restart_and_bad_ones_are_not_taken()
     let (old, new) = (Authority::new(), Authority::new());
     let (folder, of_controller) = old.folder();
     let controller = Controller::start(LONG, Some(of_controller)).await;
+    controller.publish(&[]);
     let (_old, of_old) = old.folder();
     let (_new, of_new) = new.folder();
     let who = async || {

@@ -1,6 +1,11 @@
 //! Streams as they are on the wire.
 
+use prost::Message as _;
+use tonic::codec::Codec as _;
+use tonic_prost::ProstCodec;
+
 use super::*;
+use crate::server::stream::RouterStream;
 
 #[tokio::test]
 async fn a_router_gets_the_whole_world_and_then_only_what_changes() {
@@ -43,17 +48,21 @@ async fn what_a_router_still_serves_and_is_no_more_is_taken_away() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_before_there_is_a_world() {
+async fn no_stream_begins_before_there_is_a_world() {
     let controller = Controller::start(LONG, None).await;
-    let mut wire = Wire::open(&controller, hello(&["llm/a"])).await;
-    wire.hears_nothing_new().await;
+    let first = || router_message::Kind::Hello(hello(&["llm/a"]));
+    let refused = Wire::connect(controller.address, None, first()).await.map(drop).unwrap_err();
+    assert!(refused.contains("Unavailable") && refused.contains("has not read"), "{refused}");
+    assert!(controller.ear.0.0.borrow().joined.is_empty());
     controller.publish(&[]);
+    let mut wire = Wire::open(&controller, hello(&["llm/a"])).await;
     wire.told_in_turn(&["llm/a is gone", "synced"]).await;
 }
 
 #[tokio::test]
 async fn who_does_not_say_its_name_is_sent_away() {
     let controller = Controller::start(LONG, None).await;
+    controller.publish(&[]);
     let nameless = Hello { router: String::new(), ..hello(&[]) };
     for first in [
         router_message::Kind::Hello(nameless),
@@ -97,6 +106,26 @@ async fn a_router_that_reads_slowly_gets_fewer_states_and_the_latest() {
 }
 
 #[tokio::test]
+async fn an_answer_about_a_route_that_was_never_sent_is_not_remembered() {
+    let controller = Controller::start(LONG, None).await;
+    controller.publish(&[("llm/a", 1), ("llm/b", 2)]);
+    let mut wire = Wire::open(&controller, hello(&[])).await;
+    wire.told_in_turn(&["llm/a=1", "llm/b=2", "synced"]).await;
+    wire.answer("llm/made-up", 7, "no").await;
+    wire.answer("llm/made-up", 8, "").await;
+    wire.answer("llm/a", 1, "").await;
+    controller.publish(&[("llm/a", 1)]);
+    wire.told_in_turn(&["llm/b is gone"]).await;
+    wire.answer("llm/b", 0, "").await;
+    wire.answer("llm/b", 0, "once more").await;
+    wire.answer("llm/a", 1, "").await;
+    let said = controller.said("answers", |said| said.answers.len() >= 3).await;
+    let routes: Vec<_> = said.answers.iter().map(|(route, ..)| route.as_str()).collect();
+    assert_eq!(routes, ["llm/a", "llm/b", "llm/a"]);
+    wire.hears_nothing_new().await;
+}
+
+#[tokio::test]
 async fn what_was_refused_is_offered_again_until_it_is_taken() {
     let controller = Controller::start(LONG, None).await;
     controller.publish(&[("llm/a", 1), ("llm/b", 2)]);
@@ -112,4 +141,29 @@ async fn what_was_refused_is_offered_again_until_it_is_taken() {
     wire.answer("llm/old", 0, "").await;
     controller.said("answers", |said| said.answers.len() == 6).await;
     wire.hears_nothing_new().await;
+}
+
+#[tokio::test]
+async fn a_router_that_speaks_without_a_pause_delays_no_state() {
+    const MESSAGES: usize = 1000;
+    let load = RouterMessage { kind: Some(router_message::Kind::Load(Load::default())) };
+    let load = String::from_utf8(load.encode_to_vec()).unwrap();
+    let length = u8::try_from(load.len()).unwrap();
+    // gRPC's frame: not compressed, and four bytes of length.
+    let body = format!("\0\0\0\0{}{load}", char::from(length)).repeat(MESSAGES);
+    let incoming =
+        Streaming::new_request(ProstCodec::<(), _>::default().decoder(), body, None, None);
+    let (worlds, world_seen) = watch::channel(Some(Arc::new(world(&[("llm/a", 1)]))));
+    let (_outage, outage) = watch::channel(None);
+    let ear = Arc::new(Ear::default());
+    let server = Server { world: world_seen, outage, routers: Arc::clone(&ear), times: LONG };
+    let mut messages = Box::pin(RouterStream::open(server, hello(&[]), incoming).messages());
+    let mut next = async || messages.next().await.expect("it goes on").unwrap().kind.unwrap();
+    assert!(matches!(next().await, Kind::Push(Push { nonce: 1, .. })));
+    assert!(matches!(next().await, Kind::Synced(_)));
+    worlds.send_replace(Some(Arc::new(world(&[("llm/a", 2)]))));
+    assert!(matches!(next().await, Kind::Push(Push { nonce: 2, .. })));
+    assert!(ear.0.0.borrow().loads.len() < MESSAGES);
+    while messages.next().await.is_some() {}
+    assert_eq!(ear.0.0.borrow().loads.len(), MESSAGES, "all of it is heard all the same");
 }

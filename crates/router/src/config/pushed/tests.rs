@@ -292,9 +292,12 @@ fn the_age_is_the_time_since_a_controller_was_heard() {
     let since = |then: Duration| router.shared.now().saturating_sub(then).as_secs_f64();
     let start = router.shared.now();
     assert!(age() >= start.as_secs_f64(), "nobody was heard since the start");
+    router.pushed.confirmed(controller(1), Progress::default());
+    let later = router.shared.now();
+    assert!(age() >= later.as_secs_f64(), "a controller that has read nothing confirms nothing");
     let hearings: [(&str, &dyn Fn()); 4] = [
-        ("a heartbeat", &|| drop(router.pushed.confirmed(controller(1), Progress::default()))),
-        ("the end of a list", &|| router.pushed.synced(controller(1), Progress::default())),
+        ("a heartbeat", &|| drop(router.pushed.confirmed(controller(1), progress(v(1, 1))))),
+        ("the end of a list", &|| router.pushed.synced(controller(1), progress(v(1, 1)))),
         ("a push", &|| drop(router.pushed.pushed("llm/a", from(1, v(1, 1)), state("a", 1, 1)))),
         ("a removal", &|| drop(router.pushed.removed("llm/b", from(1, v(1, 1))))),
     ];
