@@ -94,7 +94,7 @@ mod tests {
     use crate::index::tests::{key, manifest, raw};
     use crate::pod::tests::{facts, ready};
 
-    /// A route over so many pods that prefill.
+    /// A route over `pods` prefill pods.
     fn view(manifest: Value, pods: u8) -> View {
         let mut index = Index::new("default");
         index.route(raw(manifest));

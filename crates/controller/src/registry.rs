@@ -10,7 +10,7 @@ use qoe_discovery::server::Routers;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// A report is valid for this long: five of them, one of which comes each second. One that is missing makes the sum
+/// A report is valid for this long: a router sends one each second, and five may be missing. A missing one makes the sum
 /// unknown, not smaller.
 const REPORTED_WITHIN: Duration = Duration::from_secs(5);
 /// A router that has just connected counts once it has answered, or after this.
@@ -26,11 +26,11 @@ const MAX_REASON: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Registry {
     epoch: Instant,
-    state: Mutex<State>,
+    state: Mutex<RegistryState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RegistryState {
     /// By name.
     routers: BTreeMap<String, Router>,
     /// The router of each connection.
@@ -95,7 +95,7 @@ impl Registry {
         self.epoch.elapsed()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RegistryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -291,7 +291,7 @@ impl Routers for Registry {
     }
 }
 
-impl State {
+impl RegistryState {
     /// The router of a connection, if it is the router's newest.
     fn of(&mut self, connection: u64) -> Option<&mut Router> {
         let name = self.connections.get(&connection)?;

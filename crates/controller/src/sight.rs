@@ -40,10 +40,10 @@ pub(crate) type Outage = Option<Arc<str>>;
 
 /// When each source of this controller's knowledge was last known to be good.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sight(Arc<Mutex<BTreeMap<Arc<str>, State>>>);
+pub(crate) struct Sight(Arc<Mutex<BTreeMap<Arc<str>, SightState>>>);
 
 #[derive(Debug)]
-struct State {
+struct SightState {
     /// The scope that it reads; `None`: it tells of all of them.
     scope: Option<Arc<str>>,
     good: Instant,
@@ -87,7 +87,7 @@ impl Sight {
     pub(crate) fn outage(&self, now: Instant) -> Outage {
         let states = self.states();
         let failing = || states.iter().filter(|(_, state)| state.until <= now);
-        let denied = |state: &State| matches!(state.failure, Some(Failure::Denied(_)));
+        let denied = |state: &SightState| matches!(state.failure, Some(Failure::Denied(_)));
         let denied_scopes: BTreeSet<_> = failing()
             .filter(|(_, state)| denied(state))
             .filter_map(|(_, state)| state.scope.as_ref())
@@ -100,7 +100,7 @@ impl Sight {
         Some(format!("{name} were last read {seconds} s ago: {why}").into())
     }
 
-    fn states(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, State>> {
+    fn states(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, SightState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +110,7 @@ impl Source {
     pub(crate) fn good(&self, lasts: Duration) {
         let good = Instant::now();
         let scope = self.scope.clone();
-        let state = State { scope, good, until: good + lasts, failure: None };
+        let state = SightState { scope, good, until: good + lasts, failure: None };
         self.sight.states().insert(Arc::clone(&self.name), state);
     }
 

@@ -170,7 +170,7 @@ async fn a_report_that_stays_away_makes_the_sum_unknown() {
     advance(RETURNS_WITHIN + Duration::from_millis(1)).await;
     registry.forget();
     report(&registry, 1, prefill(10.0, 1.0), decoding(0.5, 1));
-    let seen = registry.seen("llm/r").expect("who is gone for good is not waited for");
+    let seen = registry.seen("llm/r").expect("a router that is gone for good is not waited for");
     assert!((seen.prefill.unread_tokens - 10.0).abs() < 1e-9);
 }
 

@@ -10,7 +10,7 @@ use crate::index::{Index, View};
 use crate::pod::tests::{facts, ready};
 use crate::translate::Pods;
 
-/// What became of the route `r` over two pods, of which one can serve.
+/// What became of the route `r` over two pods; one of them can serve.
 fn outcome() -> RouteOutcome {
     let (_, view) = indexed(&manifest("r", &["m"]));
     (*view.routes[&key("r")].1).clone()

@@ -88,7 +88,7 @@ impl Outlook<'_> {
         self.step(priority, |_| false)
     }
 
-    /// What a waiting request does, of which the queue remembers whether a plan was `late` before.
+    /// What a waiting request does. `late`: the queue remembers whether a plan of it was late before.
     pub(super) fn first(&self, ask: &Ask, late: &mut bool) -> Verdict {
         let waited = self.now.saturating_sub(ask.arrived).as_secs_f64();
         self.step(ask.priority, |forecast| {

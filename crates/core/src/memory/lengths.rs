@@ -14,12 +14,12 @@ const PRIOR: f64 = 200.0;
 
 /// A moving mean. A lost race loses one answer.
 #[derive(Debug, Default)]
-struct Mean {
+struct LengthMean {
     value: AtomicU64,
     count: AtomicU32,
 }
 
-impl Mean {
+impl LengthMean {
     fn learn(&self, value: f64) {
         let count = self.count.load(Ordering::Relaxed);
         let old = f64::from_bits(self.value.load(Ordering::Relaxed));
@@ -37,8 +37,8 @@ impl Mean {
 /// The lengths of one route's answers.
 #[derive(Debug, Default)]
 pub struct Lengths {
-    by_prompt: [Mean; CLASSES],
-    all: Mean,
+    by_prompt: [LengthMean; CLASSES],
+    all: LengthMean,
 }
 
 impl Lengths {

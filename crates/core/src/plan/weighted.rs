@@ -73,7 +73,7 @@ pub(crate) struct Neutral {
 
 impl Neutral {
     pub(crate) fn of(pool: &[Endpoint], candidates: &[usize], now: Duration) -> Self {
-        let mut means = [Mean::default(); 4];
+        let mut means = [WeightedMean::default(); 4];
         for &i in candidates {
             let signals = &pool[i].state.signals;
             let known = [
@@ -84,18 +84,18 @@ impl Neutral {
             ];
             means.iter_mut().zip(known).for_each(|(mean, known)| mean.add(known));
         }
-        let [ttft, itl, tokens_per_second, prefix_hit_rate] = means.map(Mean::value);
+        let [ttft, itl, tokens_per_second, prefix_hit_rate] = means.map(WeightedMean::value);
         Self { ttft, itl, tokens_per_second, prefix_hit_rate }
     }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Mean {
+struct WeightedMean {
     sum: f64,
     weight: f64,
 }
 
-impl Mean {
+impl WeightedMean {
     fn add(&mut self, known: Option<Weighed>) {
         if let Some(known) = known {
             self.sum += known.value * known.weight;

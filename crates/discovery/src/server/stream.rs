@@ -24,7 +24,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// What a router was last sent of a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
+enum SentState {
     /// Nothing that it took: it said in its hello that it serves the route, or it refused the last state.
     Nothing,
     /// The state with this nonce.
@@ -33,7 +33,7 @@ enum Sent {
     Removal,
 }
 
-impl Sent {
+impl SentState {
     /// Whether an answer with this nonce is about what was sent last.
     const fn is_answered_by(self, nonce: u64) -> bool {
         match self {
@@ -54,8 +54,8 @@ pub(super) struct RouterStream<R: Routers> {
     outage: watch::Receiver<Option<Arc<str>>>,
     incoming: Streaming<RouterMessage>,
     /// The routes of its hello and of the world, and removed ones until it has answered that.
-    sent: BTreeMap<Arc<str>, Sent>,
-    /// Those of which the router refused the last state, or the removal. They are offered again with each heartbeat: it
+    sent: BTreeMap<Arc<str>, SentState>,
+    /// Routes whose last state, or removal, the router refused. They are offered again with each heartbeat: it
     /// may have refused them as older than what it had, before this controller had read on.
     refused: BTreeSet<Arc<str>>,
     due: VecDeque<Kind>,
@@ -83,7 +83,8 @@ impl<R: Routers> RouterStream<R> {
         routers.joined(connection, &hello);
         let mut heartbeat = tokio::time::interval(times.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let sent = hello.routes.into_iter().map(|route| (route.into(), Sent::Nothing)).collect();
+        let sent =
+            hello.routes.into_iter().map(|route| (route.into(), SentState::Nothing)).collect();
         Self {
             connection,
             routers,
@@ -157,7 +158,7 @@ impl<R: Routers> RouterStream<R> {
         }
     }
 
-    /// Takes in an answer. One about a route of which the router was told nothing is ignored: a router must not make
+    /// Takes in an answer. One about a route that was never sent to the router is ignored: a router must not make
     /// this process remember names without end.
     fn answered(&mut self, Answer { route, nonce, rejected }: Answer) {
         let Some((name, &sent)) = self.sent.get_key_value(route.as_str()) else { return };
@@ -168,7 +169,7 @@ impl<R: Routers> RouterStream<R> {
             _ if !is_last => {}
             Ok(()) => {
                 self.refused.remove(&name);
-                if sent == Sent::Removal {
+                if sent == SentState::Removal {
                     self.sent.remove(&name);
                 }
             }
@@ -183,7 +184,7 @@ impl<R: Routers> RouterStream<R> {
         if refused.is_empty() {
             return;
         }
-        self.sent.extend(refused.into_iter().map(|route| (route, Sent::Nothing)));
+        self.sent.extend(refused.into_iter().map(|route| (route, SentState::Nothing)));
         let world = Arc::clone(&self.caught_up);
         self.catch_up(&world);
     }
@@ -192,7 +193,7 @@ impl<R: Routers> RouterStream<R> {
     fn catch_up(&mut self, world: &Arc<World>) {
         self.caught_up = Arc::clone(world);
         for (route, state) in &world.routes {
-            let now = Sent::State(state.nonce);
+            let now = SentState::State(state.nonce);
             if self.sent.get(route) == Some(&now) {
                 continue;
             }
@@ -207,10 +208,10 @@ impl<R: Routers> RouterStream<R> {
             }
         }
         for (route, sent) in &mut self.sent {
-            if *sent == Sent::Removal || world.routes.contains_key(route) {
+            if *sent == SentState::Removal || world.routes.contains_key(route) {
                 continue;
             }
-            *sent = Sent::Removal;
+            *sent = SentState::Removal;
             self.due.push_back(Kind::Removal(Removal {
                 route: route.to_string(),
                 nonce: 0,

@@ -128,7 +128,7 @@ enum Happens {
     },
     /// The next one goes, if there is one.
     Goes,
-    /// The one that entered so many before the last leaves by itself.
+    /// The one that entered this many before the last leaves by itself.
     Leaves(usize),
     ShedsUnattainable,
 }

@@ -15,7 +15,7 @@ fn ask(priority: Priority, arrived: u64) -> Ask {
     Ask { priority, arrived: ms(arrived), within: TARGET.ttft, needs: ms(100) }
 }
 
-/// A plan whose first token comes after so many seconds, after so many before it is its prompt's turn.
+/// A plan whose first token comes after `ttft` seconds, `wait` of them before its prompt's turn.
 fn choice(ttft: f64, wait: f64) -> Choice {
     let forecast = Forecast { ttft, wait, itl: 0.02, ..Forecast::default() };
     let plan = Plan::Local { endpoint: 0 };

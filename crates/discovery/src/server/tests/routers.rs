@@ -13,7 +13,7 @@ async fn a_stream_ends_in_good_order_after_its_lifetime_and_its_router_opens_ano
     let mut tasks = tokio::task::JoinSet::new();
     let router = Router::start(&mut tasks, controller.address, None);
     let said = controller.said("again and again", |said| said.joined.len() >= 4).await;
-    assert!(said.left >= 2, "who has ended has left: {}", said.left);
+    assert!(said.left >= 2, "a router that has ended has left: {}", said.left);
     assert_eq!(said.joined[3].routes, ["llm/a"], "it says what it serves already");
     let told = router.until("synced each time", |told| told.synced >= 3).await;
     assert!(serves(&told, &[("llm/a", 1)]));
